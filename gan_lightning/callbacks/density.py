@@ -1,0 +1,112 @@
+"""Toys: the two densities, the discriminator and its optimum as training goes on, and what the game is worth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lightning import LightningModule, Trainer
+from torch import Tensor
+
+from gan_lightning.callbacks.periodic import Periodic, playing
+from gan_lightning.data.distributions import Distribution
+from gan_lightning.figures.density import density_figure
+from gan_lightning.figures.images import MOST_FRAMES, Reel, log_picture, save_animation, save_picture
+from gan_lightning.figures.scene import Frame, Scene
+from gan_lightning.figures.theory import Array, game_value
+from gan_lightning.gan import GAN
+from gan_lightning.randomness import generator_for
+
+PICTURE_DPI, ANIMATION_DPI = 120, 70
+
+
+class DensityPlot(Periodic):
+    """Draws ``density.png`` (the end of the game) and ``evolution.gif`` (all of it) in the run directory.
+
+    Logs ``val/game_value``, V(D, G) estimated from samples, and ``val/optimal_value``, C(G) = 2 JSD - log 4 with
+    a kernel estimate of the generated density; at -log 4 = -1.386 the game is over. Training is held up for these numbers only:
+    pictures are drawn after it, and the last is logged. A continued run draws what happened since it was continued.
+
+    Args:
+        every: iterations between two frames.
+        count: samples of the data and of the generator that the estimates are made from, at least 2.
+        critic: the discriminator's output is no log-odds of being real, as in a Wasserstein or least-squares game. Its
+            scores are then drawn as they are, and there is neither D* nor V(D, G).
+
+    Attributes:
+        paths: what was written.
+    """
+
+    def __init__(self, every: int, count: int = 5000, critic: bool = False) -> None:
+        super().__init__(every, at_start=True)
+        if count < 2:
+            raise ValueError(f"callbacks.density.count must be at least 2 samples, not {count}")
+        self.count, self.critic = count, critic
+        self.paths: list[Path] = []
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        gan = playing(pl_module)
+        self.reel: Reel[Frame] = Reel(gan.max_iterations / MOST_FRAMES)
+        if trainer.is_global_zero:
+            distribution = known_distribution(trainer)
+            self.real = distribution.sample(self.count, generator_for(gan.seed, "density")).to(gan.device)
+            self.scene = Scene(array(self.real), array(self.fakes(gan)), distribution.log_density, self.critic)
+            self.points = self.scene.points.centres().to(gan.device)
+        super().on_train_start(trainer, gan)
+
+    def fakes(self, gan: GAN) -> Tensor:
+        """Generated points, (count, dim), from the same latents each time."""
+        return gan.generate(gan.draw(self.count, "density"))
+
+    def act(self, trainer: Trainer, gan: GAN) -> None:
+        if not trainer.is_global_zero:
+            return
+        fakes = self.fakes(gan)
+        samples = array(fakes)
+        frame = Frame(
+            iteration=gan.iterations,
+            samples=samples,
+            scores=array(gan.judge(self.points)),
+            game_value=None if self.critic else game_value(gan.judge(self.real), gan.judge(fakes)),
+            optimal_value=self.scene.optimal_value(samples),
+        )
+        self.reel.add(gan.iterations, frame)
+        values = {"val/optimal_value": frame.optimal_value}
+        if frame.game_value is not None:
+            values["val/game_value"] = frame.game_value
+        for logger in trainer.loggers:
+            logger.log_metrics(values, step=gan.iterations)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        frames = self.reel.frames
+        if not frames:
+            return
+        picture = density_figure(self.scene, frames, PICTURE_DPI).draw(frames[-1])
+        log_picture(trainer.loggers, "density", picture, frames[-1].iteration)
+        directory = Path(trainer.default_root_dir)
+        self.paths = [directory / "density.png", directory / "evolution.gif"]
+        save_picture(picture, self.paths[0])
+        animation = density_figure(self.scene, frames, ANIMATION_DPI)
+        save_animation((animation.draw(frame) for frame in frames), len(frames), self.paths[1])
+
+
+def known_distribution(trainer: Trainer) -> Distribution:
+    """The distribution of the data.
+
+    Raises:
+        ValueError: when it is not known.
+    """
+    datamodule: Any = getattr(trainer, "datamodule", None)
+    distribution = getattr(datamodule, "distribution", None)
+    if not isinstance(distribution, Distribution):
+        raise ValueError(
+            f"densities are drawn of data whose true density is known, and {type(datamodule).__name__} has none: "
+            "choose callbacks=images or callbacks=default"
+        )
+    return distribution
+
+
+def array(values: Tensor) -> Array:
+    """`values` on the CPU, as float32 for numpy."""
+    converted: Array = values.detach().float().cpu().numpy()
+    return converted

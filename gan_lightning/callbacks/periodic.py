@@ -1,0 +1,56 @@
+"""Callbacks that act every so many iterations, counted by the game and not by Lightning's `global_step`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+
+from gan_lightning.gan import GAN
+
+
+class Periodic(Callback, ABC):
+    """Calls `act` after every `every`-th iteration (generator update), and once more at the end if the last was missed.
+
+    Args:
+        every: iterations between two calls, at least 1.
+        at_start: also act before the first update.
+    """
+
+    def __init__(self, every: int, at_start: bool = False) -> None:
+        if every < 1:
+            raise ValueError(f"a callback's `every` must be at least 1 iteration, not {every}")
+        self.every, self.at_start = every, at_start
+        self._acted_at: int | None = None
+
+    @abstractmethod
+    def act(self, trainer: Trainer, gan: GAN) -> None:
+        """Do the work; called on every rank."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        gan = playing(pl_module)
+        self._acted_at = gan.iterations  # a resumed run does not repeat what it did before it was stopped
+        if self.at_start and gan.iterations == 0:
+            self.act(trainer, gan)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        gan = playing(pl_module)
+        if gan.iterations != self._acted_at and gan.iterations % self.every == 0:
+            self._acted_at = gan.iterations
+            self.act(trainer, gan)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        gan = playing(pl_module)
+        if gan.iterations != self._acted_at:
+            self._acted_at = gan.iterations
+            self.act(trainer, gan)
+
+
+def playing(module: LightningModule) -> GAN:
+    """`module` as the GAN it is."""
+    if not isinstance(module, GAN):
+        raise TypeError(f"this callback watches a GAN, not a {type(module).__name__}")
+    return module

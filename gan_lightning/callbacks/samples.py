@@ -1,0 +1,67 @@
+"""Grids of generated images, from the same latents as training goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lightning import LightningModule, Trainer
+
+from gan_lightning.callbacks.periodic import Periodic, playing
+from gan_lightning.figures.images import MOST_FRAMES, Pixels, Reel, log_picture, save_animation, save_picture, tile
+from gan_lightning.gan import GAN
+
+IMAGES_IN_MOTION = 16
+"""How many images the animation shows: few enough to follow, and for a small file."""
+
+
+class SampleGrid(Periodic):
+    """Writes ``samples/iteration_<n>.png`` in the run directory, and logs it where images are taken.
+
+    Beside them stand ``real.png``, as many real images to compare with, and at the end ``evolution.gif``, which shows
+    how the first images came to be. What a continued run drew before it was stopped stays, but is not in its animation.
+
+    Args:
+        every: iterations between two grids.
+        count: images in a grid, at least 1.
+
+    Attributes:
+        last_path: the newest grid; None before the first, and on all ranks but the first.
+    """
+
+    def __init__(self, every: int, count: int = 64) -> None:
+        super().__init__(every, at_start=True)
+        if count < 1:
+            raise ValueError(f"callbacks.samples.count must be at least 1 image, not {count}")
+        self.count = count
+        self.last_path: Path | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        gan = playing(pl_module)
+        self.reel: Reel[Pixels] = Reel(gan.max_iterations / MOST_FRAMES)
+        if trainer.is_global_zero:
+            folder(trainer).mkdir(parents=True, exist_ok=True)
+            datamodule: Any = getattr(trainer, "datamodule", None)
+            real = tile(next(datamodule.reference_batches(gan.device, batch_size=self.count)))
+            save_picture(real, folder(trainer) / "real.png")
+            log_picture(trainer.loggers, "real", real, gan.iterations)
+        super().on_train_start(trainer, gan)
+
+    def act(self, trainer: Trainer, gan: GAN) -> None:
+        images = gan.generate(gan.draw(self.count, "samples"))
+        if not trainer.is_global_zero:
+            return
+        grid = tile(images)
+        self.last_path = folder(trainer) / f"iteration_{gan.iterations:06d}.png"
+        save_picture(grid, self.last_path)
+        log_picture(trainer.loggers, "samples", grid, gan.iterations)
+        self.reel.add(gan.iterations, tile(images[:IMAGES_IN_MOTION], least_width_px=250))
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.last_path is not None and self.reel.frames:
+            save_animation(self.reel.frames, len(self.reel.frames), folder(trainer) / "evolution.gif")
+
+
+def folder(trainer: Trainer) -> Path:
+    """Where the grids go."""
+    return Path(trainer.default_root_dir) / "samples"

@@ -1,0 +1,103 @@
+"""What does not go together: model and data, batch and devices, penalties and losses, paths and the disk.
+
+Every check reads facts that the YAML files carry (`accepts`, `shape`, `label_targets`, ...) and names no variant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from gan_lightning.cli.paths import conf_dir
+
+
+def misfits(config: DictConfig) -> Iterator[str]:
+    """A sentence for each pair that cannot work."""
+    for check in (model_and_data, batch_and_devices, batch_and_pieces, smoothing_and_loss, paths):
+        yield from check(config)
+
+
+def model_and_data(config: DictConfig) -> Iterator[str]:
+    """The model must take the data's shape."""
+    shape = list(config.data.shape)
+    if takes(config.model.get("accepts"), shape):
+        return
+    choices = config.hydra.runtime.choices
+    able = [name for name, answer in answers("model") if takes(answer.get("accepts"), shape)]
+    accepts = config.model.accepts
+    yield (
+        f"model={choices.model} takes images of {either(accepts.image_sizes)} pixels with {either(accepts.channels)} "
+        f"channel(s), and data={choices.data} has shape {shape}: choose {either([f'model={name}' for name in able])}, "
+        f"or other data"
+    )
+
+
+def takes(accepts: DictConfig | None, shape: list[int]) -> bool:
+    """Whether a model with the fact `accepts` can be built for samples of `shape`; without the fact any shape will do."""
+    if accepts is None:
+        return True
+    if len(shape) != 3:
+        return False
+    channels, height, width = shape
+    return height == width and height in accepts.image_sizes and channels in accepts.channels
+
+
+def batch_and_devices(config: DictConfig) -> Iterator[str]:
+    """The global batch must divide among the devices."""
+    count = device_count(config.trainer.devices) * config.trainer.num_nodes
+    batch = config.data.batch_size
+    if batch % count:
+        yield (
+            f"data.batch_size={batch} is the batch of all devices together and does not divide among {count}: "
+            f"choose data.batch_size={max(count, batch - batch % count)}"
+        )
+
+
+def device_count(devices: Any) -> int:
+    """How many devices are asked for on a node, as far as can be known without looking at the hardware."""
+    if isinstance(devices, str) or devices == -1:
+        return 1
+    return devices if isinstance(devices, int) else len(devices)
+
+
+def batch_and_pieces(config: DictConfig) -> Iterator[str]:
+    """There can be no more micro-batches than samples."""
+    own = config.data.batch_size // (device_count(config.trainer.devices) * config.trainer.num_nodes)
+    if config.micro_batches > max(own, 1):
+        yield f"micro_batches={config.micro_batches} is more than the {own} samples of a device's batch: choose fewer"
+
+
+def smoothing_and_loss(config: DictConfig) -> Iterator[str]:
+    """Label smoothing needs a loss that has labels."""
+    if "label_smoothing" in config.loss.objectives and not config.loss.label_targets:
+        able = [f"loss={name}" for name, answer in answers("loss") if answer.get("label_targets")]
+        yield (
+            f"regularizer=label_smoothing needs a loss with a target for real data, and loss="
+            f"{config.hydra.runtime.choices.loss} has none: choose {either(able)}, or leave the regularizer out"
+        )
+
+
+def paths(config: DictConfig) -> Iterator[str]:
+    """Files and folders that are to be read must be there."""
+    root, download = config.data.get("root"), config.data.get("download", False)
+    wanted = {"data.root": None if download else root, "metrics.weights": config.metrics.get("weights")}
+    for key, path in {**wanted, "ckpt_path": config.ckpt_path}.items():
+        if path is not None and not Path(str(path)).expanduser().exists():
+            yield f"{key}={path} does not exist: give the path of what is there, or leave the key out"
+
+
+def answers(group: str) -> Iterator[tuple[str, DictConfig]]:
+    """The files of a group with what they say."""
+    for file in sorted(Path(conf_dir(), group).glob("*.yaml")):
+        answer = OmegaConf.load(file)
+        if isinstance(answer, DictConfig):
+            yield file.stem, answer
+
+
+def either(options: Any) -> str:
+    """``a``, ``a or b``, ``a, b or c``."""
+    words = [str(option) for option in options]
+    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

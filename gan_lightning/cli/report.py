@@ -1,0 +1,50 @@
+"""The last thing a run prints: what was reached, and where everything lies."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning import Trainer
+from rich.console import Console
+from rich.table import Table
+
+from gan_lightning.loggers import WandB
+
+
+def print_report(result: Mapping[str, Any], directory: Path, trainer: Trainer) -> None:
+    """A table of the final metrics and the paths of what was written."""
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(
+        f"\n{result['status']}: {result['iterations']} iterations, {result['images']} images, {result['seconds']:.0f} s"
+    )
+    if result["final"]:
+        table = Table("metric", "value", box=None, pad_edge=False)
+        for name, value in result["final"].items():
+            table.add_row(name, f"{value:.4g}")
+        console.print(table)
+    if result["best"]:
+        console.print(f"best {result['monitor']} {result['best'][result['monitor']]:.4g} at iteration {result['best']['iteration']}")
+    console.print()
+    for label, path in written(directory):
+        console.print(f"{label:<12} {path}")
+    for logger in trainer.loggers:
+        if isinstance(logger, WandB) and logger.offline_dir:
+            console.print(f"{'W&B':<12} wandb sync {logger.offline_dir}")
+
+
+def written(directory: Path) -> list[tuple[str, str]]:
+    """What of the usual things is in the run directory, as (what it is, path as the user would type it)."""
+    things = {
+        "run": directory,
+        "result": directory / "result.json",
+        "numbers": directory / "metrics.csv",
+        "samples": max(directory.glob("samples/iteration_*.png"), default=directory / "samples"),
+        "figure": directory / "density.png",
+        "animation": next(directory.glob("**/evolution.gif"), directory / "evolution.gif"),
+        "best": directory / "checkpoints" / "best.ckpt",
+        "last": directory / "checkpoints" / "last.ckpt",
+    }
+    return [(label, os.path.relpath(path)) for label, path in things.items() if path.exists()]

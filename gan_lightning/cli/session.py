@@ -1,0 +1,158 @@
+"""One training job: build it from its configuration, play it, and write down how it ended."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from lightning import Callback, LightningDataModule, Trainer, seed_everything
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities import rank_zero_only
+from omegaconf import DictConfig, OmegaConf
+
+from gan_lightning.callbacks.evaluation import Evaluation
+from gan_lightning.cli.errors import UserError
+from gan_lightning.cli.hardware import trainer_settings
+from gan_lightning.cli.record import write_json, write_start
+from gan_lightning.cli.report import print_report
+from gan_lightning.cli.trained import checkpoint_of
+from gan_lightning.gan import GAN
+
+RANK_VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "PL_GLOBAL_SEED", "OMP_NUM_THREADS")
+
+
+def train(cfg: DictConfig) -> float | None:
+    """Run one job.
+
+    Returns:
+        The monitored metric at its best, for sweepers that optimise it; None without one.
+
+    Raises:
+        UserError: when the job cannot be built from what the user asked for.
+    """
+    hydra = HydraConfig.get()
+    directory = Path(hydra.runtime.output_dir)
+    quieten()
+    with kept_environment():
+        settings = OmegaConf.to_container(cfg, resolve=True)
+        if rank_zero_only.rank == 0:
+            write_start(directory, settings, list(hydra.overrides.task))
+        with mistakes_told():
+            datamodule, gan, trainer = build(cfg, directory)
+            checkpoint = checkpoint_of(cfg.ckpt_path) if cfg.ckpt_path else None
+        result = play(trainer, gan, datamodule, checkpoint, directory)
+    if trainer.is_global_zero:
+        print_report(result, directory, trainer)
+    return result["best"].get(result["monitor"])
+
+
+def build(cfg: DictConfig, directory: Path) -> tuple[LightningDataModule, GAN, Trainer]:
+    """The data module with its data at hand, the game and the trainer."""
+    seed_everything(cfg.seed, verbose=False)
+    datamodule = instantiate(cfg.data, _convert_="all")
+    datamodule.prepare_data()
+    datamodule.setup("fit")
+    gan = instantiate(cfg.gan, _convert_="all").to(memory_format=torch.channels_last)
+    gan.save_hyperparameters(OmegaConf.to_container(cfg, resolve=True), logger=False)
+    callbacks: list[Callback] = [part for part in instantiate(cfg.callbacks, _convert_="all").values() if part]
+    loggers = [part for part in instantiate(cfg.logger, _convert_="all").values() if part]
+    trainer = Trainer(
+        **trainer_settings(OmegaConf.to_container(cfg.trainer, resolve=True), cfg.data.shape),
+        default_root_dir=directory,
+        callbacks=callbacks,
+        logger=loggers,
+        max_epochs=-1,  # the game ends itself, at its own budget
+        limit_val_batches=0,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    for logger in loggers:
+        logger.log_hyperparams(dict(gan.hparams))
+    return datamodule, gan, trainer
+
+
+def play(
+    trainer: Trainer, gan: GAN, datamodule: LightningDataModule, checkpoint: Path | None, directory: Path
+) -> dict[str, Any]:
+    """Fit, and write ``result.json`` however it ends."""
+    started = time.monotonic()
+    status, error = "failed", None
+    try:
+        trainer.fit(gan, datamodule, ckpt_path=checkpoint)
+        status = "finished"
+    except (KeyboardInterrupt, SystemExit):
+        status = "interrupted"
+        raise
+    except BaseException as problem:
+        error = f"{type(problem).__name__}: {problem}"
+        raise
+    finally:
+        result = {"status": status, "error": error, "seconds": time.monotonic() - started, **outcome(trainer, gan)}
+        if trainer.is_global_zero:
+            write_json(directory / "result.json", result)
+    return result
+
+
+def outcome(trainer: Trainer, gan: GAN) -> dict[str, Any]:
+    """What was reached: counters, the last metrics and the best."""
+    evaluation = next((part for part in trainer.callbacks if isinstance(part, Evaluation)), None)
+    monitor = evaluation.monitor if evaluation else None
+    best: dict[str, Any] = {}
+    if evaluation is not None and evaluation.best is not None:
+        best = {monitor: evaluation.best, "iteration": evaluation.best_iteration}
+    return {
+        "iterations": gan.iterations,
+        "turns": gan.turns,
+        "images": gan.images,
+        "monitor": monitor,
+        "final": dict(gan.metrics),
+        "best": best,
+    }
+
+
+@contextmanager
+def mistakes_told() -> Iterator[None]:
+    """Within, what constructors object to becomes a `UserError`."""
+    try:
+        yield
+    except InstantiationException as error:
+        cause = error.__cause__
+        raise UserError(str(cause) if isinstance(cause, (ValueError, OSError)) else str(error)) from error
+    except (ValueError, OSError, MisconfigurationException) as error:
+        raise UserError(str(error)) from error
+
+
+@contextmanager
+def kept_environment() -> Iterator[None]:
+    """Within, the launcher of ranks may set its variables; after, the next job of a sweep finds the environment as it was."""
+    before = {name: os.environ.get(name) for name in RANK_VARIABLES}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def quieten() -> None:
+    """Silence what a user can do nothing about."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"(lightning|torch|torchmetrics)\..*")
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"(lightning|torch|torchmetrics|wandb)\..*")
+    warnings.filterwarnings("ignore", category=DeprecationWarning)

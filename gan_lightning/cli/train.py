@@ -1,0 +1,45 @@
+"""`python train.py`, also installed as `gan-train`: compose, check, play, judge, and say where everything lies."""
+
+from __future__ import annotations
+
+import sys
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from gan_lightning.cli.paths import conf_dir, register_resolvers
+from gan_lightning.cli.errors import UserError
+from gan_lightning.cli.validate import refuse_foreign_keys, validate_job
+
+
+@hydra.main(version_base="1.3", config_path=conf_dir(), config_name="train")
+def run(cfg: DictConfig) -> float | None:
+    sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
+    try:
+        if sweeping:  # a single run was checked before its directory was made
+            validate_job(cfg, "train")
+        from gan_lightning.cli.session import train  # imports torch: --help and wrong options answer before that
+
+        return train(cfg)
+    except UserError as error:
+        sys.stderr.write(error.report() + "\n")
+        if sweeping:
+            raise  # the other jobs of a sweep go on; Hydra ends with an error after them
+        sys.exit(error.exit_code)
+
+
+def main() -> None:
+    """Run the command line. Exit code 2 says that the command is at fault, 1 that the work failed."""
+    register_resolvers()
+    try:
+        refuse_foreign_keys(sys.argv[1:])
+    except UserError as error:
+        sys.stderr.write(error.report() + "\n")
+        sys.exit(error.exit_code)
+    run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,230 @@
+"""What cannot work, told before work starts: all problems at once, in well under a second, without importing torch."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
+
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from gan_lightning.cli.errors import UserError
+from gan_lightning.cli.fit import misfits
+
+
+class BeforeTheRun(Callback):
+    """Hydra calls this between composing a single run's configuration and making its directory."""
+
+    def on_run_start(self, config: DictConfig, config_name: str | None = None, **kwargs: Any) -> None:
+        """Exit with code 2 and all problems on standard error, if there are any; nothing was written by then."""
+        HydraConfig.instance().set_config(config)
+        try:
+            validate(config, config_name or "train")
+        except UserError as error:
+            sys.stderr.write(error.report() + "\n")
+            sys.exit(error.exit_code)
+
+
+def validate_job(config: DictConfig, config_name: str) -> None:
+    """`validate` for a job that has started: Hydra has taken its own part out of `config` by then."""
+    whole = config.copy()
+    with open_dict(whole):
+        whole.hydra = HydraConfig.get()
+    validate(whole, config_name)
+
+
+def validate(config: DictConfig, config_name: str) -> None:
+    """Check a composed configuration, `hydra` included.
+
+    Raises:
+        UserError: with every problem found.
+    """
+    problems = [*wrong_values(config), *wrong_types(config, config_name)]
+    # What fits what is asked only of values that are what they should be.
+    problems = problems or list(misfits(config))
+    if problems:
+        raise UserError(list(dict.fromkeys(problems)))
+
+
+# Values
+
+
+class Rule(NamedTuple):
+    """What the values of the keys that match `pattern` must be; the first pattern that matches a key counts."""
+
+    pattern: str
+    holds: Callable[[Any], bool]
+    kind: str
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def positive_whole(value: Any) -> bool:
+    return is_whole(value) and value >= 1
+
+
+def positive(value: Any) -> bool:
+    return is_number(value) and value > 0
+
+
+def not_negative(value: Any) -> bool:
+    return is_number(value) and value >= 0
+
+
+def share_below_one(value: Any) -> bool:
+    return is_number(value) and 0 <= value < 1
+
+
+def betas(value: Any) -> bool:
+    return isinstance(value, (list, ListConfig)) and len(value) == 2 and all(share_below_one(beta) for beta in value)
+
+
+def devices(value: Any) -> bool:
+    if isinstance(value, (list, ListConfig)):
+        return len(value) > 0 and all(is_whole(index) and index >= 0 for index in value)
+    return value in ("auto", -1) or positive_whole(value)
+
+
+def class_list(value: Any) -> bool:
+    several = isinstance(value, (list, ListConfig)) and len(value) > 0
+    return value is None or (several and all(is_whole(label) and label >= 0 for label in value))
+
+
+PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed", "64-true")
+
+RULES = (
+    Rule("seed", lambda value: is_whole(value) and 0 <= value < 2**32, "a whole number from 0 to 4294967295"),
+    Rule("max_iterations", positive_whole, "a whole number of iterations, at least 1"),
+    Rule("micro_batches", positive_whole, "a whole number, at least 1"),
+    Rule("*_every", positive_whole, "a whole number of iterations, at least 1"),
+    Rule("callbacks.*.every", positive_whole, "a whole number of iterations, at least 1"),
+    Rule("clip_gradient_norm", lambda value: value is None or positive(value), "a number above 0, or null"),
+    Rule("ema.half_life_images", not_negative, "a number of images, 0 or more"),
+    Rule("ema.ramp_up", lambda value: value is None or positive(value), "a number above 0, or null"),
+    Rule("data.batch_size", positive_whole, "a whole number of samples, at least 1"),
+    Rule("data.classes", class_list, "a list of classes such as [2] or [0,1], or null for all"),
+    Rule("data.std", positive, "a number above 0"),
+    Rule("loss.discriminator_steps", positive_whole, "a whole number of discriminator updates, at least 1"),
+    Rule("loss.objectives.*.every", positive_whole, "a whole number of turns, at least 1"),
+    Rule("metrics.num_fakes", positive_whole, "a whole number of samples, at least 1"),
+    Rule("optimizer*.lr", positive, "a number above 0"),
+    Rule("optimizer*.betas", betas, "two numbers from 0 to below 1, such as [0.5,0.999]"),
+    Rule("optimizer*.momentum", share_below_one, "a number from 0 to below 1"),
+    Rule("prior.dim", positive_whole, "a whole number, at least 1"),
+    Rule("trainer.devices", devices, "a number of devices, a list such as [0,1], or auto"),
+    Rule("trainer.num_nodes", positive_whole, "a whole number, at least 1"),
+    Rule("trainer.precision", lambda value: value in PRECISIONS, f"one of {', '.join(PRECISIONS)}"),
+    Rule("trainer.accelerator", lambda value: value in ("auto", "cpu", "gpu", "cuda", "mps"), "auto, cpu, gpu or mps"),
+)
+
+
+def wrong_values(config: DictConfig) -> Iterator[str]:
+    """A sentence for each value that breaks the rule of its key."""
+    for key, value in leaves(config):
+        rule = rule_of(key)
+        if rule is not None and not rule.holds(value):
+            yield f"{key} must be {rule.kind}, not {shown(value)}"
+
+
+def rule_of(key: str) -> Rule | None:
+    return next((rule for rule in RULES if fnmatchcase(key, rule.pattern)), None)
+
+
+def leaves(config: DictConfig, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value that somebody typed, with its dotted key: interpolations are their source's business."""
+    for name in config:
+        key = f"{prefix}{name}"
+        if key == "hydra" or OmegaConf.is_missing(config, name) or OmegaConf.is_interpolation(config, name):
+            continue
+        value = config[name]
+        if isinstance(value, DictConfig):
+            yield from leaves(value, f"{key}.")
+        else:
+            yield key, value
+
+
+def shown(value: Any) -> str:
+    """A value as the user would type it."""
+    if isinstance(value, (DictConfig, ListConfig)):
+        return str(OmegaConf.to_container(value))
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    return str(value)
+
+
+# Types: a value that a user gave is held against the value it replaces
+
+
+def wrong_types(config: DictConfig, config_name: str) -> Iterator[str]:
+    """A sentence for each overridden value that is not of the kind of the default it replaces."""
+    given = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
+    loader = GlobalHydra.instance().config_loader()
+    choices = [o for o in given if loader.get_group_options(o.key_or_group) or not o.is_set_value_override()]
+    values = [o for o in given if o not in choices and rule_of(o.key_or_group) is None]
+    if not values:
+        return
+    lines = [o.input_line for o in choices if o.input_line is not None]
+    defaults = loader.load_configuration(config_name, overrides=lines, run_mode=RunMode.RUN)
+    for override in values:
+        key = override.key_or_group
+        try:
+            before, after = OmegaConf.select(defaults, key), OmegaConf.select(config, key)
+        except OmegaConfBaseException:
+            continue
+        wanted = kind_wanted(before)
+        if wanted is not None and not wanted.holds(after):
+            yield f"{key} must be {wanted.kind}, not {shown(after)}"
+
+
+def kind_wanted(default: Any) -> Rule | None:
+    """What may replace `default`; None where that cannot be told from it."""
+    if isinstance(default, bool):
+        return Rule("", lambda value: isinstance(value, bool), "true or false")
+    if isinstance(default, (int, float)):
+        return Rule("", is_number, "a number")
+    if isinstance(default, ListConfig):
+        return Rule("", lambda value: value is None or isinstance(value, ListConfig), "a list such as [1,2]")
+    return None
+
+
+# Keys of Lightning that this game counts, clips or splits by itself
+
+FOREIGN_KEYS = {
+    "trainer.max_steps": "max_iterations=N counts generator updates (Lightning's steps count every optimizer's)",
+    "trainer.max_epochs": "max_iterations=N is the budget, in generator updates",
+    "trainer.max_time": "max_iterations=N is the budget, in generator updates",
+    "trainer.gradient_clip_val": "clip_gradient_norm=X clips each player's gradient",
+    "trainer.gradient_clip_algorithm": "clip_gradient_norm=X clips each player's gradient",
+    "trainer.accumulate_grad_batches": "micro_batches=N computes each update in N pieces of data.batch_size",
+    "trainer.val_check_interval": "evaluate_every=N evaluates every N iterations",
+    "trainer.check_val_every_n_epoch": "evaluate_every=N evaluates every N iterations",
+    "trainer.log_every_n_steps": "log_every=N logs every N iterations",
+    "trainer.fast_dev_run": "max_iterations=2 makes a short run",
+}
+
+
+def refuse_foreign_keys(arguments: list[str]) -> None:
+    """Name our own key to whoever uses Lightning's.
+
+    Raises:
+        UserError: when a command-line argument sets one of `FOREIGN_KEYS`.
+    """
+    keys = [argument.lstrip("+~").split("=")[0] for argument in arguments]
+    problems = [f"{key} does not apply to a game of two players: {FOREIGN_KEYS[key]}" for key in keys if key in FOREIGN_KEYS]
+    if problems:
+        raise UserError(problems)
+

@@ -1,0 +1,212 @@
+"""What every source of real samples has, and what every source of images has beside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal, NamedTuple
+
+import torch
+from lightning import LightningDataModule
+from torch import Tensor
+from torchvision.transforms.v2.functional import resize
+
+from gan_lightning.data.checks import whole, wholes
+from gan_lightning.data.loader import Batch, BatchOrder, DiskLoader, InMemoryLoader, StreamLoader, normalize
+
+Loader = InMemoryLoader | StreamLoader | DiskLoader
+
+
+class Place(NamedTuple):
+    """Where batches are wanted: a device, and which of how many devices it is."""
+
+    device: torch.device
+    rank: int
+    world_size: int
+
+
+class RealData(LightningDataModule):
+    """A source of real samples. Nothing is read or downloaded before `prepare_data` and `setup`.
+
+    Args:
+        shape: of one sample: (channels, height, width), or (dim,).
+        num_classes: how many classes labels may name; None where there are none.
+        value_range: lowest and highest value of a sample; None where there is no bound.
+        batch_size: samples of one turn over all devices.
+        seed: of the order or the draw of samples.
+    """
+
+    def __init__(
+        self,
+        *,
+        shape: Sequence[int],
+        num_classes: int | None,
+        value_range: Sequence[float] | None,
+        batch_size: int,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.shape = wholes("data.shape", shape, minimum=1)
+        self.num_classes = None if num_classes is None else whole("data.num_classes", num_classes)
+        self.value_range = None if value_range is None else tuple(value_range)
+        self.batch_size = whole("data.batch_size", batch_size)
+        self.seed = whole("seed", seed, minimum=0)
+
+    @property
+    def reference_size(self) -> int:
+        """How many real samples metrics compare with, over all ranks."""
+        raise NotImplementedError(f"{type(self).__name__} must define reference_size")
+
+    def reference_batches(
+        self, device: torch.device | str, rank: int = 0, world_size: int = 1, batch_size: int = 500
+    ) -> Iterator[Tensor]:
+        """The real samples that metrics compare with: each once over all ranks, the same ones every time.
+
+        Args:
+            device: where they are wanted.
+            rank: this device, from 0; its share is a run of consecutive samples.
+            world_size: number of devices.
+            batch_size: largest number of samples at a time on this device.
+
+        Yields:
+            float32 (up to `batch_size`, *shape), in `value_range`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define reference_batches()")
+
+    def place(self) -> Place:
+        """Where the trainer wants batches; without a trainer, this process's CPU."""
+        if self.trainer is None:
+            return Place(torch.device("cpu"), rank=0, world_size=1)
+        return Place(self.trainer.strategy.root_device, self.trainer.global_rank, self.trainer.world_size)
+
+    def turn(self) -> int:
+        """Turns already played by the trainer's module, also before the run was continued: where batches go on."""
+        return 0 if self.trainer is None else int(getattr(self.trainer.lightning_module, "turns", 0))
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Leave the batch, which is on the device: Lightning's search for tensors to move would cost time each turn."""
+        return batch
+
+
+class Images(NamedTuple):
+    """Images in memory: uint8 pixels (size, channels, height, width), and int64 labels (size,) where there are any."""
+
+    pixels: Tensor
+    labels: Tensor | None
+
+
+class ImageData(RealData):
+    """Images held in memory, on the run's device. A source defines `read`.
+
+    Args:
+        classes: keep only the images of these classes, whose labels stay as they are; None keeps all.
+        image_size: resize images to this height and width in pixels, with antialiasing; None keeps them as they are.
+        reference: which split metrics compare with.
+        shape, num_classes, value_range, batch_size, seed: see `RealData`. The images are held against them.
+    """
+
+    def __init__(
+        self,
+        *,
+        shape: Sequence[int],
+        num_classes: int | None,
+        value_range: Sequence[float],
+        batch_size: int,
+        seed: int,
+        classes: Sequence[int] | None = None,
+        image_size: int | None = None,
+        reference: Literal["train", "test"] = "train",
+    ) -> None:
+        super().__init__(
+            shape=shape, num_classes=num_classes, value_range=value_range, batch_size=batch_size, seed=seed
+        )
+        if self.value_range != (-1, 1):
+            raise ValueError(f"data.value_range must be [-1, 1] for images, the range of tanh, not {value_range!r}")
+        if reference not in ("train", "test"):
+            raise ValueError(f"data.reference must be train or test, not {reference!r}")
+        self.classes = None if classes is None else wholes("data.classes", classes)
+        self.image_size = None if image_size is None else whole("data.image_size", image_size)
+        self.reference = reference
+        self._splits: dict[bool, Images] = {}
+
+    def read(self, train: bool) -> Images:
+        """The whole training or test split as it lies, downloaded first where that is asked for and needed."""
+        raise NotImplementedError(f"{type(self).__name__} must define read()")
+
+    def setup(self, stage: str) -> None:
+        """Read the training images, so that what is wrong with them is told before training starts."""
+        if stage == "fit":
+            self.split(train=True, device=self.place().device)
+
+    def split(self, train: bool, device: torch.device | str) -> Images:
+        """The training or test images as the run uses them, on `device`; read when first asked for."""
+        if train not in self._splits:
+            self._splits[train] = self._chosen(self.read(train))
+        pixels, labels = self._splits[train]
+        self._splits[train] = Images(pixels.to(device), None if labels is None else labels.to(device))
+        return self._splits[train]
+
+    def train_dataloader(self) -> Loader:
+        """Endless batches of the training images, from the turn that the run has reached."""
+        device, rank, world_size = self.place()
+        pixels, labels = self.split(train=True, device=device)
+        order = BatchOrder(len(pixels), self.batch_size, self.seed, rank, world_size)
+        return InMemoryLoader(pixels, labels, order, device, self.turn)
+
+    @property
+    def reference_size(self) -> int:
+        """Images in the split that metrics compare with."""
+        return len(self._reference(self.place().device))
+
+    def reference_batches(
+        self, device: torch.device | str, rank: int = 0, world_size: int = 1, batch_size: int = 500
+    ) -> Iterator[Tensor]:
+        """See `RealData`; images, float32 in [-1, 1]."""
+        pixels = self._reference(device)
+        mine = share(len(pixels), rank, world_size)
+        for images in pixels[mine.start : mine.stop].split(batch_size):
+            yield normalize(images)
+
+    def _reference(self, device: torch.device | str) -> Tensor:
+        return self.split(self.reference == "train", device).pixels
+
+    def _chosen(self, images: Images) -> Images:
+        """The images of the wanted classes at the wanted size, held against the facts."""
+        pixels, labels = images
+        if labels is not None:
+            rows = self.rows_of_classes(labels)
+            pixels, labels = pixels[rows], labels[rows]
+        if self.image_size is not None and pixels.shape[-2:] != (self.image_size, self.image_size):
+            pixels = resize(pixels, [self.image_size, self.image_size], antialias=True)
+        if tuple(pixels.shape[1:]) != self.shape:
+            raise ValueError(
+                f"data.shape={list(self.shape)} but the images are {list(pixels.shape[1:])}: set data.shape to that, "
+                "or data.image_size to the size that is wanted"
+            )
+        return Images(pixels, labels)
+
+    def rows_of_classes(self, labels: Tensor) -> Tensor:
+        """Indices of the samples, by their `labels` (size,), whose class is kept; int64, in order.
+
+        Raises:
+            ValueError: a label is beyond `num_classes`, or a class asked for has no sample.
+        """
+        available = labels.unique().tolist()
+        if self.num_classes is None or available[-1] >= self.num_classes:
+            raise ValueError(
+                f"data.num_classes={self.num_classes} but the data has labels up to {available[-1]}: "
+                f"set data.num_classes={available[-1] + 1}"
+            )
+        if self.classes is None:
+            return torch.arange(len(labels))
+        impossible = [label for label in self.classes if label not in available]
+        if impossible:
+            raise ValueError(
+                f"data.classes={list(self.classes)} asks for {impossible}, which the data does not have: "
+                f"choose from {available}"
+            )
+        return torch.isin(labels, torch.tensor(self.classes)).nonzero().squeeze(1)
+
+
+def share(size: int, rank: int, world_size: int) -> range:
+    """`rank`'s run of consecutive rows out of `size`; the ranks' runs follow each other and differ by 1 at most."""
+    return range(rank * size // world_size, (rank + 1) * size // world_size)

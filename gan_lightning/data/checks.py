@@ -1,0 +1,41 @@
+"""Checks of values that come from configuration files, where `batch_size: abc` is as good as any other YAML."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+
+def whole(key: str, value: object, minimum: int = 1) -> int:
+    """`value` if it is a whole number of at least `minimum`; else a ValueError that names `key`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+        raise ValueError(f"{key} must be a whole number of at least {minimum}, not {value!r}")
+    return value
+
+
+def finite(key: str, value: object) -> float:
+    """`value` as a float if it is a finite number; else a ValueError that names `key`."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{key} must be a finite number, not {value!r}")
+    return float(value)
+
+
+def positive(key: str, value: object) -> float:
+    """`value` as a float if it is a finite number above 0; else a ValueError that names `key`."""
+    if finite(key, value) <= 0:
+        raise ValueError(f"{key} must be above 0, not {value!r}")
+    return finite(key, value)
+
+
+def flag(key: str, value: object) -> bool:
+    """`value` if it is true or false; else a ValueError that names `key`."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{key} must be true or false, not {value!r}")
+    return value
+
+
+def wholes(key: str, value: object, minimum: int = 0) -> tuple[int, ...]:
+    """`value` if it is a list of one or more whole numbers from `minimum` on; else a ValueError that names `key`."""
+    if isinstance(value, str) or not isinstance(value, Sequence) or not value:
+        raise ValueError(f"{key} must be a list of whole numbers, such as {key}=[{minimum}], not {value!r}")
+    return tuple(whole(f"each number in {key}", number, minimum) for number in value)

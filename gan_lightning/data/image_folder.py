@@ -1,0 +1,159 @@
+"""Any folder of images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+from torch import Tensor
+from torch.utils.data import DataLoader, Subset
+from torchvision.transforms import v2
+
+from gan_lightning.data.base import ImageData, Images, Loader, share
+from gan_lightning.data.checks import flag, whole
+from gan_lightning.data.loader import BatchOrder, DiskLoader, normalize
+
+MEMORY_BYTES = 4 * 2**30
+"""Images that take less than this as uint8 are held in memory."""
+
+
+class ImageFolder(ImageData):
+    """The images in a folder and the folders below it, each scaled and cropped about its centre to a square.
+
+    Metrics compare with all of them: there is no test split.
+
+    Args:
+        root: the folder.
+        image_size: height and width that images are brought to, pixels.
+        channels: 3 for colour, 1 for grey; images of the other kind are converted.
+        num_classes: how many folders `root` holds, each then a class, numbered in the order of their names; None:
+            images are found at any depth, and there are no labels.
+        in_memory: hold all images in memory, as uint8; False reads them from disk again and again; None holds them if
+            they take less than `MEMORY_BYTES`.
+        num_workers: processes that read images; 0 reads them in this one.
+        image_data: further arguments of `ImageData`.
+    """
+
+    def __init__(
+        self,
+        *,
+        root: str | None,
+        image_size: int,
+        channels: int,
+        num_classes: int | None,
+        in_memory: bool | None,
+        num_workers: int,
+        **image_data: Any,
+    ) -> None:
+        super().__init__(image_size=whole("data.image_size", image_size), num_classes=num_classes, **image_data)
+        if root is None:
+            raise ValueError("data.root must name the folder of images: data.root=/path/to/images")
+        if channels not in (1, 3):
+            raise ValueError(f"data.channels must be 3 (colour) or 1 (grey), not {channels!r}")
+        if self.shape != (channels, image_size, image_size):
+            raise ValueError(
+                f"data.shape={list(self.shape)} must follow data.channels and data.image_size: "
+                f"{[channels, image_size, image_size]}"
+            )
+        if self.reference != "train":
+            raise ValueError("data.reference must be train: a folder of images has no test split")
+        if self.classes is not None and num_classes is None:
+            raise ValueError("data.classes needs classes: set data.num_classes to the number of folders in data.root")
+        self.root = Path(root).expanduser()
+        self.in_memory = None if in_memory is None else flag("data.in_memory", in_memory)
+        self.num_workers = whole("data.num_workers", num_workers, minimum=0)
+
+    @cached_property
+    def dataset(self) -> Subset[tuple[Tensor, int]]:
+        """Gives (uint8 image of `shape`, class), of the classes that are kept; the class is 0 where there are none.
+
+        Raises:
+            FileNotFoundError: there are no images.
+            ValueError: `num_classes` or `classes` are not what the folder has.
+        """
+        height, width = self.shape[1:]
+        steps = [v2.Resize(height), v2.CenterCrop((height, width)), v2.PILToTensor()]
+        transform = v2.Compose([v2.Grayscale(), *steps] if self.shape[0] == 1 else steps)
+        kind = EveryImage if self.num_classes is None else torchvision.datasets.ImageFolder
+        try:
+            folder = kind(self.root, transform=transform)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"data.root={self.root} {self._wanted()}") from error
+        if self.num_classes is None:
+            return Subset(folder, range(len(folder)))
+        if len(folder.classes) != self.num_classes:
+            raise ValueError(
+                f"data.num_classes={self.num_classes} but data.root={self.root} holds {len(folder.classes)} folders: "
+                f"set data.num_classes={len(folder.classes)}"
+            )
+        return Subset(folder, self.rows_of_classes(torch.tensor(folder.targets)).tolist())
+
+    def _wanted(self) -> str:
+        if self.num_classes is None:
+            return "must be a folder with images in it (png, jpg, webp, ...)"
+        return (
+            "must hold a folder of images (png, jpg, webp, ...) for each class; data.num_classes=null needs no classes"
+        )
+
+    @cached_property
+    def resident(self) -> bool:
+        """Whether images are held in memory."""
+        fits = len(self.dataset) * math.prod(self.shape) < MEMORY_BYTES
+        return fits if self.in_memory is None else self.in_memory
+
+    def setup(self, stage: str) -> None:
+        """Find the images, and read them if they are to be in memory."""
+        if stage == "fit" and self.resident:
+            super().setup(stage)
+
+    def read(self, train: bool) -> Images:
+        """Read all images."""
+        pixels = torch.empty(len(self.dataset), *self.shape, dtype=torch.uint8)
+        labels = torch.empty(len(self.dataset), dtype=torch.int64)
+        start = 0
+        for images, classes in self._in_order(range(len(self.dataset)), batch_size=256):
+            rows = slice(start, start + len(images))
+            pixels[rows], labels[rows] = images, classes
+            start += len(images)
+        return Images(pixels, None if self.num_classes is None else labels)
+
+    def train_dataloader(self) -> Loader:
+        """Endless batches, from the turn that the run has reached."""
+        if self.resident:
+            return super().train_dataloader()
+        device, rank, world_size = self.place()
+        order = BatchOrder(len(self.dataset), self.batch_size, self.seed, rank, world_size)
+        return DiskLoader(self.dataset, self.num_classes is not None, order, device, self.num_workers, self.turn)
+
+    @property
+    def reference_size(self) -> int:
+        """Images in the folder, of the classes that are kept."""
+        return len(self.dataset)
+
+    def reference_batches(
+        self, device: torch.device | str, rank: int = 0, world_size: int = 1, batch_size: int = 500
+    ) -> Iterator[Tensor]:
+        """See `RealData`; images, float32 in [-1, 1]."""
+        if self.resident:
+            yield from super().reference_batches(device, rank, world_size, batch_size)
+            return
+        for images, _ in self._in_order(share(len(self.dataset), rank, world_size), batch_size):
+            yield normalize(images.to(device))
+
+    def _in_order(self, rows: range, batch_size: int) -> DataLoader[tuple[Tensor, int]]:
+        # A generator of its own: iterating would draw from the global one.
+        images = Subset(self.dataset, rows)
+        return DataLoader(images, batch_size, num_workers=self.num_workers, generator=torch.Generator())
+
+
+class EveryImage(torchvision.datasets.ImageFolder):
+    """The images in a folder at any depth, as one class."""
+
+    def find_classes(self, directory: str | Path) -> tuple[list[str], dict[str, int]]:
+        """The folder itself is the one class."""
+        return [""], {"": 0}

@@ -1,0 +1,247 @@
+"""Endless batches of real samples. Which batch a turn is played with depends on the seed and the turn alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from gan_lightning.data.checks import whole
+from gan_lightning.data.distributions import Distribution
+from gan_lightning.randomness import generator_for
+
+Batch = tuple[Tensor, Tensor | None]
+"""Real samples, (batch, ...) of float32, and their classes, (batch,) of int64, where the data has them."""
+
+TURNS_PER_BLOCK = 256
+"""Turns' worth of a distribution's samples drawn at once: drawing few at a time would cost more than a toy's update."""
+
+CONVERT_ONCE_BYTES = 256 * 2**20
+"""Images that take no more than this as float32 are converted once: it costs more than gathering a batch."""
+
+
+def at_the_start() -> int:
+    """The turn at which a run that continues nothing begins."""
+    return 0
+
+
+def share_of(batch_size: int, world_size: int) -> int:
+    """How many samples of the global batch each device takes.
+
+    Raises:
+        ValueError: the batch cannot be shared equally.
+    """
+    if batch_size % world_size:
+        near = max(1, round(batch_size / world_size)) * world_size
+        raise ValueError(
+            f"data.batch_size={batch_size} is the batch over all devices and cannot be shared equally among "
+            f"{world_size}: choose a multiple of {world_size}, such as data.batch_size={near}"
+        )
+    return batch_size // world_size
+
+
+def normalize(pixels: Tensor) -> Tensor:
+    """uint8 pixels in 0..255 as float32 in [-1, 1], the range of tanh: x / 127.5 - 1."""
+    return pixels.float().div_(127.5).sub_(1)
+
+
+class BatchOrder:
+    """Which rows of the data this rank takes at each turn.
+
+    Every epoch is a permutation of all rows, drawn from (seed, epoch). A global batch is the next `batch_size` entries;
+    where an epoch ends within a batch, the batch runs on into the next, so no row is dropped and data smaller than a
+    batch will do. Ranks cut the global batch into equal, consecutive parts: any number of devices trains on the same
+    batches.
+
+    Args:
+        size: rows of the data.
+        batch_size: rows of the global batch, over all devices.
+        seed: of the order.
+        rank: this device, from 0.
+        world_size: number of devices.
+        device: where `indices` are wanted; the order does not depend on it.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.size = whole("the number of samples in the data", size)
+        self.batch_size, self.seed, self.rank, self.world_size = batch_size, seed, rank, world_size
+        self.share = share_of(batch_size, world_size)
+        self.device = torch.device(device)
+        self._epochs: dict[int, Tensor] = {}
+
+    def on(self, device: torch.device | str) -> BatchOrder:
+        """The same order with its indices on `device`."""
+        return BatchOrder(self.size, self.batch_size, self.seed, self.rank, self.world_size, device)
+
+    def indices(self, turn: int) -> Tensor:
+        """The rows that this rank takes at `turn`, (batch_size / world_size,) of int64. Not to be written to."""
+        epoch, start = divmod(turn * self.batch_size + self.rank * self.share, self.size)
+        rows = self._epoch(epoch)[start : start + self.share]
+        if len(rows) == self.share:
+            return rows
+        pieces, missing = [rows], self.share - len(rows)
+        while missing > 0:
+            epoch += 1
+            pieces.append(self._epoch(epoch)[:missing])
+            missing -= len(pieces[-1])
+        return torch.cat(pieces)
+
+    def _epoch(self, epoch: int) -> Tensor:
+        # Two are kept: the one in use, and the one before it, for a batch that began in it.
+        if epoch not in self._epochs:
+            while len(self._epochs) > 1:
+                del self._epochs[next(iter(self._epochs))]
+            # Drawn on the CPU, whose numbers are the same beside every accelerator.
+            rng = generator_for(self.seed, "order", epoch)
+            self._epochs[epoch] = torch.randperm(self.size, generator=rng).to(self.device)
+        return self._epochs[epoch]
+
+
+class InMemoryLoader:
+    """Endless batches gathered from data that is already on the device: no workers, nothing done image by image.
+
+    Args:
+        samples: uint8 images, (size, channels, height, width), which become float32 in [-1, 1]; or float32 rows, which
+            stay as they are.
+        labels: classes, (size,) of int64, or None.
+        order: which rows to take.
+        device: where batches are wanted; everything is moved there once.
+        first_turn: asked for the turn to begin at whenever iteration begins.
+    """
+
+    def __init__(
+        self,
+        samples: Tensor,
+        labels: Tensor | None,
+        order: BatchOrder,
+        device: torch.device | str,
+        first_turn: Callable[[], int] = at_the_start,
+    ) -> None:
+        self.samples = samples.to(device)
+        if samples.dtype == torch.uint8 and samples.numel() * torch.float32.itemsize <= CONVERT_ONCE_BYTES:
+            self.samples = normalize(self.samples)
+        self.labels = None if labels is None else labels.to(device)
+        self.order, self.first_turn = order.on(device), first_turn
+        self.channels_last = samples.ndim == 4 and samples.shape[1] > 1
+        if self.channels_last:
+            # Stored as (size, height, width, channels), so that a batch is made of whole runs of memory.
+            self.samples = self.samples.permute(0, 2, 3, 1).contiguous()
+
+    def __iter__(self) -> Iterator[Batch]:
+        turn = self.first_turn()
+        while True:
+            rows = self.order.indices(turn)
+            # index_select and not [rows]: it copies rows whole, and is several times faster on a CPU.
+            real = self.samples.index_select(0, rows)
+            if self.channels_last:
+                real = real.permute(0, 3, 1, 2)
+            if real.dtype == torch.uint8:
+                real = normalize(real)
+            yield real, None if self.labels is None else self.labels.index_select(0, rows)
+            turn += 1
+
+
+class StreamLoader:
+    """Endless fresh samples of a distribution; those of a turn are a function of (seed, turn).
+
+    Args:
+        distribution: what to sample.
+        batch_size: samples of the global batch, over all devices.
+        seed: of the samples.
+        device: where batches are wanted; the numbers do not depend on it.
+        rank: this device, from 0.
+        world_size: number of devices.
+        first_turn: asked for the turn to begin at whenever iteration begins.
+    """
+
+    def __init__(
+        self,
+        distribution: Distribution,
+        batch_size: int,
+        seed: int,
+        device: torch.device | str,
+        rank: int = 0,
+        world_size: int = 1,
+        first_turn: Callable[[], int] = at_the_start,
+    ) -> None:
+        share = share_of(batch_size, world_size)
+        self.distribution, self.batch_size, self.seed, self.device = distribution, batch_size, seed, device
+        self.mine = slice(rank * share, (rank + 1) * share)
+        self.first_turn = first_turn
+
+    def __iter__(self) -> Iterator[Batch]:
+        turn = self.first_turn()
+        while True:
+            block, first = divmod(turn, TURNS_PER_BLOCK)
+            batches = self._block(block)
+            for within in range(first, TURNS_PER_BLOCK):
+                yield batches[within], None
+            turn = (block + 1) * TURNS_PER_BLOCK
+
+    def _block(self, block: int) -> Tensor:
+        rng = generator_for(self.seed, "data", block)
+        samples = self.distribution.sample(TURNS_PER_BLOCK * self.batch_size, rng)
+        batches = samples.view(TURNS_PER_BLOCK, self.batch_size, self.distribution.dim)
+        return batches[:, self.mine].to(self.device).contiguous()
+
+
+class DiskLoader:
+    """Endless batches of a dataset that is too large for memory, read ahead by worker processes.
+
+    Args:
+        dataset: gives (uint8 image (channels, height, width), class).
+        labelled: whether the classes mean anything; if not, batches have None instead.
+        order: which rows to take.
+        device: where batches are wanted. Pixels travel there as uint8, a quarter of float32.
+        num_workers: processes that read ahead; 0 reads in this process.
+        first_turn: asked for the turn to begin at whenever iteration begins.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset[Any],
+        labelled: bool,
+        order: BatchOrder,
+        device: torch.device | str,
+        num_workers: int,
+        first_turn: Callable[[], int] = at_the_start,
+    ) -> None:
+        self.labelled, self.device = labelled, torch.device(device)
+        self.batches: DataLoader[Any] = DataLoader(
+            dataset,
+            batch_sampler=_Turns(order, first_turn),
+            num_workers=num_workers,
+            persistent_workers=num_workers > 0,
+            pin_memory=self.device.type == "cuda",
+            # Its own, because it would draw from the global one and so change the run beside data held in memory.
+            generator=torch.Generator(),
+        )
+
+    def __iter__(self) -> Iterator[Batch]:
+        for pixels, labels in self.batches:
+            pixels = pixels.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
+            yield normalize(pixels), labels.to(self.device, non_blocking=True) if self.labelled else None
+
+
+class _Turns:
+    """A `BatchOrder` as the endless batch sampler of a `DataLoader`."""
+
+    def __init__(self, order: BatchOrder, first_turn: Callable[[], int]) -> None:
+        self.order, self.first_turn = order, first_turn
+
+    def __iter__(self) -> Iterator[list[int]]:
+        turn = self.first_turn()
+        while True:
+            yield self.order.indices(turn).tolist()
+            turn += 1

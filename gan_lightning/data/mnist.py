@@ -1,0 +1,134 @@
+"""Handwritten digits, and clothes in the same file format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torchvision
+
+from gan_lightning.data.base import ImageData, Images
+from gan_lightning.data.checks import flag
+from gan_lightning.data.idx import read_idx
+
+ASSETS = Path(__file__).parent / "assets"
+
+
+class Mnist10k(ImageData):
+    """The first 10 000 training digits of MNIST, which come with the package: 9 000 to train on, 1 000 to test with.
+
+    Takes the arguments of `ImageData`.
+    """
+
+    def read(self, train: bool) -> Images:
+        """Read the files that come with the package."""
+        return read_split(ASSETS / "mnist10k", train)
+
+
+class Mnist(ImageData):
+    """MNIST (LeCun, Cortes, Burges 1998): 60 000 handwritten digits to train on, 10 000 to test with.
+
+    Args:
+        root: a folder with the four idx files, plain or gzipped, which are read as they lie; or else the folder that
+            downloads go to, below which torchvision's layout (MNIST/raw) is used.
+        download: fetch the files when they are not there.
+        image_data: arguments of `ImageData`.
+    """
+
+    dataset: type[torchvision.datasets.MNIST] = torchvision.datasets.MNIST
+
+    def __init__(self, *, root: str, download: bool, **image_data: Any) -> None:
+        super().__init__(**image_data)
+        self.root, self.download = Path(root).expanduser(), flag("data.download", download)
+
+    def prepare_data(self) -> None:
+        """Download what is missing, where that is asked for."""
+        if self.download and self.folder() is None:
+            self.fetch()
+
+    def read(self, train: bool) -> Images:
+        """Read the split as it lies.
+
+        Raises:
+            FileNotFoundError: the files are not there, or could not be downloaded.
+            ValueError: a file is damaged.
+        """
+        self.prepare_data()
+        folder = self.folder()
+        if folder is None:
+            raise FileNotFoundError(
+                f"data.root={self.root} does not hold {self.dataset.__name__} (train-images-idx3-ubyte, plain or .gz, "
+                "and its three companions): set data.root to the folder that does, or data.download=true"
+            )
+        return read_split(folder, train)
+
+    def folder(self) -> Path | None:
+        """Where all four files lie: in `root` itself, or where torchvision puts them."""
+        for folder in (self.root, self.root / "raw", self.root / self.dataset.__name__ / "raw"):
+            if all(found(folder / name) for train in (True, False) for name in file_names(train)):
+                return folder
+        return None
+
+    def fetch(self) -> None:
+        """Download the four files to `root`, all of them or none."""
+        with failing_in_one_sentence(self.dataset.__name__, self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+            # Checked and unpacked aside, then renamed: a run that is stopped leaves nothing that a later one reads.
+            with TemporaryDirectory(prefix=".download-", dir=self.root) as aside:
+                self.dataset(aside, download=True)
+                raw = self.root / self.dataset.__name__ / "raw"
+                raw.mkdir(parents=True, exist_ok=True)
+                for file in Path(aside, self.dataset.__name__, "raw").iterdir():
+                    file.replace(raw / file.name)
+
+
+class FashionMnist(Mnist):
+    """Fashion-MNIST (Xiao et al. 2017): 60 000 articles of clothing to train on, 10 000 to test with."""
+
+    dataset = torchvision.datasets.FashionMNIST
+
+
+def file_names(train: bool) -> tuple[str, str]:
+    """The files of a split: images, labels."""
+    split = "train" if train else "t10k"
+    return f"{split}-images-idx3-ubyte", f"{split}-labels-idx1-ubyte"
+
+
+def found(path: Path) -> Path | None:
+    """`path` as it is or with `.gz`, whichever exists."""
+    return next((file for file in (path, path.with_name(f"{path.name}.gz")) if file.is_file()), None)
+
+
+def read_split(folder: Path, train: bool) -> Images:
+    """The images and labels of a split in `folder`.
+
+    Raises:
+        ValueError: a file is damaged, or there are not as many labels as images.
+    """
+    pixels, labels = (read_idx(found(folder / name) or folder / name) for name in file_names(train))
+    if pixels.ndim != 3 or labels.shape != pixels.shape[:1]:
+        raise ValueError(
+            f"{folder} holds images of shape {list(pixels.shape)} and labels of shape {list(labels.shape)} for one "
+            "split, which do not belong together: fetch its files again"
+        )
+    return Images(pixels.unsqueeze(1), labels.long())
+
+
+@contextmanager
+def failing_in_one_sentence(name: str, root: Path) -> Iterator[None]:
+    """Turn what downloads raise (no network, no permission, wrong checksum) into one sentence with the way out.
+
+    Raises:
+        FileNotFoundError: in place of any RuntimeError or OSError within.
+    """
+    try:
+        yield
+    except (RuntimeError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise FileNotFoundError(
+            f"{name} could not be downloaded to data.root={root} ({reason}): set data.root to a folder that holds it, "
+            "or choose data=mnist10k, which needs no download"
+        ) from error

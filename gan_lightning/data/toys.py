@@ -1,0 +1,88 @@
+"""Samples of known distributions: small, fast, and exactly judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gan_lightning.data import distributions
+from gan_lightning.data.base import Loader, RealData, share
+from gan_lightning.data.checks import whole
+from gan_lightning.data.distributions import Distribution
+from gan_lightning.data.loader import BatchOrder, InMemoryLoader, StreamLoader
+from gan_lightning.randomness import generator_for
+
+
+class ToyData(RealData):
+    """Samples of a distribution, without labels.
+
+    Args:
+        distribution: where samples come from; metrics and pictures read it too.
+        shape: (distribution.dim,).
+        batch_size: samples of one turn over all devices.
+        seed: of the samples trained on. What metrics compare with does not depend on it.
+        train_size: train on so many samples, drawn once, in epochs; None draws fresh ones for ever.
+        reference_size: how many samples metrics compare with.
+        num_classes, value_range: None; a toy has neither.
+    """
+
+    def __init__(
+        self,
+        distribution: Distribution,
+        *,
+        shape: Sequence[int],
+        batch_size: int,
+        seed: int,
+        train_size: int | None = None,
+        reference_size: int = 10_000,
+        num_classes: None = None,
+        value_range: None = None,
+    ) -> None:
+        super().__init__(
+            shape=shape, num_classes=num_classes, value_range=value_range, batch_size=batch_size, seed=seed
+        )
+        if self.shape != (distribution.dim,):
+            raise ValueError(f"data.shape must be [{distribution.dim}], the distribution's, not {list(self.shape)}")
+        self.distribution = distribution
+        self.train_size = None if train_size is None else whole("data.train_size", train_size)
+        self._reference_size = whole("data.reference_size", reference_size)
+
+    def train_dataloader(self) -> Loader:
+        """Endless batches, from the turn that the run has reached."""
+        device, rank, world_size = self.place()
+        if self.train_size is None:
+            return StreamLoader(self.distribution, self.batch_size, self.seed, device, rank, world_size, self.turn)
+        samples = self.distribution.sample(self.train_size, generator_for(self.seed, "train"))
+        order = BatchOrder(self.train_size, self.batch_size, self.seed, rank, world_size)
+        return InMemoryLoader(samples, None, order, device, self.turn)
+
+    @property
+    def reference_size(self) -> int:
+        """How many samples metrics compare with, over all ranks."""
+        return self._reference_size
+
+    def reference_batches(
+        self, device: torch.device | str, rank: int = 0, world_size: int = 1, batch_size: int = 500
+    ) -> Iterator[Tensor]:
+        """See `RealData`; (up to `batch_size`, dim)."""
+        samples = self.distribution.sample(self.reference_size, generator_for("reference"))
+        mine = share(self.reference_size, rank, world_size)
+        yield from samples[mine.start : mine.stop].to(device).split(batch_size)
+
+
+def gaussian(mean: float, std: float, **toy: Any) -> ToyData:
+    """N(mean, std²) on the line; `toy` are the further arguments of `ToyData`."""
+    return ToyData(distributions.Gaussian(mean, std), **toy)
+
+
+def ring(modes: int, radius: float, std: float, **toy: Any) -> ToyData:
+    """`distributions.ring`; `toy` are the further arguments of `ToyData`."""
+    return ToyData(distributions.ring(modes, radius, std), **toy)
+
+
+def grid(side: int, spacing: float, std: float, **toy: Any) -> ToyData:
+    """`distributions.grid`; `toy` are the further arguments of `ToyData`."""
+    return ToyData(distributions.grid(side, spacing, std), **toy)

@@ -1,0 +1,50 @@
+"""The averaged generator: an exponential moving average of the generator's weights over training."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import torch
+from torch import nn
+
+
+class Averaging:
+    """How fast the averaged generator forgets.
+
+    After `half_life_images` further real images a weight's share in the average has halved. Early on, when fewer images
+    than that were seen, the half-life is `ramp_up` times the images seen, so that the average does not drag the random
+    initial weights along (Karras et al. 2020, "Training Generative Adversarial Networks with Limited Data", section F.1).
+
+    Args:
+        half_life_images: half-life in real images; 0 keeps a plain copy of the generator.
+        ramp_up: the half-life as a share of the images seen so far; None starts with the whole half-life.
+    """
+
+    def __init__(self, half_life_images: float, ramp_up: float | None = 0.05) -> None:
+        if half_life_images < 0:
+            raise ValueError(f"ema.half_life_images must be 0 or more images, not {half_life_images}")
+        if ramp_up is not None and ramp_up <= 0:
+            raise ValueError(f"ema.ramp_up must be above 0 (or null to switch it off), not {ramp_up}")
+        self.half_life_images, self.ramp_up = half_life_images, ramp_up
+
+    def decay(self, images: int, step_images: int) -> float:
+        """The old average's share after an update that used `step_images` images, `images` having been seen in all."""
+        half_life = self.half_life_images
+        if self.ramp_up is not None:
+            half_life = min(half_life, self.ramp_up * images)
+        return 0.5 ** (step_images / half_life) if half_life > 0 else 0.0
+
+
+def frozen_copy(network: nn.Module) -> nn.Module:
+    """A copy in evaluation mode that takes no gradient."""
+    return deepcopy(network).eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def average_into(average: nn.Module, network: nn.Module, decay: float) -> None:
+    """Move `average` towards `network`: parameters by ``decay * old + (1 - decay) * new``; buffers are copied."""
+    old, new = list(average.parameters()), list(network.parameters())
+    if old:
+        torch._foreach_lerp_(old, new, 1.0 - decay)
+    for kept, current in zip(average.buffers(), network.buffers(), strict=True):
+        kept.copy_(current)

@@ -1,0 +1,223 @@
+"""The state of a game on one- or two-dimensional data as a picture: both densities, and what the discriminator says."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.lines import Line2D
+
+from gan_lightning.figures.images import Pixels
+from gan_lightning.figures.scene import Frame, Scene
+from gan_lightning.figures.theory import LEAST_VALUE, Array, blurred, optimal_discriminator
+
+# Okabe and Ito's palette, told apart with any colour vision.
+DATA, GENERATED, OPTIMAL = "#0072B2", "#D55E00", "#009E73"
+VERDICT = LinearSegmentedColormap.from_list("verdict", [GENERATED, "#FFFFFF", DATA], N=255).with_extremes(bad="#DDDDDD")
+LEFT: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (-0.01, 0.99)}
+RIGHT: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1.01, 0.99)}
+ABOVE: dict[str, Any] = {"ncols": 2, "frameon": False, "borderaxespad": 0, "handlelength": 1.5}
+DOTS: dict[str, Any] = {"linestyle": "none", "marker": "o", "markeredgewidth": 0}
+
+
+class DensityFigure(ABC):
+    """Draws frames of one scene, all on the same axes, so that an animation keeps still.
+
+    What stays the same is drawn once and kept as pixels: axes and their labels take ten times as long as what moves.
+
+    Args:
+        scene: what all frames share.
+        frames: those that will be drawn; they decide the axes' ranges.
+        dpi: pixels an inch.
+    """
+
+    def __init__(self, scene: Scene, frames: Sequence[Frame], dpi: int) -> None:
+        self.scene = scene
+        self.score_range = score_range(frames) if scene.critic else (0.0, 1.0)
+        self.figure = Figure(dpi=dpi)
+        canvas = FigureCanvasAgg(self.figure)
+        self.moving = self.lay_out(frames)
+        for artist in self.moving:
+            artist.set_animated(True)
+        canvas.draw()
+        self.canvas, self.still = canvas, canvas.copy_from_bbox(self.figure.bbox)
+
+    @abstractmethod
+    def lay_out(self, frames: Sequence[Frame]) -> list[Artist]:
+        """Make the whole picture, and return what moves in it, from back to front."""
+
+    @abstractmethod
+    def update(self, frame: Frame) -> None:
+        """Set all that moves to `frame`."""
+
+    def draw(self, frame: Frame) -> Pixels:
+        """The picture of `frame`."""
+        self.update(frame)
+        self.canvas.restore_region(self.still)
+        for artist in self.moving:
+            self.figure.draw_artist(artist)
+        return np.asarray(self.canvas.buffer_rgba())[..., :3].copy()
+
+    def verdict(self, frame: Frame) -> Array:
+        """What is plotted of the discriminator at the scene's points: D, or a critic's scores."""
+        return frame.scores if self.scene.critic else 1 / (1 + np.exp(-frame.scores.clip(-80, 80)))
+
+
+class LineFigure(DensityFigure):
+    """One dimension: the densities of data and generator, and below them the discriminator and its optimum."""
+
+    bins = 128
+
+    def lay_out(self, frames: Sequence[Frame]) -> list[Artist]:
+        self.figure.set_size_inches(7.0, 5.2)
+        upper, lower = self.figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
+        self.figure.subplots_adjust(left=0.1, right=0.98, bottom=0.13, top=0.93, hspace=0.22)
+        self.heading = self.figure.text(0.1, 0.94, "", fontsize=12)
+        self.values = self.figure.text(0.54, 0.015, "", ha="center")
+        return [self.heading, self.values, *self.lay_out_densities(upper, frames), *self.lay_out_discriminator(lower)]
+
+    def lay_out_densities(self, panel: Axes, frames: Sequence[Frame]) -> list[Artist]:
+        scene, (x,) = self.scene, self.scene.lattice.axes
+        low, high = scene.lattice.low[0], scene.lattice.high[0]
+        density = scene.density / scene.lattice.cell_volume
+        panel.fill_between(x, density, color=DATA, alpha=0.25, linewidth=0)
+        panel.plot(x, density, color=DATA, label=f"data p(x), {moments(scene.real)}")
+        self.edges = np.linspace(low, high, self.bins + 1)
+        self.histogram = panel.stairs(np.zeros(self.bins), self.edges, color=GENERATED, alpha=0.3, fill=True)
+        (self.generated,) = panel.plot(x, np.zeros_like(x), color=GENERATED, label=generated_label(scene.real))
+        peak = max(float(scene.estimate(frame.samples).max()) for frame in frames) / scene.lattice.cell_volume
+        # A collapsed generator makes a needle; it may leave the picture rather than flatten everything else.
+        top = 1.08 * max(density.max(), min(peak, 2 * density.max()))
+        panel.set(ylabel="density", xlim=(low, high), ylim=(0, top))
+        self.legend = panel.legend(**ABOVE, **RIGHT)
+        return [self.histogram, self.generated, self.legend]
+
+    def lay_out_discriminator(self, panel: Axes) -> list[Artist]:
+        scene, (low, high) = self.scene, self.score_range
+        label = "critic's score" if scene.critic else "D(x)"
+        zero = np.zeros(scene.points.cells)
+        (self.judged,) = panel.plot(*scene.points.axes, zero, color="black", label=label)
+        moving: list[Artist] = [self.judged]
+        if not scene.critic:
+            panel.axhline(0.5, color="black", linestyle="--", linewidth=0.8)
+            zero = np.zeros(scene.lattice.cells)
+            (self.optimum,) = panel.plot(*scene.lattice.axes, zero, color=OPTIMAL, label="D*(x) = p / (p + q)")
+            moving.insert(0, self.optimum)
+        margin = 0.05 * (high - low)
+        panel.set(xlabel="x", ylabel=label, ylim=(low - margin, high + margin))
+        panel.legend(**ABOVE, **LEFT)
+        return moving
+
+    def update(self, frame: Frame) -> None:
+        scene = self.scene
+        estimate = scene.estimate(frame.samples)
+        counts, _ = np.histogram(frame.samples, self.edges)
+        self.histogram.set_data(counts / (len(frame.samples) * (self.edges[1] - self.edges[0])))
+        self.generated.set_ydata(estimate / scene.lattice.cell_volume)
+        self.judged.set_ydata(self.verdict(frame))
+        if not scene.critic:
+            self.optimum.set_ydata(optimal_discriminator(scene.density, estimate))
+        self.legend.get_texts()[1].set_text(generated_label(frame.samples))
+        self.heading.set_text(f"iteration {frame.iteration}")
+        self.values.set_text(values(scene, frame))
+
+
+class PlaneFigure(DensityFigure):
+    """Two dimensions: samples, the discriminator as a map, and beside it the optimum."""
+
+    points_shown = 2500
+
+    def lay_out(self, frames: Sequence[Frame]) -> list[Artist]:
+        scene, lattice = self.scene, self.scene.lattice
+        # Modes narrower than a cell of the map of D could not be seen. For the map of D* both densities are blurred
+        # alike, by one such cell, which leaves D* at 1/2 where they are equal.
+        self.blur_cells = lattice.cells / scene.points.cells
+        self.blurred_density = blurred(scene.density, self.blur_cells)
+        count = 2 if scene.critic else 3
+        self.figure.set_size_inches(4.0 * count + 0.5, 4.5)
+        panels = self.figure.subplots(1, count, sharex=True, sharey=True)
+        self.figure.subplots_adjust(left=0.13 / count, right=1 - 0.11 / count, bottom=0.12, top=0.93, wspace=0.05)
+        panels[0].set(xlim=(lattice.low[0], lattice.high[0]), ylim=(lattice.low[1], lattice.high[1]))
+        for panel in panels:
+            panel.set_aspect("equal")
+            panel.locator_params(nbins=5)
+        panels[1].set_title("critic's score" if scene.critic else "D(x)")
+        self.judged = self.map(panels[1], "bilinear")
+        self.figure.colorbar(self.judged, ax=panels, fraction=0.06 / count, pad=0.04 / count)
+        self.values = self.figure.text(0.5, 0.015, "", ha="center")
+        self.heading = self.figure.text(0.13 / count, 0.945, "", fontsize=12)
+        moving = [self.lay_out_samples(panels[0]), self.judged, self.heading, self.values]
+        if not scene.critic:
+            panels[2].set_title("D*(x) = p / (p + q),  grey: neither")
+            self.optimum = self.map(panels[2], "nearest")
+            moving.append(self.optimum)
+        return moving
+
+    def lay_out_samples(self, panel: Axes) -> Artist:
+        panel.plot(*self.scene.real[: self.points_shown].T, color=DATA, markersize=4, alpha=0.3, **DOTS)
+        (self.generated,) = panel.plot([], [], color=GENERATED, markersize=1.8, alpha=0.7, **DOTS)
+        entries = {"data": DATA, "generated": GENERATED}
+        handles = [Line2D([], [], color=colour, label=label, **DOTS) for label, colour in entries.items()]
+        panel.legend(handles=handles, **ABOVE, **RIGHT)
+        return self.generated
+
+    def map(self, panel: Axes, interpolation: str) -> AxesImage:
+        (left, bottom), (right, top) = self.scene.lattice.low, self.scene.lattice.high
+        return panel.imshow(
+            np.zeros(self.scene.points.shape),
+            extent=(left, right, bottom, top),
+            origin="lower",
+            interpolation=interpolation,
+            # A critic's scores have no middle that means anything.
+            cmap=colormaps["cividis"] if self.scene.critic else VERDICT,
+            norm=Normalize(*self.score_range),
+        )
+
+    def update(self, frame: Frame) -> None:
+        scene = self.scene
+        self.generated.set_data(*frame.samples[: self.points_shown].T)
+        self.judged.set_data(self.verdict(frame).reshape(scene.points.shape).T)
+        if not scene.critic:
+            fake = scene.lattice.sample_masses(frame.samples, self.blur_cells)
+            self.optimum.set_data(optimal_discriminator(self.blurred_density, fake).T)
+        self.heading.set_text(f"iteration {frame.iteration}")
+        self.values.set_text(values(scene, frame))
+
+
+def density_figure(scene: Scene, frames: Sequence[Frame], dpi: int) -> DensityFigure:
+    """The figure for the scene's number of dimensions."""
+    return (LineFigure if scene.real.shape[1] == 1 else PlaneFigure)(scene, frames, dpi)
+
+
+def score_range(frames: Sequence[Frame]) -> tuple[float, float]:
+    """What a critic said over all `frames`, apart from the most extreme hundredth."""
+    scores = np.concatenate([frame.scores for frame in frames])
+    low, high = np.quantile(scores, [0.005, 0.995])
+    return float(low), float(max(high, low + 1e-6))
+
+
+def moments(samples: Array) -> str:
+    """Mean and standard deviation."""
+    return f"{samples.mean():.2f} ± {samples.std():.2f}".replace("-", "\N{MINUS SIGN}")
+
+
+def generated_label(samples: Array) -> str:
+    """The generator's entry in the legend."""
+    return f"generated q(x), {moments(samples)}"
+
+
+def values(scene: Scene, frame: Frame) -> str:
+    """The game's value as played, then against the best discriminator: with this generator, with the data, at least."""
+    named = {"V(D, G)": frame.game_value, "C(G)": frame.optimal_value, "C(data)": scene.data_value}
+    named["-log 4"] = LEAST_VALUE
+    shown = [f"{name} = {round(value, 3) + 0.0:.3f}" for name, value in named.items() if value is not None]
+    return "   ".join(shown).replace("-", "\N{MINUS SIGN}")

@@ -1,0 +1,97 @@
+"""Pictures as 8-bit pixels: tiles of samples, animations, and how loggers take them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import numpy as np
+import torch
+from lightning.pytorch.loggers import Logger
+from numpy.typing import NDArray
+from PIL import Image
+from rich import get_console
+from rich.progress import track
+from torch import Tensor
+from torchvision.utils import make_grid
+
+from gan_lightning.metrics.features import quantise
+
+T = TypeVar("T")
+Pixels = NDArray[np.uint8]
+"""A picture, (height, width, 3)."""
+
+MOST_FRAMES = 50
+"""Of an animation."""
+FRAME_MS, LAST_FRAME_MS = 120, 2500
+
+
+def tile(images: Tensor, least_width_px: int = 560) -> Pixels:
+    """All `images` in one picture, row by row, as near to a square as whole rows allow.
+
+    Args:
+        images: (count, 1 or 3, height, width) in [-1, 1].
+        least_width_px: the picture is enlarged by a whole factor, each pixel repeated, until it is at least so wide.
+
+    Raises:
+        ValueError: when `images` are not images.
+    """
+    if images.ndim != 4 or images.shape[1] not in (1, 3):
+        raise ValueError(
+            f"only grey and colour images can be tiled, (count, 1 or 3, height, width), not {tuple(images.shape)}: "
+            "for samples that are not images choose callbacks.samples=null"
+        )
+    columns = -int(-(len(images) ** 0.5) // 1)
+    pixels = quantise(images.float()).to(torch.uint8)
+    grid: Pixels = make_grid(pixels, nrow=columns, padding=2, pad_value=128).permute(1, 2, 0).cpu().numpy()
+    factor = -(-least_width_px // grid.shape[1])
+    return grid.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def save_picture(picture: Pixels, path: Path) -> None:
+    """Write a PNG, aside and then renamed, so that who looks at the folder never sees half a picture."""
+    aside = path.with_suffix(".part")
+    Image.fromarray(picture).save(aside, format="PNG")
+    aside.replace(path)
+
+
+class Reel(Generic[T]):
+    """Frames for an animation, as they come: never two within `spacing` iterations, and always the newest.
+
+    Args:
+        spacing: iterations.
+    """
+
+    def __init__(self, spacing: float) -> None:
+        self.spacing = spacing
+        self.frames: list[T] = []
+        self._iterations: list[int] = []
+
+    def add(self, iteration: int, frame: T) -> None:
+        """Take the newest frame. The one before goes if it was near its own predecessor."""
+        if len(self.frames) > 1 and self._iterations[-1] - self._iterations[-2] < self.spacing:
+            self.frames.pop()
+            self._iterations.pop()
+        self.frames.append(frame)
+        self._iterations.append(iteration)
+
+
+def save_animation(frames: Iterable[Pixels], count: int, path: Path) -> None:
+    """Write `count` frames, each asked for when its turn comes, as an endless GIF that rests on its last frame."""
+    console = get_console()
+    watched = track(frames, f"Rendering {path.name}", total=count, transient=True, disable=not console.is_terminal)
+    pictures = [Image.fromarray(frame) for frame in watched]
+    # One palette for all frames, or flat areas would flicker; no dithering, which would speckle them.
+    strip = np.concatenate([np.asarray(pictures[index]) for index in (0, count // 4, count // 2, -1)])
+    palette = Image.fromarray(strip).quantize(256)
+    pictures = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
+    durations = [FRAME_MS] * (len(pictures) - 1) + [LAST_FRAME_MS]
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=durations, loop=0)
+
+
+def log_picture(loggers: Iterable[Logger], key: str, picture: Pixels, iteration: int) -> None:
+    """Give `picture` to those of `loggers` that take images, under `key`."""
+    for logger in loggers:
+        if hasattr(logger, "log_image"):
+            logger.log_image(key=key, images=[picture], step=iteration)

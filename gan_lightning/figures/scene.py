@@ -1,0 +1,72 @@
+"""A game on one- or two-dimensional data of known density: what of it stays the same, and its state at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from gan_lightning.figures.theory import Array, Lattice, best_bandwidth_cells, box_around, optimal_value
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What the game was at one moment.
+
+    Attributes:
+        iteration: generator updates made.
+        samples: generated points, (count, 1 or 2).
+        scores: the discriminator's logits at the scene's `points`.
+        game_value: V(D, G) in nats; None where the discriminator is a critic.
+        optimal_value: C(G) in nats, estimated.
+    """
+
+    iteration: int
+    samples: Array
+    scores: Array
+    game_value: float | None
+    optimal_value: float
+
+
+class Scene:
+    """What stays the same in every picture of one run.
+
+    Args:
+        real: samples of the data, (count, 1 or 2).
+        fake: samples of the untrained generator, likewise; they help to choose what part of space to show.
+        log_density: log p of the data at points (n, 1 or 2).
+        critic: the discriminator's output is a score, and its sigmoid is not a probability.
+
+    Attributes:
+        lattice: of the estimates, fine enough for the narrow modes of the usual mixtures.
+        density: the data's probability in each cell of it.
+        points: the cells in whose centres the discriminator is asked.
+        bandwidth_cells: width of the kernel of all estimates of a density.
+        data_value: C(G) of as many samples of the data, estimated likewise: what a perfect generator would score.
+
+    Raises:
+        ValueError: for data of more than two dimensions.
+    """
+
+    def __init__(self, real: Array, fake: Array, log_density: Callable[[Tensor], Tensor], critic: bool) -> None:
+        axes = real.shape[1]
+        if axes not in (1, 2):
+            raise ValueError(
+                f"densities are drawn in 1 or 2 dimensions, the data have {axes}: set callbacks.density=null"
+            )
+        self.real, self.critic = real, critic
+        low, high = box_around(real, fake)
+        self.lattice = Lattice(low, high, cells=1024 if axes == 1 else 512)
+        self.points = Lattice(low, high, cells=512 if axes == 1 else 64)
+        self.density = self.lattice.density_masses(log_density)
+        self.bandwidth_cells = best_bandwidth_cells(self.lattice, self.density, real)
+        self.data_value = self.optimal_value(real)
+
+    def estimate(self, samples: Array) -> Array:
+        """The probability of each cell of the lattice, estimated from `samples`."""
+        return self.lattice.sample_masses(samples, self.bandwidth_cells)
+
+    def optimal_value(self, samples: Array) -> float:
+        """C(G) of the generator that made `samples`."""
+        return optimal_value(self.density, self.estimate(samples))

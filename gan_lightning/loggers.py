@@ -1,0 +1,172 @@
+"""Where numbers go: a CSV file always, Weights & Biases unless told otherwise."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import os
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.loggers.logger import rank_zero_experiment
+from lightning.pytorch.utilities import rank_zero_only
+
+log = logging.getLogger(__name__)
+
+
+class MetricsCSV(Logger):
+    """One CSV file that grows: a row an iteration, a column a metric, empty where there was no value.
+
+    Lightning's CSVLogger deletes the file of a directory that is in use already; this one goes on where the file ends.
+
+    Args:
+        path: the file.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__()
+        self.path = Path(path)
+        self._columns: list[str] = self._read()[0] if self.path.exists() else []
+        self._row: dict[str, Any] = {}
+
+    @property
+    def name(self) -> str:
+        return "csv"
+
+    @property
+    def version(self) -> str:
+        return ""
+
+    @rank_zero_only
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """Nothing: the run directory holds the configuration in a file of its own."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Add `metrics` to the row of iteration `step`; a row is written when the next one begins."""
+        if step != self._row.get("iteration"):
+            self.save()
+            self._row = {"iteration": step}
+        self._row.update(metrics)
+
+    @rank_zero_only
+    def save(self) -> None:
+        """Write the row that is being filled."""
+        if not self._row:
+            return
+        new = [column for column in self._row if column not in self._columns]
+        if new:
+            rows = self._read()[1] if self.path.exists() else []
+            self._columns += new
+            self._write(rows)
+        with self.path.open("a", newline="") as file:
+            csv.DictWriter(file, self._columns).writerow(self._row)
+        self._row = {}
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        self.save()
+
+    def _read(self) -> tuple[list[str], list[dict[str, str]]]:
+        with self.path.open(newline="") as file:
+            reader = csv.DictReader(file)
+            rows = list(reader)
+            return list(reader.fieldnames or []), rows
+
+    def _write(self, rows: list[dict[str, str]]) -> None:
+        """All rows under the present columns, written aside and renamed so that no row is ever lost."""
+        aside = self.path.with_suffix(".csv.part")
+        with aside.open("w", newline="") as file:
+            writer = csv.DictWriter(file, self._columns)
+            writer.writeheader()
+            writer.writerows(rows)
+        aside.replace(self.path)
+
+
+class WandB(WandbLogger):
+    """Weights & Biases that never asks, never waits for a login and ends with the run.
+
+    Its mode is decided before it starts: WANDB_MODE if that is set, else online when there is an API key, else offline.
+    When the service cannot be reached the run is kept offline. The x-axis is the iteration.
+
+    Args:
+        project: W&B project.
+        save_dir: the folder in which W&B makes its folder `wandb`.
+        name: of the run.
+        entity: user or team; None for the account's own.
+        group: what the runs of a sweep have in common.
+        job_type: such as train or sweep.
+        tags: to find runs by.
+    """
+
+    def __init__(
+        self,
+        project: str,
+        save_dir: str | Path,
+        name: str | None = None,
+        entity: str | None = None,
+        group: str | None = None,
+        job_type: str | None = None,
+        tags: Sequence[str] = (),
+    ) -> None:
+        import wandb
+
+        settings = wandb.Settings(silent=True, init_timeout=30)
+        super().__init__(
+            name=name,
+            save_dir=str(save_dir),
+            project=project,
+            entity=entity,
+            group=group,
+            job_type=job_type,
+            tags=list(tags),
+            mode=wandb_mode(),
+            settings=settings,
+        )
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """The W&B run, started when first asked for."""
+        if self._experiment is None:
+            import wandb
+
+            Path(self._wandb_init["dir"]).mkdir(parents=True, exist_ok=True)
+            try:
+                self._experiment = wandb.init(**self._wandb_init)
+            except wandb.errors.Error as error:
+                log.warning(f"W&B could not be reached ({str(error).splitlines()[0]}): this run is kept offline")
+                self._experiment = wandb.init(**{**self._wandb_init, "mode": "offline"})
+            if self.offline_dir:
+                log.info(f"W&B is offline; to upload this run later: wandb sync {self.offline_dir}")
+            self._experiment.define_metric("iteration")
+            self._experiment.define_metric("*", step_metric="iteration")
+        return self._experiment
+
+    @property
+    def offline_dir(self) -> Path | None:
+        """The folder to give to `wandb sync`; None when the run is online, disabled or has not started."""
+        run = self._experiment
+        if run is None or not getattr(run.settings, "_offline", False):
+            return None
+        return Path(os.path.relpath(Path(run.dir).parent))
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        self.experiment.log(dict(metrics) if step is None else {**metrics, "iteration": step})
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """End the W&B run, so that the next job of a sweep gets a run of its own."""
+        if self._experiment is not None:
+            self._experiment.finish(exit_code=0 if status == "success" else 1)
+
+
+def wandb_mode() -> str:
+    """WANDB_MODE where it is set, else online when an API key is known, else offline."""
+    import wandb
+
+    return os.environ.get("WANDB_MODE") or ("online" if wandb.api.api_key else "offline")

@@ -1,0 +1,1 @@
+"""Adversarial losses: the term that makes a run a GAN."""

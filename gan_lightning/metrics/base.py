@@ -1,0 +1,60 @@
+"""What every metric is: samples in, a few named numbers out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+
+class SampleMetric(Metric, ABC):
+    """Judges fakes, beside real samples or beside a distribution that is known.
+
+    A subclass declares its states with `add_state`, so that the states of several ranks reduce to those of one. States
+    named `real_...` describe the data, which does not change: `reset` keeps them.
+    """
+
+    full_state_update = False
+
+    keys: ClassVar[tuple[str, ...]]
+    """Names of the numbers that `compute` returns."""
+
+    @abstractmethod
+    def accumulate(self, samples: Tensor, real: bool) -> None:
+        """Take a batch of float32 samples into the states; called without gradient and outside autocast."""
+
+    @abstractmethod
+    def compute(self) -> dict[str, float]:
+        """The numbers named in `keys`, over all samples since the last reset, of all ranks."""
+
+    def update(self, images: Tensor, real: bool) -> None:
+        """Take a batch into account.
+
+        Args:
+            images: samples (batch, ...); images are (batch, channels, height, width) in [-1, 1].
+            real: whether they come from the data. A metric that knows the true distribution has no use for them.
+        """
+        # Features and moments in the half precision of a training step would be off in the third digit.
+        with torch.autocast(images.device.type, enabled=False):
+            self.accumulate(images.float(), real)
+
+    def reset(self) -> None:
+        """Forget the fakes and keep what is known of the real samples."""
+        # A copy of the lists: torchmetrics empties them in place.
+        kept = {
+            name: list(state) if isinstance(state, list) else state
+            for name, state in self.metric_state.items()
+            if name.startswith("real_")
+        }
+        super().reset()
+        for name, state in kept.items():
+            setattr(self, name, state)
+
+
+def concatenated(state: list[Tensor]) -> Tensor:
+    """All of a list state of vectors as one vector, (n,), also when it holds nothing or was gathered from the ranks."""
+    return dim_zero_cat(state) if len(state) else torch.empty(0)

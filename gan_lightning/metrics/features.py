@@ -1,0 +1,90 @@
+"""What images become before they are compared: quantised pixels, and the features of a small classifier of digits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torchvision.transforms.v2 import functional as vision
+
+DIGIT_WEIGHTS = Path(__file__).parent / "assets" / "digit_classifier.pt"
+DIGIT_SIZE = 28
+
+
+def quantise(images: Tensor) -> Tensor:
+    """Images as a file with 8 bits a channel would hold them: the nearest of 256 levels, outliers clamped.
+
+    Fakes are judged by what a viewer of the file sees, and real images have these levels already. The result stays in
+    float32, so that a NaN of a diverged generator is still a NaN.
+
+    Args:
+        images: (batch, channels, height, width) in [-1, 1].
+
+    Returns:
+        The same shape, whole numbers in [0, 255].
+    """
+    return images.add(1.0).mul(127.5).round().clamp(0.0, 255.0)
+
+
+class DigitClassifier(nn.Module):
+    """Three 3x3 convolutions and two linear layers, for grey digits of 28x28.
+
+    It has neither batch norm nor dropout, hence no training mode that could be left on by mistake.
+
+    Args:
+        dim: length of the feature vector before the last layer.
+    """
+
+    def __init__(self, dim: int = 64) -> None:
+        super().__init__()
+        self.dim = dim
+        self.body = nn.Sequential(
+            nn.Conv2d(1, 16, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(16, 32, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(32, 64, 3, padding=1),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(64 * 7 * 7, dim),
+            nn.ReLU(),
+        )
+        self.head = nn.Linear(dim, 10)
+
+    def features(self, images: Tensor) -> Tensor:
+        """The penultimate layer, (batch, dim), of images (batch, 1, 28, 28) in [-1, 1]."""
+        return self.body(images)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits of the ten digits, (batch, 10), of images (batch, 1, 28, 28) in [-1, 1]."""
+        return self.head(self.features(images))
+
+
+def trained_digit_classifier() -> DigitClassifier:
+    """The classifier with the weights that come with the package, frozen (`scripts/train_digit_classifier.py`)."""
+    weights = torch.load(DIGIT_WEIGHTS, map_location="cpu", weights_only=True)
+    classifier = DigitClassifier(dim=weights["head.weight"].shape[1])
+    classifier.load_state_dict(weights)
+    return classifier.float().requires_grad_(False)
+
+
+def digit_sized(images: Tensor) -> Tensor:
+    """Grey images brought to 28x28, as the classifier reads them.
+
+    Args:
+        images: (batch, 1, height, width) of any size and range.
+
+    Raises:
+        ValueError: the images are not of one channel.
+    """
+    if images.ndim != 4 or images.shape[1] != 1:
+        raise ValueError(
+            "the digit classifier reads grey images (batch, 1, height, width), "
+            f"not {tuple(images.shape)}: choose metrics=inception or metrics=sliced_wasserstein for this data"
+        )
+    if images.shape[-2:] == (DIGIT_SIZE, DIGIT_SIZE):
+        return images
+    return vision.resize(images, [DIGIT_SIZE, DIGIT_SIZE], antialias=True)

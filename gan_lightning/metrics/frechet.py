@@ -1,0 +1,100 @@
+"""The Frechet distance between two sets of features, each seen as a Gaussian.
+
+Heusel et al. 2017, 'GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium', equation 6.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC
+
+import torch
+from torch import Tensor
+
+from gan_lightning.metrics.base import SampleMetric
+
+
+def frechet_distance(mean_a: Tensor, covariance_a: Tensor, mean_b: Tensor, covariance_b: Tensor) -> float:
+    """|m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)), the squared 2-Wasserstein distance of two Gaussians.
+
+    C_a C_b has the eigenvalues of the symmetric S C_b S with S = C_a^(1/2), so its root's trace needs symmetric
+    eigenvalues only: they are real, and stay so when there are fewer samples than features and both matrices are
+    singular, where the root of the product itself is ill-conditioned.
+
+    Args:
+        mean_a: of the first Gaussian, (dim,) of float64.
+        covariance_a: (dim, dim) of float64, symmetric and positive semi-definite up to rounding.
+        mean_b: of the second.
+        covariance_b: likewise.
+
+    Returns:
+        The distance, 0 for equal moments; NaN where a moment is not finite, as after a generator has diverged.
+    """
+    difference = mean_a - mean_b
+    if not all(torch.isfinite(part).all() for part in (difference, covariance_a, covariance_b)):
+        return math.nan
+    values, vectors = torch.linalg.eigh(covariance_a)
+    root = (vectors * values.clamp_min(0.0).sqrt()) @ vectors.mT
+    product = torch.linalg.eigvalsh(root @ covariance_b @ root)
+    trace = covariance_a.trace() + covariance_b.trace() - 2.0 * product.clamp_min(0.0).sqrt().sum()
+    # Rounding can leave equal moments a hair below zero.
+    return max(0.0, (difference.square().sum() + trace).item())
+
+
+def moments(count: Tensor, total: Tensor, outer: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean (dim,) and unbiased covariance (dim, dim), from the count, the sum and the sum of outer products."""
+    mean = total / count
+    return mean, (outer - count * torch.outer(mean, mean)) / (count - 1)
+
+
+class FrechetMetric(SampleMetric, ABC):
+    """The Frechet distance of fakes from real samples in some network's features.
+
+    Keeps sums, sums of outer products and counts, all of them exact over ranks and batches, in float64. The distance
+    falls with the number of fakes: compare two only at equal numbers.
+
+    Args:
+        dim: length of a feature vector.
+    """
+
+    real_count: Tensor
+    real_sum: Tensor
+    real_outer: Tensor
+    fake_count: Tensor
+    fake_sum: Tensor
+    fake_outer: Tensor
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        for kind in ("real", "fake"):
+            self.add_state(f"{kind}_count", torch.tensor(0), dist_reduce_fx="sum")
+            self.add_state(f"{kind}_sum", torch.zeros(dim, dtype=torch.float64), dist_reduce_fx="sum")
+            self.add_state(f"{kind}_outer", torch.zeros(dim, dim, dtype=torch.float64), dist_reduce_fx="sum")
+
+    def accumulate_features(self, features: Tensor, real: bool) -> None:
+        """Take feature vectors (batch, dim) into the moments."""
+        features = features.double()
+        if real:
+            self.real_count += len(features)
+            self.real_sum += features.sum(dim=0)
+            self.real_outer += features.mT @ features
+        else:
+            self.fake_count += len(features)
+            self.fake_sum += features.sum(dim=0)
+            self.fake_outer += features.mT @ features
+
+    def distance(self) -> float:
+        """The Frechet distance of what was accumulated.
+
+        Raises:
+            ValueError: fewer than two samples on a side, which have no covariance.
+        """
+        if self.real_count < 2 or self.fake_count < 2:
+            raise ValueError(
+                "a Frechet distance needs two samples of each kind, "
+                f"not {int(self.real_count)} real and {int(self.fake_count)} fake: raise metrics.num_fakes"
+            )
+        return frechet_distance(
+            *moments(self.real_count, self.real_sum, self.real_outer),
+            *moments(self.fake_count, self.fake_sum, self.fake_outer),
+        )

@@ -1,0 +1,1 @@
+"""Networks: a generator and its discriminator, one architecture family a file."""

@@ -1,0 +1,88 @@
+"""Multilayer perceptrons for data of any shape: toy distributions, digits as vectors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from gan_lightning.game import DiscriminatorOutput, Latent
+from gan_lightning.models.layers import dense
+
+
+class MLPGenerator(nn.Module):
+    """Hidden layers of one width, then a linear layer to a sample.
+
+    Args:
+        latent_dim: length of the noise z.
+        shape: of one sample, such as (2,) or (1, 28, 28).
+        value_range: of the data. (-1, 1): the output passes through tanh. None, unbounded data: it stays linear.
+        width: units in a hidden layer.
+        depth: hidden layers.
+        activation: see `layers.dense`.
+        batch_norm: normalise in the hidden layers.
+
+    Raises:
+        ValueError: no hidden layer, no units, an unknown activation, or another range of values.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        shape: Sequence[int],
+        value_range: Sequence[float] | None,
+        width: int = 128,
+        depth: int = 2,
+        activation: str = "ReLU",
+        batch_norm: bool = False,
+    ) -> None:
+        super().__init__()
+        if value_range is not None and tuple(value_range) != (-1, 1):
+            raise ValueError(
+                f"model.generator.value_range must be [-1, 1] (tanh) or null (linear), not {list(value_range)}"
+            )
+        self.hidden = hidden_layers(latent_dim, width, depth, activation, batch_norm)
+        self.output = nn.Sequential(
+            nn.Linear(width, math.prod(shape)),
+            nn.Identity() if value_range is None else nn.Tanh(),
+            nn.Unflatten(1, tuple(shape)),
+        )
+
+    def forward(self, latent: Latent) -> Tensor:
+        """Samples, (batch, *shape)."""
+        return self.output(self.hidden(latent.z))
+
+
+class MLPDiscriminator(nn.Module):
+    """A sample as one vector, hidden layers of one width, then a linear score.
+
+    Args:
+        shape: of one sample.
+        width: units in a hidden layer.
+        depth: hidden layers.
+        activation: see `layers.dense`.
+
+    Raises:
+        ValueError: no hidden layer, no units, or an unknown activation.
+    """
+
+    def __init__(self, shape: Sequence[int], width: int = 128, depth: int = 2, activation: str = "LeakyReLU") -> None:
+        super().__init__()
+        self.hidden = nn.Sequential(nn.Flatten(), *hidden_layers(math.prod(shape), width, depth, activation))
+        self.score = nn.Linear(width, 1)
+
+    def forward(self, samples: Tensor) -> DiscriminatorOutput:
+        """Logits (batch,) of samples (batch, *shape); features are the last hidden layer, (batch, width)."""
+        features = self.hidden(samples)
+        return DiscriminatorOutput(self.score(features).squeeze(1), features)
+
+
+def hidden_layers(inputs: int, width: int, depth: int, activation: str, batch_norm: bool = False) -> nn.Sequential:
+    """`depth` layers of `width` units: (batch, inputs) to (batch, width)."""
+    if depth < 1:
+        raise ValueError(f"depth of model.generator and model.discriminator must be at least 1, not {depth}")
+    if width < 1:
+        raise ValueError(f"width of model.generator and model.discriminator must be at least 1, not {width}")
+    widths = [inputs] + [width] * depth
+    return nn.Sequential(*(dense(before, width, activation, batch_norm) for before in widths[:-1]))

@@ -1,0 +1,1 @@
+"""Further objectives that stand beside any adversarial loss."""

@@ -1,0 +1,56 @@
+"""The cs231n networks against counts derived by hand from the assignment's text."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from gan_lightning.models.cs231n import CS231nDiscriminator, CS231nGenerator
+
+
+def test_as_many_weights_as_the_text_says() -> None:
+    generator = [
+        96 * 1024 + 1024,  # dense
+        2 * 1024,  # norm
+        1024 * 6272 + 6272,  # dense, 7 * 7 * 128
+        2 * 6272,
+        4 * 4 * 128 * 64 + 64,  # transposed convolutions
+        2 * 64,
+        4 * 4 * 64 * 1 + 1,
+    ]
+    discriminator = [5 * 5 * 1 * 32 + 32, 5 * 5 * 32 * 64 + 64, 1024 * 1024 + 1024, 1024 + 1]
+    for network, counts in (
+        (CS231nGenerator(96, (1, 28, 28)), generator),
+        (CS231nDiscriminator((1, 28, 28)), discriminator),
+    ):
+        assert sum(weight.numel() for weight in network.parameters()) == sum(counts)
+    assert (sum(generator), sum(discriminator)) == (6_675_009, 1_102_721)
+
+
+def test_initial_weights_are_xaviers() -> None:
+    torch.manual_seed(0)
+    networks = nn.ModuleList([CS231nGenerator(96, (1, 28, 28)), CS231nDiscriminator((1, 28, 28))])
+    seen = 0
+    for module in networks.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            field = module.weight[0, 0].numel()
+            bound = (6 / ((module.weight.shape[0] + module.weight.shape[1]) * field)) ** 0.5
+            assert module.weight.abs().max() <= bound
+            assert module.weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.15)
+            assert module.bias is not None
+            assert not module.bias.any()
+            seen += 1
+    assert seen == 8
+
+
+def test_features_are_the_dense_layer() -> None:
+    assert CS231nDiscriminator((1, 28, 28))(torch.randn(2, 1, 28, 28)).features.shape == (2, 1024)
+
+
+@pytest.mark.parametrize("shape", [(3, 28, 28), (1, 32, 32), (784,)])
+@pytest.mark.parametrize("make", [lambda shape: CS231nGenerator(96, shape), CS231nDiscriminator])
+def test_other_shapes_are_refused(make, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="model=cs231n makes images of 28x28 pixels with 1 channel") as error:
+        make(shape)
+    assert str(error.value).endswith(f"not data.shape={list(shape)}")

@@ -1,0 +1,68 @@
+"""DCGAN: sizes, initialisation and what it refuses."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from gan_lightning.models.dcgan import DCGANDiscriminator, DCGANGenerator
+
+
+def weights(network: nn.Module) -> int:
+    return sum(weight.numel() for weight in network.parameters())
+
+
+def test_as_many_weights_as_the_half_width_network_of_the_literature() -> None:
+    """The common 64x64 DCGAN of width 64 has 3 576 704 and 2 765 568 weights; biases where no norm follows are ours."""
+    assert weights(DCGANGenerator(100, (3, 64, 64), width=64)) == 3_576_704 + 3
+    assert weights(DCGANDiscriminator((3, 64, 64), width=64)) == 2_765_568 + 64 + 1
+
+
+@pytest.mark.parametrize(("size", "coarsest", "channels"), [(28, 7, 20), (32, 4, 40), (64, 4, 80), (128, 4, 160)])
+def test_channels_double_with_each_halving(size: int, coarsest: int, channels: int) -> None:
+    features = DCGANDiscriminator((1, size, size), width=10)(torch.randn(2, 1, size, size)).features
+    assert features.shape == (2, channels, coarsest, coarsest)
+    generator = DCGANGenerator(5, (1, size, size), width=10)
+    assert generator.project(torch.randn(2, 5)).shape == features.shape
+    assert generator.upsample(features).shape == (2, 10, size // 2, size // 2)
+
+
+def test_initial_weights_have_the_published_spread() -> None:
+    torch.manual_seed(0)
+    networks = nn.ModuleList([DCGANGenerator(64, (3, 64, 64), width=32), DCGANDiscriminator((3, 64, 64), width=32)])
+    norms = [module for module in networks.modules() if isinstance(module, nn.BatchNorm2d)]
+    matrices = [weight for weight in networks.parameters() if weight.dim() > 1]
+    scales = torch.cat([norm.weight for norm in norms])
+    assert len(norms) == 4 + 3  # none at the generator's output, none at the discriminator's input
+    for weight in matrices:
+        assert weight.mean().item() == pytest.approx(0, abs=5 * 0.02 / weight.numel() ** 0.5)
+        assert weight.std().item() == pytest.approx(0.02, rel=5 / (2 * weight.numel()) ** 0.5)
+    assert scales.mean().item() == pytest.approx(1, abs=5 * 0.02 / len(scales) ** 0.5)
+    assert scales.std().item() == pytest.approx(0.02, rel=5 / (2 * len(scales)) ** 0.5)
+    assert all((bias == 0).all() for name, bias in networks.named_parameters() if name.endswith("bias"))
+
+
+@pytest.mark.parametrize("norm", ["batch", "layer", "none"])
+def test_a_convolution_has_a_bias_where_no_norm_follows(norm: str) -> None:
+    kinds = {"batch": nn.BatchNorm2d, "layer": nn.GroupNorm, "none": nn.Identity}
+    discriminator = DCGANDiscriminator((1, 64, 64), width=4, norm=norm)
+    for layers in discriminator.downsample.children():
+        convolution, normalise, _ = layers.children()
+        assert isinstance(normalise, kinds[norm])
+        assert (convolution.bias is None) == (norm != "none")
+
+
+@pytest.mark.parametrize("shape", [(1, 30, 30), (2, 28, 28), (3, 64, 32), (2,), (28, 28)])
+@pytest.mark.parametrize("make", [lambda shape: DCGANGenerator(5, shape), lambda shape: DCGANDiscriminator(shape)])
+def test_other_shapes_are_refused(make, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="square images of 28, 32, 64 or 128 pixels with 1 or 3 channels") as error:
+        make(shape)
+    assert str(error.value).endswith(f"not data.shape={list(shape)}")
+
+
+def test_other_norms_and_widths_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"model\.discriminator\.norm=group is unknown: choose batch, layer, none"):
+        DCGANDiscriminator((1, 28, 28), norm="group")
+    with pytest.raises(ValueError, match="width of model.generator and model.discriminator must be at least 1"):
+        DCGANGenerator(5, (1, 28, 28), width=0)

@@ -1,0 +1,96 @@
+"""Small games for tests: tiny networks, a fixed stream of batches, a quiet trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from lightning import Trainer
+from torch import Tensor, nn
+
+from gan_lightning.ema import Averaging
+from gan_lightning.game import DiscriminatorOutput, Latent, Objective
+from gan_lightning.gan import GAN
+from gan_lightning.losses.adversarial import NonSaturating
+from gan_lightning.priors import Gaussian
+
+
+class TinyGenerator(nn.Module):
+    def __init__(self, batch_norm: bool = False) -> None:
+        super().__init__()
+        norm = nn.BatchNorm1d(5) if batch_norm else nn.Identity()
+        self.layers = nn.Sequential(nn.Linear(3, 5), norm, nn.Tanh(), nn.Linear(5, 2))
+
+    def forward(self, latent: Latent) -> Tensor:
+        return self.layers(latent.z)
+
+
+class TinyDiscriminator(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(2, 5), nn.LeakyReLU(0.2))
+        self.score = nn.Linear(5, 1)
+
+    def forward(self, samples: Tensor) -> DiscriminatorOutput:
+        features = self.layers(samples)
+        return DiscriminatorOutput(self.score(features).squeeze(1), features)
+
+
+class Batches:
+    """Endless batches; the one of a turn is a function of the turn."""
+
+    def __init__(self, gan: GAN, size: int = 8) -> None:
+        self.gan, self.size = gan, size
+
+    def __iter__(self) -> Iterator[tuple[Tensor, None]]:
+        turn = self.gan.turns
+        while True:
+            yield batch_of(turn, self.size), None
+            turn += 1
+
+
+def batch_of(turn: int, size: int = 8) -> Tensor:
+    return torch.randn(size, 2, generator=torch.Generator().manual_seed(turn)) + 2
+
+
+def tiny_gan(
+    objectives: Mapping[str, Objective] | None = None, *, optimizer: Any = None, batch_norm: bool = False, **settings: Any
+) -> GAN:
+    torch.manual_seed(0)
+    optimizer = optimizer or partial(torch.optim.Adam, lr=1e-2, betas=(0.5, 0.999))
+    defaults: dict[str, Any] = {
+        "generator_optimizer": optimizer,
+        "discriminator_optimizer": optimizer,
+        "averaging": Averaging(20, ramp_up=None),
+        "max_iterations": 3,
+    }
+    return GAN(
+        TinyGenerator(batch_norm),
+        TinyDiscriminator(),
+        Gaussian(3),
+        objectives or {"adversarial": NonSaturating()},
+        **{**defaults, **settings},
+    )
+
+
+def quiet_trainer(**settings: Any) -> Trainer:
+    return Trainer(
+        max_epochs=-1,
+        limit_val_batches=0,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        **{"accelerator": "cpu", "logger": False, **settings},
+    )
+
+
+def play(gan: GAN, size: int = 8, ckpt_path: Any = None, **settings: Any) -> Trainer:
+    trainer = quiet_trainer(**settings)
+    trainer.fit(gan, Batches(gan, size), ckpt_path=ckpt_path)
+    return trainer
+
+
+def weights(network: nn.Module) -> Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in network.parameters()])

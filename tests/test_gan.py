@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from playing import Batches, TinyDiscriminator, batch_of, play, quiet_trainer, tiny_gan, weights
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from gan_lightning.ema import Averaging
+from gan_lightning.game import Latent, Objective, Round
+from gan_lightning.gan import GAN
+from gan_lightning.losses.adversarial import NonSaturating, Wasserstein
+from gan_lightning.randomness import generator_for
+from gan_lightning.regularizers.gradients import R1, GradientPenalty
+
+SGD = partial(torch.optim.SGD, lr=0.1)
+STILL = partial(torch.optim.SGD, lr=0.0)
+
+
+def test_the_game_is_algorithm_1_written_by_hand():
+    """Two discriminator steps to one of the generator, on fresh batches and noise, against a plain loop."""
+    gan = tiny_gan(discriminator_steps=2, max_iterations=4)
+    twin = tiny_gan()
+    generator, discriminator = twin.generator, twin.discriminator
+    of_g, of_d = (torch.optim.Adam(net.parameters(), lr=1e-2, betas=(0.5, 0.999)) for net in (generator, discriminator))
+    averaged = weights(generator)
+
+    def noise(stream: str, turn: int) -> Latent:
+        return Latent(torch.randn(8, 3, generator=generator_for(0, stream, turn)))
+
+    for turn in range(8):
+        fake = generator(noise("discriminator", turn)).detach()
+        real_logits, fake_logits = discriminator(batch_of(turn)).logits, discriminator(fake).logits
+        loss = softplus(-real_logits).mean() + softplus(fake_logits).mean()
+        of_d.zero_grad()
+        loss.backward()
+        of_d.step()
+        if turn % 2 == 1:
+            # The counter of turns has moved on when the generator draws.
+            loss = softplus(-discriminator(generator(noise("generator", turn + 1))).logits).mean()
+            of_g.zero_grad()
+            loss.backward()
+            of_g.step()
+            decay = 0.5 ** (16 / 20)
+            averaged = decay * averaged + (1 - decay) * weights(generator)
+
+    play(gan)
+    assert (gan.iterations, gan.turns, gan.images) == (4, 8, 64)
+    torch.testing.assert_close(weights(gan.generator), weights(generator))
+    torch.testing.assert_close(weights(gan.discriminator), weights(discriminator))
+    torch.testing.assert_close(weights(gan.averaged_generator), averaged)
+
+
+@pytest.mark.parametrize("moving", ["generator", "discriminator"])
+def test_each_player_moves_by_its_own_optimizer_alone(moving: str):
+    settings = {f"{player}_optimizer": SGD if player == moving else STILL for player in ("generator", "discriminator")}
+    gan = tiny_gan(**settings)
+    before = {name: weights(getattr(gan, name)) for name in ("generator", "discriminator")}
+    play(gan)
+    for name, old in before.items():
+        assert torch.equal(weights(getattr(gan, name)), old) == (name != moving)
+
+
+class Watching(Objective):
+    """Notes who requires gradient, and when it is told of a step."""
+
+    def __init__(self, image_gradients: bool = False) -> None:
+        super().__init__()
+        self.needs_image_gradients = image_gradients
+        self.seen: list[tuple] = []
+
+    def discriminator(self, round: Round) -> None:
+        trained = all(p.requires_grad for p in round.discriminator.parameters())
+        self.seen.append(("discriminator", round.turn, round.real.requires_grad, round.fake.requires_grad, trained))
+        assert round.fake.grad_fn is None
+
+    def generator(self, round: Round) -> None:
+        frozen = not any(p.requires_grad for p in round.discriminator.parameters())
+        self.seen.append(("generator", round.turn, round.real.requires_grad, round.fake.requires_grad, frozen))
+
+    def observe(self, round: Round) -> None:
+        assert not torch.is_grad_enabled()
+        self.seen.append(("observe", round.turn))
+
+
+@pytest.mark.parametrize("image_gradients", [False, True])
+def test_who_takes_gradient_in_each_turn(image_gradients: bool):
+    watching = Watching(image_gradients)
+    gan = tiny_gan({"adversarial": NonSaturating(), "watching": watching}, max_iterations=1, discriminator_steps=2)
+    play(gan)
+    assert watching.seen == [
+        ("discriminator", 0, image_gradients, image_gradients, True),
+        ("observe", 0),
+        ("discriminator", 1, image_gradients, image_gradients, True),
+        ("observe", 1),
+        ("generator", 2, False, True, True),
+    ]
+    assert all(parameter.requires_grad for parameter in gan.discriminator.parameters())
+    assert not any(parameter.requires_grad for parameter in gan.averaged_generator.parameters())
+
+
+@pytest.mark.parametrize("size", [8, 10])
+def test_micro_batches_make_the_same_update(size: int):
+    objectives = {"adversarial": NonSaturating(), "r1": R1(1.0)}
+    whole, pieces = (tiny_gan(objectives, micro_batches=count, optimizer=SGD) for count in (1, 4))
+    play(whole, size=size)
+    play(pieces, size=size)
+    torch.testing.assert_close(weights(pieces.generator), weights(whole.generator))
+    torch.testing.assert_close(weights(pieces.discriminator), weights(whole.discriminator))
+    for name, loss in whole.losses.items():
+        torch.testing.assert_close(pieces.losses[name], loss)
+
+
+def test_clipping_bounds_each_players_step():
+    gan = tiny_gan(optimizer=partial(torch.optim.SGD, lr=1.0), clip_gradient_norm=1e-3, max_iterations=1)
+    before = {player: weights(getattr(gan, player)) for player in ("generator", "discriminator")}
+    play(gan)
+    for player, old in before.items():
+        assert (weights(getattr(gan, player)) - old).norm().item() == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_schedules_step_once_an_iteration():
+    halve = partial(torch.optim.lr_scheduler.ExponentialLR, gamma=0.5)
+    gan = tiny_gan(optimizer=SGD, discriminator_schedule=halve, discriminator_steps=3, max_iterations=2)
+    trainer = play(gan)
+    generator, discriminator = trainer.optimizers
+    assert generator.param_groups[0]["lr"] == pytest.approx(0.1)
+    assert discriminator.param_groups[0]["lr"] == pytest.approx(0.1 / 4)
+
+
+def test_ranks_take_consecutive_rows_of_one_global_batch():
+    gan = tiny_gan()
+
+    def rows(rank: int, world_size: int) -> Tensor:
+        gan._trainer = SimpleNamespace(global_rank=rank, world_size=world_size)  # all that latents() asks a trainer
+        return gan.latents(8 // world_size, "generator").z
+
+    whole = rows(0, 1)
+    for world_size in (2, 4):
+        assert torch.equal(torch.cat([rows(rank, world_size) for rank in range(world_size)]), whole)
+    gan.turns += 1
+    assert not torch.equal(rows(0, 1), whole)
+
+
+def test_fixed_latents_are_fixed():
+    gan = tiny_gan()
+    drawn = gan.draw(4, "samples").z
+    play(gan)
+    assert torch.equal(gan.draw(4, "samples").z, drawn)
+    assert not torch.equal(gan.draw(4, "evaluation").z, drawn)
+    assert not torch.equal(tiny_gan(seed=1).draw(4, "samples").z, drawn)
+
+
+def test_stopping_and_going_on_is_the_same_as_going_through(tmp_path: Path):
+    through = tiny_gan(max_iterations=6, discriminator_steps=2, batch_norm=True)
+    play(through)
+    first = tiny_gan(max_iterations=3, discriminator_steps=2, batch_norm=True)
+    play(first).save_checkpoint(tmp_path / "half.ckpt")
+    second = tiny_gan(max_iterations=6, discriminator_steps=2, batch_norm=True)
+    play(second, ckpt_path=tmp_path / "half.ckpt")
+    assert (second.iterations, second.turns, second.images) == (6, 12, 96)
+    for name, tensor in through.state_dict().items():
+        assert torch.equal(second.state_dict()[name], tensor), name
+
+
+def test_half_precision_trains_both_players():
+    gan = tiny_gan(optimizer=SGD, max_iterations=1)
+    before = {player: weights(getattr(gan, player)) for player in ("generator", "discriminator")}
+    play(gan, precision="bf16-mixed")
+    exact = tiny_gan(optimizer=SGD, max_iterations=1)
+    play(exact)
+    for player, old in before.items():
+        step, wanted = weights(getattr(gan, player)) - old, weights(getattr(exact, player)) - old
+        assert torch.cosine_similarity(step, wanted, dim=0) > 0.99
+        assert step.dtype == torch.float32
+
+
+def test_generate_uses_the_averaged_generator_in_evaluation_mode():
+    gan = tiny_gan(batch_norm=True)
+    play(gan)
+    latent = gan.draw(4, "samples")
+    samples = gan.generate(latent)
+    assert torch.equal(samples, gan.averaged_generator.eval()(latent))
+    torch.testing.assert_close(gan.generate(latent[1:2]), samples[1:2])  # a sample does not depend on its batch
+    assert not samples.requires_grad
+    assert gan.generator.training
+
+
+def test_judge_leaves_the_discriminator_as_it_was():
+    gan = tiny_gan()
+    logits = gan.judge(torch.ones(4, 2))
+    assert logits.shape == (4,)
+    assert not logits.requires_grad
+    assert gan.discriminator.training
+
+
+def test_a_player_without_an_objective_is_an_error():
+    class OnlyDiscriminator(Objective):
+        def discriminator(self, round: Round) -> Tensor:
+            return round.real_logits.mean()
+
+    with pytest.raises(ValueError, match="no objective has a term for the generator"):
+        play(tiny_gan({"adversarial": OnlyDiscriminator()}))
+
+
+class WithBatchNorm(TinyDiscriminator):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers.append(nn.BatchNorm1d(5))
+
+
+def test_batch_norm_and_per_sample_gradients_do_not_go_together():
+    gan = tiny_gan()
+    objectives = {"adversarial": Wasserstein(), "gradient_penalty": GradientPenalty()}
+    with pytest.raises(ValueError, match="gradient_penalty.*batch norm.*norm=layer"):
+        GAN(gan.generator, WithBatchNorm(), gan.prior, objectives, SGD, SGD, Averaging(0), 1)
+
+
+def test_losses_are_named_by_player_and_objective():
+    gan = tiny_gan({"adversarial": NonSaturating(), "r1": R1(1.0)})
+    trainer = quiet_trainer()
+    trainer.fit(gan, Batches(gan))
+    assert set(gan.losses) == {"discriminator/adversarial", "discriminator/r1", "generator/adversarial"}
+    assert not any(loss.requires_grad for loss in gan.losses.values())
