@@ -49,7 +49,8 @@ class DensityPlot(Periodic):
         self.reel: Reel[Frame] = Reel(gan.max_iterations / MOST_FRAMES)
         if trainer.is_global_zero:
             distribution = known_distribution(trainer)
-            self.real = distribution.sample(self.count, generator_for(gan.seed, "density")).to(gan.device)
+            # Without the run's seed, so that the estimates of several runs are made against the same data.
+            self.real = distribution.sample(self.count, generator_for("density")).to(gan.device)
             self.scene = Scene(array(self.real), array(self.fakes(gan)), distribution.log_density, self.critic)
             self.points = self.scene.points.centres().to(gan.device)
         super().on_train_start(trainer, gan)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator
 from functools import cached_property
@@ -17,6 +18,8 @@ from torchvision.transforms import v2
 from gan_lightning.data.base import ImageData, Images, Loader, share
 from gan_lightning.data.checks import flag, whole
 from gan_lightning.data.loader import BatchOrder, DiskLoader, normalize
+
+log = logging.getLogger(__name__)
 
 MEMORY_BYTES = 4 * 2**30
 """Images that take less than this as uint8 are held in memory."""
@@ -113,6 +116,7 @@ class ImageFolder(ImageData):
 
     def read(self, train: bool) -> Images:
         """Read all images."""
+        log.info("reading the %d images in %s into memory", len(self.dataset), self.root)
         pixels = torch.empty(len(self.dataset), *self.shape, dtype=torch.uint8)
         labels = torch.empty(len(self.dataset), dtype=torch.int64)
         start = 0

@@ -90,7 +90,7 @@ class LineFigure(DensityFigure):
         low, high = scene.lattice.low[0], scene.lattice.high[0]
         density = scene.density / scene.lattice.cell_volume
         panel.fill_between(x, density, color=DATA, alpha=0.25, linewidth=0)
-        panel.plot(x, density, color=DATA, label=f"data p(x), {moments(scene.real)}")
+        panel.plot(x, density, color=DATA, label=f"data p(x), {moments(x, scene.density)}")
         self.edges = np.linspace(low, high, self.bins + 1)
         self.histogram = panel.stairs(np.zeros(self.bins), self.edges, color=GENERATED, alpha=0.3, fill=True)
         (self.generated,) = panel.plot(x, np.zeros_like(x), color=GENERATED, label=generated_label(scene.real))
@@ -157,7 +157,7 @@ class PlaneFigure(DensityFigure):
         self.heading = self.figure.text(0.13 / count, 0.945, "", fontsize=12)
         moving = [self.lay_out_samples(panels[0]), self.judged, self.heading, self.values]
         if not scene.critic:
-            panels[2].set_title("D*(x) = p / (p + q),  grey: neither")
+            panels[2].set_title("D*(x) = p / (p + q), blurred; grey: neither")
             self.optimum = self.map(panels[2], "nearest")
             moving.append(self.optimum)
         return moving
@@ -205,14 +205,16 @@ def score_range(frames: Sequence[Frame]) -> tuple[float, float]:
     return float(low), float(max(high, low + 1e-6))
 
 
-def moments(samples: Array) -> str:
-    """Mean and standard deviation."""
-    return f"{samples.mean():.2f} ± {samples.std():.2f}".replace("-", "\N{MINUS SIGN}")
+def moments(values: Array, weights: Array | None = None) -> str:
+    """Mean and standard deviation of `values`, (count,), which weigh alike without `weights`."""
+    mean = np.average(values, weights=weights)
+    std = np.sqrt(np.average((values - mean) ** 2, weights=weights))
+    return f"{mean:.2f} ± {std:.2f}".replace("-", "\N{MINUS SIGN}")
 
 
 def generated_label(samples: Array) -> str:
     """The generator's entry in the legend."""
-    return f"generated q(x), {moments(samples)}"
+    return f"generated q(x), {moments(samples[:, 0])}"
 
 
 def values(scene: Scene, frame: Frame) -> str:

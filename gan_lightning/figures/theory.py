@@ -84,7 +84,7 @@ class Lattice:
 
 def blurred(masses: Array, bandwidth_cells: float) -> Array:
     """Each cell's mass spread over its neighbours as a Gaussian of that standard deviation."""
-    spread: Array = gaussian_filter(masses, bandwidth_cells, mode="constant", truncate=3.0)
+    spread: Array = gaussian_filter(masses, bandwidth_cells, mode="constant")
     return spread
 
 
@@ -96,8 +96,8 @@ def box_around(real: Array, fake: Array) -> tuple[tuple[float, ...], tuple[float
     low, high = real.min(axis=0), real.max(axis=0)
     width = (high - low).max()
     near, far = np.quantile(fake, [0.005, 0.995], axis=0)
-    low = np.clip(near, low - width, low - 0.25 * width)
-    high = np.clip(far, high + 0.25 * width, high + width)
+    low = np.clip(near - 0.1 * width, low - width, low - 0.25 * width)
+    high = np.clip(far + 0.1 * width, high + 0.25 * width, high + width)
     middle, half = (low + high) / 2, (high - low).max() / 2
     return tuple((middle - half).tolist()), tuple((middle + half).tolist())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,8 +26,8 @@ class MixtureQuality(SampleMetric):
     - `reverse_kl`: KL of the modes' shares of all samples from the uniform distribution, in nats, in [0, log modes].
     - `sigma_ratio`: measured over true standard deviation of a mode, averaged over the modes with two samples near; 0
       when there is none. Measured about the samples' own mean, so that a mode shrunk to a point away from its centre
-      counts as narrow. Only near samples are measured, which cuts the tails off; that is undone by what the cut does to
-      a Gaussian of the true width. A mode far too wide therefore reads as 1.54 at most in two dimensions.
+      counts as narrow. Only near samples are measured, which cuts the tails off: the ratio is that of the Gaussian
+      which has the measured variance after the cut. It reads 3 at most, where near samples are spread evenly.
     - `jsd`: Jensen-Shannon divergence in nats, in [0, log 2], of the samples from the truth over the cells 'near mode
       k' and 'near none': one number that missing modes, unequal modes and bad samples all make worse.
 
@@ -84,7 +85,7 @@ class MixtureQuality(SampleMetric):
             raise ValueError("the metrics of a mixture need at least one fake: raise metrics.num_fakes")
         modes, dim = self.centers.shape
         near = self.fake_near.double() / count
-        truly_near = chi_square_cdf(RADIUS**2, dim)
+        truly_near = chi_square_cdf(near.new_tensor(RADIUS**2), dim).item()
         return {
             "modes": float((self.fake_near > 0).sum()),
             "high_quality": near.sum().item(),
@@ -102,16 +103,28 @@ class MixtureQuality(SampleMetric):
         count = self.fake_near[several]
         spread = self.fake_squares[several] - self.fake_offsets[several].square().sum(dim=1) / count
         variance = spread.clamp_min(0.0) / (dim * (count - 1))
-        # Cut off at radius r, a standard Gaussian has in each direction the variance
-        # P(X_{dim+2} <= r²) / P(X_dim <= r²), X_k being chi-square with k degrees of freedom.
-        cut = chi_square_cdf(RADIUS**2, dim + 2) / chi_square_cdf(RADIUS**2, dim)
-        return (variance / cut).sqrt().mean().item()
+        return width_before_cut(variance, dim).mean().item()
 
 
-def chi_square_cdf(x: float, degrees: int) -> float:
+def width_before_cut(variance: Tensor, dim: int) -> Tensor:
+    """Standard deviation, at most `RADIUS`, of the centred Gaussian that has `variance` when cut off at `RADIUS`.
+
+    Cut off at radius r, N(0, s² I) has in each direction the variance s² P(X_{dim+2} <= r²/s²) / P(X_dim <= r²/s²), X_k
+    being chi-square with k degrees of freedom. That grows with s, so it is inverted by a table.
+
+    Args:
+        variance: in each direction, (n,).
+        dim: number of directions.
+    """
+    widths = torch.linspace(0.0, RADIUS, 3001, dtype=torch.float64)
+    reach = (RADIUS / widths).square()
+    variances = widths.square() * chi_square_cdf(reach, dim + 2) / chi_square_cdf(reach, dim)
+    return torch.from_numpy(np.interp(variance.cpu().numpy(), variances.numpy(), widths.numpy()))
+
+
+def chi_square_cdf(x: Tensor, degrees: int) -> Tensor:
     """P(X <= x) of the chi-square distribution: the share of a standard Gaussian in `degrees` dimensions within √x."""
-    half = torch.tensor([degrees / 2, x / 2], dtype=torch.float64)
-    return torch.special.gammainc(half[0], half[1]).item()
+    return torch.special.gammainc(torch.full_like(x, degrees / 2), x / 2)
 
 
 def with_rest(shares: Tensor) -> Tensor:

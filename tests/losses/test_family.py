@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ REGULARIZERS = ["r1", "r2", "gradient_penalty", "label_smoothing"]
 DISCRIMINATOR_ONLY = {"weight_clipping", *REGULARIZERS}
 
 
+@cache
 def choose(*overrides: str) -> DictConfig:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose(overrides=list(overrides))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
+from gan_lightning.game import Latent
 from gan_lightning.models.cs231n import CS231nDiscriminator, CS231nGenerator
 
 
@@ -44,8 +46,24 @@ def test_initial_weights_are_xaviers() -> None:
     assert seen == 8
 
 
-def test_features_are_the_dense_layer() -> None:
-    assert CS231nDiscriminator((1, 28, 28))(torch.randn(2, 1, 28, 28)).features.shape == (2, 1024)
+def test_the_generator_layer_by_layer() -> None:
+    generator, z = CS231nGenerator(96, (1, 28, 28)), torch.rand(4, 96) * 2 - 1
+    a, b, _, _, c, d, _, _, e, f, _, _, g, h = generator.parameters()
+    x = F.batch_norm(F.linear(z, a, b).relu(), None, None, training=True)
+    x = F.batch_norm(F.linear(x, c, d).relu(), None, None, training=True).reshape(4, 128, 7, 7)
+    x = F.batch_norm(F.conv_transpose2d(x, e, f, stride=2, padding=1).relu(), None, None, training=True)
+    torch.testing.assert_close(generator(Latent(z)), F.conv_transpose2d(x, g, h, stride=2, padding=1).tanh())
+
+
+def test_the_discriminator_layer_by_layer() -> None:
+    discriminator, images = CS231nDiscriminator((1, 28, 28)), torch.rand(4, 1, 28, 28) * 2 - 1
+    a, b, c, d, e, f, g, h = discriminator.parameters()
+    x = F.max_pool2d(F.leaky_relu(F.conv2d(images, a, b), 0.01), 2)
+    x = F.max_pool2d(F.leaky_relu(F.conv2d(x, c, d), 0.01), 2)
+    features = F.leaky_relu(F.linear(x.reshape(4, 1024), e, f), 0.01)
+    output = discriminator(images)
+    torch.testing.assert_close(output.features, features)
+    torch.testing.assert_close(output.logits, F.linear(features, g, h).squeeze(1))
 
 
 @pytest.mark.parametrize("shape", [(3, 28, 28), (1, 32, 32), (784,)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ CASES: list[tuple[str, Shape, Range, tuple[str, ...]]] = [
 ]
 
 
+@cache
 def choose(model: str, shape: Shape, value_range: Range, *overrides: str) -> DictConfig:
     """The model's file, with the facts that it reads from others."""
     bounds = "null" if value_range is None else str(list(value_range))

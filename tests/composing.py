@@ -1,0 +1,59 @@
+"""Configurations for tests, composed as `python train.py ...` would."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from gan_lightning.cli.paths import conf_dir, register_resolvers
+
+CONF = Path(conf_dir())
+
+SMALL = (
+    "logger=csv",
+    "max_iterations=2",
+    "log_every=1",
+    "evaluate_every=2",
+    "samples_every=1",
+    "checkpoint_every=2",
+    "trainer.accelerator=cpu",
+)
+"""A run of two iterations."""
+
+
+@contextmanager
+def composed(*overrides: str, directory: Path | str = "nowhere", config_name: str = "train") -> Iterator[DictConfig]:
+    """The job's configuration, `hydra` included and known to `HydraConfig`, as within a job that runs in `directory`."""
+    register_resolvers()
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        config = compose(config_name, overrides=list(overrides), return_hydra_config=True)
+        with open_dict(config.hydra):
+            config.hydra.runtime.output_dir = str(directory)
+            config.hydra.job.num = 0
+        HydraConfig.instance().set_config(config)
+        yield config
+
+
+def job_part(config: DictConfig) -> DictConfig:
+    """What the job sees: everything but `hydra`."""
+    job = config.copy()
+    with open_dict(job):
+        del job["hydra"]
+    return job
+
+
+def answers(group: str) -> list[str]:
+    """The names of the files of a group."""
+    return sorted(file.stem for file in (CONF / group).glob("*.yaml"))
+
+
+def resolved(config: DictConfig) -> dict:
+    """Every value, with no interpolation left."""
+    container = OmegaConf.to_container(job_part(config), resolve=True, throw_on_missing=True)
+    assert isinstance(container, dict)
+    return container

@@ -1,0 +1,158 @@
+"""What every metric must do, as its own file in conf/ makes it, and what every one of those files must say."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from torch import Tensor
+from torch.multiprocessing.spawn import spawn
+
+import gan_lightning.data
+from gan_lightning.callbacks.evaluation import Evaluation
+from gan_lightning.data.idx import read_idx
+from gan_lightning.metrics.base import SampleMetric
+
+CONF = Path(__file__).parents[2] / "conf" / "metrics"
+DIGITS = Path(gan_lightning.data.__file__).parent / "assets" / "mnist10k"
+FACTS = {
+    "gaussian": {"mean": -2.0, "std": 0.5},
+    "ring": {"modes": 8, "radius": 1.0, "std": 0.01},
+    "grid": {"side": 5, "spacing": 2.0, "std": 0.05},
+}
+CHOICES = ["digits", "sliced_wasserstein", "gaussian", "ring", "grid"]
+
+
+def settings(choice: str) -> Any:
+    config = OmegaConf.create({"data": FACTS.get(choice, {}), "metrics": OmegaConf.load(CONF / f"{choice}.yaml")})
+    return instantiate(config, _convert_="all")["metrics"]
+
+
+def make(choice: str) -> SampleMetric:
+    (metric,) = settings(choice)["metrics"].values()
+    assert isinstance(metric, SampleMetric)
+    return metric
+
+
+def samples(choice: str, seed: int, count: int = 41) -> Tensor:
+    """What might come from the data: off the truth for the toys, digits for the images."""
+    rng = torch.Generator().manual_seed(seed)
+    if choice == "gaussian":
+        return torch.randn(count, 1, generator=rng) * 0.4 - 1.9
+    if choice in ("ring", "grid"):
+        distribution = next(iter(settings(choice)["metrics"].values())).centers
+        rows = torch.randint(len(distribution), (count,), generator=rng)
+        return distribution[rows] + 0.015 * torch.randn(count, 2, generator=rng)
+    images = read_idx(DIGITS / "t10k-images-idx3-ubyte.gz")
+    rows = torch.randint(len(images), (count,), generator=rng)
+    return images[rows, None].float() / 127.5 - 1.0
+
+
+def judged(choice: str, real: Tensor, fake: Tensor) -> SampleMetric:
+    metric = make(choice)
+    metric.update(real, real=True)
+    metric.update(fake, real=False)
+    return metric
+
+
+@pytest.fixture(params=CHOICES)
+def choice(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def test_computes_finite_floats_under_its_keys(choice: str):
+    values = judged(choice, samples(choice, 0), samples(choice, 1)).compute()
+    assert list(values) == list(make(choice).keys)
+    assert all(type(value) is float and math.isfinite(value) for value in values.values())
+
+
+def test_batches_and_ranks_add_up(choice: str):
+    """Two ranks that saw uneven shares, in batches, say what one rank says that saw all at once."""
+    real, fake = samples(choice, 0), samples(choice, 1)
+    whole = judged(choice, real, fake).compute()
+    one, other = judged(choice, real[:7], fake[:23]), judged(choice, real[7:20], fake[23:])
+    other.update(real[20:], real=True)
+    one.merge_state(other)
+    assert one.compute() == pytest.approx(whole, rel=1e-6)
+
+
+def test_reset_forgets_fakes_and_keeps_the_real(choice: str):
+    real, fake = samples(choice, 0), samples(choice, 1)
+    metric = judged(choice, real, samples(choice, 2) + 0.3)
+    first = metric.compute()
+    for _ in range(2):
+        metric.reset()
+        metric.update(fake, real=False)
+        assert metric.compute() == judged(choice, real, fake).compute() != first
+
+
+def test_without_fakes_it_says_what_to_do(choice: str):
+    metric = make(choice)
+    metric.update(samples(choice, 0), real=True)
+    metric.update(samples(choice, 1), real=False)
+    metric.reset()
+    with pytest.raises(ValueError, match=r"fake"):
+        metric.compute()
+
+
+def test_autocast_and_half_precision_do_not_reach_it(choice: str):
+    real, fake = samples(choice, 0), samples(choice, 1).bfloat16()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        values = judged(choice, real.double(), fake).compute()
+    assert values == judged(choice, real, fake.float()).compute()
+
+
+def test_leaves_torchs_random_state_alone(choice: str):
+    before = torch.get_rng_state()
+    judged(choice, samples(choice, 0), samples(choice, 1)).compute()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_generator_that_makes_nan_is_not_the_best(choice: str):
+    metric = judged(choice, samples(choice, 0), samples(choice, 1))
+    key = settings(choice)["monitor"].removeprefix("val/")
+    good = metric.compute()[key]
+    metric.reset()
+    metric.update(torch.full_like(samples(choice, 1), math.nan), real=False)
+    bad = metric.compute()[key]
+    assert math.isnan(bad) or bad > good
+
+
+@pytest.mark.parametrize("choice", [*CHOICES, "none"])
+def test_its_file_makes_an_evaluation(choice: str):
+    made = settings(choice)
+    assert made["num_fakes"] >= 1
+    Evaluation(1, made["metrics"], made["num_fakes"], monitor=made["monitor"], mode=made["mode"])
+
+
+def test_every_file_is_tested():
+    assert {path.stem for path in CONF.glob("*.yaml")} == {*CHOICES, "none", "inception"}
+
+
+def rank(rank: int, directory: str, check: Callable[[str, int], dict[str, float]]) -> None:
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", f"file://{directory}/rendezvous", rank=rank, world_size=2)
+    torch.save({choice: check(choice, rank) for choice in CHOICES}, f"{directory}/{rank}")
+    torch.distributed.destroy_process_group()
+
+
+def one_of_two(choice: str, rank: int) -> dict[str, float]:
+    """All real samples and nearly all fakes on rank 0; a metric must survive a rank that has nothing."""
+    if rank == 0:
+        return judged(choice, samples(choice, 0), samples(choice, 1)).compute()
+    return make(choice).compute()
+
+
+@pytest.mark.slow
+def test_two_processes_compute_what_one_computes(tmp_path: Path):
+    spawn(rank, (str(tmp_path), one_of_two), nprocs=2)
+    for choice in CHOICES:
+        whole = judged(choice, samples(choice, 0), samples(choice, 1)).compute()
+        for number in range(2):
+            assert torch.load(tmp_path / str(number))[choice] == pytest.approx(whole, rel=1e-6)

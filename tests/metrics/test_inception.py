@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from urllib.error import URLError
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+from torchmetrics.image.fid import FrechetInceptionDistance
+
+from gan_lightning.metrics import inception
+from gan_lightning.metrics.inception import InceptionDistance
+
+
+class Recorder(nn.Module):
+    """In the network's place: keeps what it is given, and returns mean colours in the first of 2048 features."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Tensor] = []
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        self.seen.append(pixels)
+        return nn.functional.pad(pixels.float().mean(dim=(2, 3)), (0, 2045))
+
+
+@pytest.fixture
+def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    recorder = Recorder()
+    monkeypatch.setattr(inception, "inception", lambda weights: recorder)
+    return recorder
+
+
+def test_the_network_sees_8_bits_in_three_channels_and_few_images_at_once(recorder: Recorder):
+    levels = torch.arange(256).float().reshape(1, 1, 16, 16) / 127.5 - 1.0
+    images = levels.repeat(130, 1, 1, 1) + 0.4 / 127.5
+    InceptionDistance().update(images, real=False)
+    assert [len(part) for part in recorder.seen] == [64, 64, 2]
+    pixels = torch.cat(recorder.seen)
+    assert pixels.dtype == torch.uint8
+    expected = np.clip(np.rint(np.arange(256) + 0.4), 0, 255).reshape(16, 16)
+    for channel in range(3):
+        np.testing.assert_array_equal(pixels[5, channel], expected)
+
+
+def test_colour_is_left_in_its_channels(recorder: Recorder):
+    images = torch.stack([torch.full((8, 8), level) for level in (-1.0, 0.0, 2.0)]).unsqueeze(0)
+    InceptionDistance().update(images, real=True)
+    assert [int(channel.unique()) for channel in recorder.seen[0][0]] == [0, 128, 255]
+
+
+@pytest.mark.parametrize("shape", [(2, 2, 8, 8), (2, 1), (2, 3, 8)])
+def test_what_is_no_image_is_refused(recorder: Recorder, shape: tuple[int, ...]):
+    with pytest.raises(ValueError, match=r"batch, 1 or 3, height, width.* metrics=sliced_wasserstein"):
+        InceptionDistance().update(torch.zeros(shape), real=True)
+
+
+def test_a_missing_file_is_told_at_once(tmp_path: Path):
+    with pytest.raises(FileNotFoundError, match=r"metrics\.weights=.*absent\.pth does not exist: give the path of wei"):
+        InceptionDistance(tmp_path / "absent.pth")
+
+
+def test_without_network_the_way_out_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def unreachable(url: str, timeout: float) -> None:
+        assert 0 < timeout <= 10
+        raise URLError("no route to host")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(inception, "urlopen", unreachable)
+    started = time.monotonic()
+    with pytest.raises(FileNotFoundError, match=r"could not be downloaded.* metrics\.weights .* metrics=sliced_wass"):
+        InceptionDistance()
+    assert time.monotonic() - started < 1
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights of the network, in the format of the real file."""
+    path = tmp_path_factory.mktemp("inception") / "weights.pth"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FeatureExtractorInceptionV3, "load_state_dict", lambda self, state: None)
+        patch.setattr("torch_fidelity.feature_extractor_inceptionv3.load_state_dict_from_url", lambda *a, **k: {})
+        network = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"])
+    torch.manual_seed(0)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight)
+    torch.save(network.state_dict(), path)
+    return path
+
+
+@pytest.mark.slow
+def test_the_distance_is_torchmetrics(weights: Path):
+    """Under the same weights and the same pixels; over fewer images than features, where rounding is worst."""
+    rng = torch.Generator().manual_seed(0)
+    real = torch.randint(256, (6, 1, 16, 16), generator=rng, dtype=torch.uint8)
+    fake = torch.randint(128, (5, 1, 16, 16), generator=rng, dtype=torch.uint8)
+    ours = InceptionDistance(weights)
+    theirs = FrechetInceptionDistance(feature_extractor_weights_path=str(weights), antialias=False)
+    for images, is_real in ((real, True), (fake, False)):
+        ours.update(images / 127.5 - 1.0, real=is_real)
+        theirs.update(images.repeat(1, 3, 1, 1), real=is_real)
+    torch.testing.assert_close(ours.real_sum, theirs.real_features_sum)
+    torch.testing.assert_close(ours.fake_outer, theirs.fake_features_cov_sum)
+    # Their way to the trace of the root takes minutes at this size; the singular values of the features give it at once.
+    a, b = (ours.network(images.repeat(1, 3, 1, 1)).double() for images in (real, fake))
+    a_root, b_root = ((x - x.mean(dim=0)) / (len(x) - 1) ** 0.5 for x in (a, b))
+    trace = a_root.square().sum() + b_root.square().sum() - 2 * torch.linalg.svdvals(a_root @ b_root.T).sum()
+    expected = ((a.mean(dim=0) - b.mean(dim=0)).square().sum() + trace).item()
+    assert ours.compute()["fid"] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.slow
+def test_the_resize_is_tensorflows(weights: Path):
+    """The original samples at corners, without antialiasing: enlarging by a whole factor repeats the first pixel exactly."""
+    network = InceptionDistance(weights).network
+    assert network.use_antialias is False
+    image = torch.randint(256, (2, 3, 598, 598), dtype=torch.uint8)
+    every_second = image[:, :, ::2, ::2]
+    torch.testing.assert_close(network(image), network(every_second))
+    blurred = interpolate(image.float(), size=(299, 299), mode="bilinear", antialias=True).to(torch.uint8)
+    assert (network(image) - network(blurred)).abs().max() > 1e-3
+
+
+@pytest.mark.slow
+def test_a_file_of_something_else_is_told(tmp_path: Path):
+    for content in ({"state_dict": {}}, [1, 2]):
+        torch.save(content, tmp_path / "other.pth")
+        with pytest.raises(ValueError, match=r"other\.pth does not hold the weights.* set metrics\.weights"):
+            InceptionDistance(tmp_path / "other.pth")
+    (tmp_path / "other.pth").write_bytes(b"<html>not found</html>")
+    with pytest.raises(ValueError, match=r"other\.pth does not hold the weights"):
+        InceptionDistance(tmp_path / "other.pth")

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import pytest
+from composing import CONF, answers, composed, resolved
+
+GROUPS = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir() and folder.name != "hydra")
+FILES = [(group, name) for group in GROUPS for name in answers(group)]
+NEEDED = {"image_folder": ["data.root=/pictures"]}
+"""What an answer asks the user for."""
+
+
+@pytest.mark.parametrize(("group", "name"), FILES)
+def test_every_file_composes_and_resolves(group: str, name: str):
+    # A perceptron takes any data; metrics of one kind of data are composed beside it.
+    others = {"data": ["model=mlp"], "metrics": [f"data={name}"] if name in answers("data") else []}.get(group, [])
+    if group == "metrics" and others:
+        others.append("model=mlp")
+    with composed(f"{group}={name}", *others, *NEEDED.get(name, [])) as config:
+        assert config.hydra.runtime.choices[group] in (name, [name])
+        values = resolved(config)
+    assert values["gan"]["_target_"] == "gan_lightning.gan.GAN"
+
+
+@pytest.mark.parametrize(("group", "name"), FILES)
+def test_every_file_says_what_it_is(group: str, name: str):
+    lines = (CONF / group / f"{name}.yaml").read_text().splitlines()
+    first = next(line for line in lines if not line.startswith("# @package"))
+    assert first.startswith("# "), "a file opens with a comment that says what it is and when to choose it"
+
+
+def test_an_experiment_wins_over_the_root_and_the_command_line_over_both():
+    with composed("experiment=gaussian") as config:
+        assert config.max_iterations == 4000
+        assert config.hydra.runtime.choices.data == "gaussian"
+        assert config.hydra.runtime.choices.metrics == "gaussian"
+    with composed("experiment=gaussian", "max_iterations=7", "metrics=none", "data.mean=-2") as config:
+        assert config.max_iterations == 7
+        assert config.hydra.runtime.choices.metrics == "none"
+        assert config.data.mean == -2
+
+
+def test_the_default_experiment_is_the_defaults_by_name():
+    with composed() as config:
+        plain = resolved(config)
+    with composed("experiment=dcgan_mnist10k") as config:
+        assert resolved(config) == plain
+
+
+def test_regularizers_stand_beside_the_loss():
+    with composed("loss=hinge", "regularizer=[r1,r2]", "loss.objectives.r1.gamma=3") as config:
+        assert list(config.gan.objectives) == ["adversarial", "r1", "r2"]
+        assert config.gan.objectives.r1.gamma == 3
+        assert config.gan.objectives.r2.gamma != 3
+
+
+def test_one_key_sets_both_learning_rates_and_two_set_one_each():
+    with composed("optimizer.lr=0.5", "optimizer.discriminator.lr=0.25") as config:
+        assert config.gan.generator_optimizer.lr == 0.5
+        assert config.gan.discriminator_optimizer.lr == 0.25

@@ -1,0 +1,59 @@
+"""Every experiment is trained two iterations, and so is every answer to the questions that make a game."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import pytest
+from composing import SMALL, answers, composed, job_part
+
+from gan_lightning.cli.session import train
+
+QUICK = (*SMALL, "metrics.num_fakes=200", "model.generator.width=8", "model.discriminator.width=8")
+TOY = ("experiment=gaussian", "callbacks.density.count=200", "data.reference_size=200")
+
+
+def run(directory: Path, *overrides: str) -> dict:
+    with composed(*overrides, directory=directory) as config:
+        train(job_part(config))
+    result = json.loads((directory / "result.json").read_text())
+    assert result["status"] == "finished"
+    assert result["iterations"] == 2
+    return result
+
+
+@pytest.mark.parametrize("name", answers("experiment"))
+def test_every_experiment_trains_and_leaves_everything_behind(name: str, tmp_path: Path):
+    result = run(tmp_path, f"experiment={name}", *SMALL, "metrics.num_fakes=200")
+    assert result["final"]
+    assert all(math.isfinite(value) for value in result["final"].values())
+    for file in ("config.yaml", "overrides.yaml", "environment.json", "metrics.csv"):
+        assert (tmp_path / file).is_file()
+    assert {file.name for file in (tmp_path / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    rows = list(csv.DictReader((tmp_path / "metrics.csv").open(newline="")))
+    assert [row["iteration"] for row in rows if row["discriminator/adversarial"]] == ["1", "2"]
+    assert list(tmp_path.rglob("*.png"))
+    assert list(tmp_path.rglob("*.gif"))
+
+
+@pytest.mark.parametrize("name", answers("loss"))
+def test_every_loss_plays(name: str, tmp_path: Path):
+    result = run(tmp_path, *TOY, f"loss={name}", *QUICK)
+    assert result["turns"] % result["iterations"] == 0
+
+
+@pytest.mark.parametrize("name", answers("regularizer"))
+def test_every_regularizer_plays_and_is_logged_by_its_name(name: str, tmp_path: Path):
+    run(tmp_path, *TOY, f"regularizer=[{name}]", *QUICK)
+    row = next(csv.DictReader((tmp_path / "metrics.csv").open(newline="")))
+    assert f"discriminator/{name}" in row
+
+
+@pytest.mark.parametrize("group", ["optimizer", "schedule", "prior"])
+def test_every_other_answer_plays(group: str, tmp_path: Path):
+    for name in answers(group):
+        prior = ["prior.dim=1", *(["prior.low=-1", "prior.high=1"] if name == "uniform" else ["~prior.low", "~prior.high"])]
+        run(tmp_path / name, *TOY, f"{group}={name}", *QUICK, *(prior if group == "prior" else []))
