@@ -7,8 +7,10 @@ import logging
 import os
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
+from netrc import NetrcParseError, netrc
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.loggers.logger import rank_zero_experiment
@@ -126,6 +128,7 @@ class WandB(WandbLogger):
             mode=wandb_mode(),
             settings=settings,
         )
+        del self._wandb_init["anonymous"]  # W&B has dropped it, and says so at every start
 
     @property
     @rank_zero_experiment
@@ -166,7 +169,19 @@ class WandB(WandbLogger):
 
 
 def wandb_mode() -> str:
-    """WANDB_MODE where it is set, else online when an API key is known, else offline."""
-    import wandb
+    """WANDB_MODE where it is set, else online when there are credentials, else offline."""
+    return os.environ.get("WANDB_MODE") or ("online" if wandb_credentials() else "offline")
 
-    return os.environ.get("WANDB_MODE") or ("online" if wandb.api.api_key else "offline")
+
+def wandb_credentials() -> bool:
+    """Whether W&B would find an API key or a token: in the environment, or in the netrc file that `wandb login` writes."""
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return True
+    host = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
+    for path in (os.environ.get("NETRC"), "~/.netrc", "~/_netrc"):
+        try:
+            if path and netrc(os.path.expanduser(path)).authenticators(host):
+                return True
+        except (OSError, NetrcParseError):
+            continue
+    return False

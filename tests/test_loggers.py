@@ -34,17 +34,30 @@ def test_a_continued_run_goes_on_where_the_file_ends(tmp_path: Path):
     assert [row["iteration"] for row in rows(tmp_path / "metrics.csv")] == ["1", "2"]
 
 
+NETRC = "machine api.wandb.ai\n  login user\n  password {}\n".format("k" * 40)
+
+
 @pytest.mark.parametrize(
-    ("environment", "key", "expected"),
-    [({}, None, "offline"), ({}, "k" * 40, "online"), ({"WANDB_MODE": "disabled"}, "k" * 40, "disabled")],
+    ("environment", "netrc", "expected"),
+    [
+        ({}, None, "offline"),
+        ({}, NETRC, "online"),
+        ({}, "not a netrc file", "offline"),
+        ({"WANDB_BASE_URL": "https://wandb.example"}, NETRC, "offline"),
+        ({"WANDB_API_KEY": "k" * 40}, None, "online"),
+        ({"WANDB_MODE": "disabled", "WANDB_API_KEY": "k" * 40}, NETRC, "disabled"),
+    ],
 )
 def test_wandb_mode_is_decided_before_it_starts(
-    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], key: str | None, expected: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, environment: dict[str, str], netrc: str | None, expected: str
 ):
-    monkeypatch.delenv("WANDB_MODE", raising=False)
+    for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_IDENTITY_TOKEN_FILE", "NETRC"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(type(wandb.api), "api_key", property(lambda self: key), raising=False)
+    if netrc is not None:
+        (tmp_path / ".netrc").write_text(netrc)
     assert wandb_mode() == expected
 
 

@@ -72,7 +72,7 @@ def files_under(folder: str) -> set[str]:
 
 def hatchling(source: Path, target: str, destination: Path) -> Path:
     command = [sys.executable, "-m", "hatchling", "build", "--target", target, "--directory", str(destination)]
-    subprocess.run(command, cwd=source, check=True, capture_output=True)
+    subprocess.run(command, cwd=source, check=True)
     [built] = destination.iterdir()
     return built
 

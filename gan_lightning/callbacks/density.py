@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from lightning import LightningModule, Trainer
 from torch import Tensor
 
+from gan_lightning.callbacks.evaluation import real_data
 from gan_lightning.callbacks.periodic import Periodic, playing
+from gan_lightning.data.base import RealData
 from gan_lightning.data.distributions import Distribution
+from gan_lightning.data.toys import ToyData
 from gan_lightning.figures.density import density_figure
 from gan_lightning.figures.images import MOST_FRAMES, Reel, log_picture, save_animation, save_picture
 from gan_lightning.figures.scene import Frame, Scene
@@ -23,8 +25,8 @@ PICTURE_DPI, ANIMATION_DPI = 120, 70
 class DensityPlot(Periodic):
     """Draws ``density.png`` (the end of the game) and ``evolution.gif`` (all of it) in the run directory.
 
-    Logs ``val/game_value``, V(D, G) estimated from samples, and ``val/optimal_value``, C(G) = 2 JSD - log 4 with
-    a kernel estimate of the generated density; at -log 4 = -1.386 the game is over. Training is held up for these numbers only:
+    Logs ``val/game_value``, V(D, G) estimated from samples, and ``val/optimal_value``, C(G) = 2 JSD - log 4 with a kernel
+    estimate of the generated density; at -log 4 = -1.386 the game is over. Training waits for these numbers only: the
     pictures are drawn after it, and the last is logged. A continued run draws what happened since it was continued.
 
     Args:
@@ -48,7 +50,7 @@ class DensityPlot(Periodic):
         gan = playing(pl_module)
         self.reel: Reel[Frame] = Reel(gan.max_iterations / MOST_FRAMES)
         if trainer.is_global_zero:
-            distribution = known_distribution(trainer)
+            distribution = known_distribution(real_data(trainer))
             # Without the run's seed, so that the estimates of several runs are made against the same data.
             self.real = distribution.sample(self.count, generator_for("density")).to(gan.device)
             self.scene = Scene(array(self.real), array(self.fakes(gan)), distribution.log_density, self.critic)
@@ -91,20 +93,18 @@ class DensityPlot(Periodic):
         save_animation((animation.draw(frame) for frame in frames), len(frames), self.paths[1])
 
 
-def known_distribution(trainer: Trainer) -> Distribution:
+def known_distribution(data: RealData) -> Distribution:
     """The distribution of the data.
 
     Raises:
         ValueError: when it is not known.
     """
-    datamodule: Any = getattr(trainer, "datamodule", None)
-    distribution = getattr(datamodule, "distribution", None)
-    if not isinstance(distribution, Distribution):
+    if not isinstance(data, ToyData):
         raise ValueError(
-            f"densities are drawn of data whose true density is known, and {type(datamodule).__name__} has none: "
-            "choose callbacks=images or callbacks=default"
+            f"densities are drawn of data whose true density is known, not of {type(data).__name__}: "
+            "choose callbacks=images"
         )
-    return distribution
+    return data.distribution
 
 
 def array(values: Tensor) -> Array:

@@ -85,7 +85,8 @@ class Evaluation(Periodic):
         """Evaluate, keep the best in mind, and log."""
         if not self.metrics:
             return
-        values = self.measure(gan, trainer.global_rank, trainer.world_size)
+        # From rank 0, so that a difference in the last bit cannot make one rank save a best checkpoint and another not.
+        values = trainer.strategy.broadcast(self.measure(gan, trainer.global_rank, trainer.world_size))
         if self.monitor is not None:
             self.remember(values[self.monitor], gan.iterations)
             if self.best is not None:

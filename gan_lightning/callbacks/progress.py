@@ -53,10 +53,10 @@ class Progress(Callback):
         self._tenths = LINES * gan.iterations // gan.max_iterations
         self._early = time.monotonic() + EARLY_SECONDS
         self._due = 0.0
-        if self.console.is_terminal:
+        if self.console.is_interactive:
             # Refreshed by hand: a thread of its own would compete with short training steps.
-            columns = TextColumn("{task.fields[count]}"), BarColumn(24), TextColumn("{task.fields[state]}")
-            self._bar = Bar(*columns, console=self.console, auto_refresh=False)
+            columns = TextColumn("{task.fields[count]}"), BarColumn(None), TextColumn("{task.fields[state]}")
+            self._bar = Bar(*columns, console=self.console, auto_refresh=False, expand=True)
             self._bar.add_task("", total=gan.max_iterations, completed=gan.iterations, count="", state="")
             self._bar.start()
 
@@ -102,9 +102,9 @@ class Progress(Callback):
         if iterations_per_second > 0:
             seconds = math.ceil((gan.max_iterations - gan.iterations) / iterations_per_second)
             parts += [f"{timedelta(seconds=seconds)} left", f"{images_per_second:.0f} images/s"]
-        parts += [f"{player[0].upper()} {loss:.3f}" for player, loss in losses_by_player(gan.losses).items()]
-        if self.monitor in gan.metrics:
-            parts.append(f"{self.monitor} {gan.metrics[self.monitor]:.4g}")
+        parts += [f"{player[0].upper()} {loss:.2f}" for player, loss in losses_by_player(gan.losses).items()]
+        if self.monitor is not None and self.monitor in gan.metrics:
+            parts.append(f"{self.monitor.split('/')[-1]} {gan.metrics[self.monitor]:.4g}")
         return f"{gan.iterations}/{gan.max_iterations}", "  ".join(parts)
 
     def close(self) -> None:

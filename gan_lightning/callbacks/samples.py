@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from lightning import LightningModule, Trainer
 
+from gan_lightning.callbacks.evaluation import real_data
 from gan_lightning.callbacks.periodic import Periodic, playing
 from gan_lightning.figures.images import MOST_FRAMES, Pixels, Reel, log_picture, save_animation, save_picture, tile
 from gan_lightning.gan import GAN
@@ -41,8 +41,7 @@ class SampleGrid(Periodic):
         self.reel: Reel[Pixels] = Reel(gan.max_iterations / MOST_FRAMES)
         if trainer.is_global_zero:
             folder(trainer).mkdir(parents=True, exist_ok=True)
-            datamodule: Any = getattr(trainer, "datamodule", None)
-            real = tile(next(datamodule.reference_batches(gan.device, batch_size=self.count)))
+            real = tile(next(real_data(trainer).reference_batches(gan.device, batch_size=self.count)))
             save_picture(real, folder(trainer) / "real.png")
             log_picture(trainer.loggers, "real", real, gan.iterations)
         super().on_train_start(trainer, gan)

@@ -11,7 +11,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from gan_lightning.cli.paths import conf_dir
+from gan_lightning.cli.errors import UserError
+from gan_lightning.cli.paths import checkpoint_of, conf_dir
 
 
 def misfits(config: DictConfig) -> Iterator[str]:
@@ -83,10 +84,14 @@ def smoothing_and_loss(config: DictConfig) -> Iterator[str]:
 def paths(config: DictConfig) -> Iterator[str]:
     """Files and folders that are to be read must be there."""
     root, download = config.data.get("root"), config.data.get("download", False)
-    wanted = {"data.root": None if download else root, "metrics.weights": config.metrics.get("weights")}
-    for key, path in {**wanted, "ckpt_path": config.ckpt_path}.items():
+    for key, path in {"data.root": None if download else root, "metrics.weights": config.metrics.get("weights")}.items():
         if path is not None and not Path(str(path)).expanduser().exists():
             yield f"{key}={path} does not exist: give the path of what is there, or leave the key out"
+    if config.ckpt_path is not None:
+        try:
+            checkpoint_of(config.ckpt_path)
+        except UserError as error:
+            yield from error.problems
 
 
 def answers(group: str) -> Iterator[tuple[str, DictConfig]]:

@@ -20,9 +20,13 @@ def trainer_settings(trainer: dict[str, Any], shape: Sequence[int]) -> dict[str,
     Args:
         trainer: the keys of conf/trainer, plain.
         shape: of one sample.
+
+    Raises:
+        ValueError: for GPUs that are not there.
     """
     settings = dict(trainer)
     gpu = uses_gpu(settings["accelerator"])
+    refuse_missing_gpus(settings["accelerator"], settings["devices"])
     if settings["precision"] == "auto":
         settings["precision"] = "bf16-mixed" if len(shape) == 3 and has_native_bfloat16(gpu) else "32-true"
     if settings["strategy"] == "auto" and (gpu_or_one(settings["devices"], gpu) > 1 or settings["num_nodes"] > 1):
@@ -39,14 +43,20 @@ def has_native_bfloat16(gpu: bool) -> bool:
     """Whether matrix products in bfloat16 run on hardware of their own, so that they are faster and not emulated."""
     if gpu:
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    flags = torch.backends.cpu.get_cpu_capability() if hasattr(torch.backends, "cpu") else ""
-    return "AVX512" in flags and cpu_has_bfloat16()
+    processor = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return bool(processor.get("avx512_bf16") or processor.get("amx_bf16"))
 
 
-def cpu_has_bfloat16() -> bool:
-    """Whether the processor has bfloat16 instructions (AVX512-BF16, AMX)."""
-    probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return bool(probe and probe())
+def refuse_missing_gpus(accelerator: str, devices: Any) -> None:
+    """Raise a ValueError, with the way out, when GPUs are asked for that this machine does not have."""
+    there = torch.cuda.device_count()
+    if accelerator == "cuda" or (accelerator == "gpu" and not torch.backends.mps.is_available()):
+        if there == 0:
+            raise ValueError(f"trainer.accelerator={accelerator} finds no GPU here: choose trainer.accelerator=auto or cpu")
+    if uses_gpu(accelerator) and devices not in ("auto", -1):
+        wanted = devices if isinstance(devices, int) else max(devices) + 1
+        if wanted > there:
+            raise ValueError(f"trainer.devices={devices} asks for more GPUs than the {there} that are here: choose fewer")
 
 
 def gpu_or_one(devices: Any, gpu: bool) -> int:

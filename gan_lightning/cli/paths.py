@@ -8,6 +8,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
+from gan_lightning.cli.errors import UserError
+
 PACKAGE = Path(__file__).resolve().parent.parent
 
 
@@ -36,3 +38,22 @@ def _sweep_name() -> str | None:
 
 def _sweep_or_run_dir() -> str:
     return str(sweep_dir() or HydraConfig.get().runtime.output_dir)
+
+
+def checkpoint_of(path: str, which: str = "last") -> Path:
+    """The checkpoint that `path` names: itself, or its run directory's `which`, best or last.
+
+    Raises:
+        UserError: when there is none.
+    """
+    found = Path(path).expanduser()
+    if found.is_dir():
+        found = found / "checkpoints" / f"{which}.ckpt"
+    if not found.is_file():
+        raise UserError(f"ckpt_path={path} holds no checkpoint, {found} does not exist: give a run directory or a .ckpt file")
+    return found
+
+
+def run_directory(checkpoint: Path) -> Path:
+    """The run directory that a checkpoint lies in; the checkpoint's own folder when it was moved out of one."""
+    return checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else checkpoint.parent

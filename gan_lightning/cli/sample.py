@@ -12,7 +12,7 @@ import hydra
 from omegaconf import DictConfig
 
 from gan_lightning.cli.errors import UserError
-from gan_lightning.cli.paths import conf_dir
+from gan_lightning.cli.paths import checkpoint_of, conf_dir, run_directory
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,7 +42,7 @@ def sample(cfg: DictConfig) -> list[Path]:
         raise UserError(f"count must be a whole number of samples, at least 1, not {cfg.count}")
     import torch
 
-    from gan_lightning.cli.trained import checkpoint_of, device_named, load, run_directory
+    from gan_lightning.cli.trained import device_named, load
 
     checkpoint = checkpoint_of(cfg.ckpt_path, cfg.which)
     trained = load(checkpoint, device_named(cfg.device))

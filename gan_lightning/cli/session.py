@@ -23,9 +23,9 @@ from omegaconf import DictConfig, OmegaConf
 from gan_lightning.callbacks.evaluation import Evaluation
 from gan_lightning.cli.errors import UserError
 from gan_lightning.cli.hardware import trainer_settings
+from gan_lightning.cli.paths import checkpoint_of
 from gan_lightning.cli.record import write_json, write_start
 from gan_lightning.cli.report import print_report
-from gan_lightning.cli.trained import checkpoint_of
 from gan_lightning.gan import GAN
 
 RANK_VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "PL_GLOBAL_SEED", "OMP_NUM_THREADS")
@@ -44,12 +44,18 @@ def train(cfg: DictConfig) -> float | None:
     directory = Path(hydra.runtime.output_dir)
     quieten()
     with kept_environment():
-        settings = OmegaConf.to_container(cfg, resolve=True)
+        settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)
         if rank_zero_only.rank == 0:
             write_start(directory, settings, list(hydra.overrides.task))
-        with mistakes_told():
-            datamodule, gan, trainer = build(cfg, directory)
-            checkpoint = checkpoint_of(cfg.ckpt_path) if cfg.ckpt_path else None
+        try:
+            with mistakes_told():
+                checkpoint = checkpoint_of(cfg.ckpt_path) if cfg.ckpt_path else None
+                datamodule, gan, trainer = build(cfg, directory)
+        except UserError as error:
+            write_json(directory / "result.json", {"status": "failed", "error": str(error)})
+            raise
+        for logger in trainer.loggers:
+            logger.log_hyperparams(settings)
         result = play(trainer, gan, datamodule, checkpoint, directory)
     if trainer.is_global_zero:
         print_report(result, directory, trainer)
@@ -79,8 +85,6 @@ def build(cfg: DictConfig, directory: Path) -> tuple[LightningDataModule, GAN, T
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    for logger in loggers:
-        logger.log_hyperparams(dict(gan.hparams))
     return datamodule, gan, trainer
 
 

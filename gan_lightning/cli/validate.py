@@ -128,6 +128,7 @@ RULES = (
     Rule("trainer.devices", devices, "a number of devices, a list such as [0,1], or auto"),
     Rule("trainer.num_nodes", positive_whole, "a whole number, at least 1"),
     Rule("trainer.precision", lambda value: value in PRECISIONS, f"one of {', '.join(PRECISIONS)}"),
+    Rule("data.*_size", lambda value: value is None or positive_whole(value), "a whole number, at least 1, or null"),
     Rule("trainer.accelerator", lambda value: value in ("auto", "cpu", "gpu", "cuda", "mps"), "auto, cpu, gpu or mps"),
 )
 
@@ -173,14 +174,14 @@ def wrong_types(config: DictConfig, config_name: str) -> Iterator[str]:
     """A sentence for each overridden value that is not of the kind of the default it replaces."""
     given = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
     loader = GlobalHydra.instance().config_loader()
-    choices = [o for o in given if loader.get_group_options(o.key_or_group) or not o.is_set_value_override()]
-    values = [o for o in given if o not in choices and rule_of(o.key_or_group) is None]
-    if not values:
+    choices = [override for override in given if loader.get_group_options(override.key_or_group)]
+    keys = [o.key_or_group for o in given if o not in choices and not o.is_add() and not o.is_delete()]
+    keys = [key for key in keys if rule_of(key) is None]
+    if not keys:
         return
-    lines = [o.input_line for o in choices if o.input_line is not None]
+    lines = [str(override.input_line) for override in choices]
     defaults = loader.load_configuration(config_name, overrides=lines, run_mode=RunMode.RUN)
-    for override in values:
-        key = override.key_or_group
+    for key in keys:
         try:
             before, after = OmegaConf.select(defaults, key), OmegaConf.select(config, key)
         except OmegaConfBaseException:

@@ -10,7 +10,7 @@ import torchvision
 
 from gan_lightning.data.base import ImageData, Images
 from gan_lightning.data.checks import flag
-from gan_lightning.data.mnist import failing_in_one_sentence
+from gan_lightning.data.download import downloading
 
 
 class Cifar10(ImageData):
@@ -29,7 +29,7 @@ class Cifar10(ImageData):
     def prepare_data(self) -> None:
         """Download what is missing or damaged (torchvision compares checksums), where that is asked for."""
         if self.download:
-            with failing_in_one_sentence("CIFAR-10", self.root):
+            with downloading("CIFAR-10", self.root):
                 torchvision.datasets.CIFAR10(self.root, download=True)
 
     def read(self, train: bool) -> Images:

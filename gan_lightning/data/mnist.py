@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,6 +10,7 @@ import torchvision
 
 from gan_lightning.data.base import ImageData, Images
 from gan_lightning.data.checks import flag
+from gan_lightning.data.download import downloading
 from gan_lightning.data.idx import read_idx
 
 ASSETS = Path(__file__).parent / "assets"
@@ -20,12 +19,23 @@ ASSETS = Path(__file__).parent / "assets"
 class Mnist10k(ImageData):
     """The first 10 000 training digits of MNIST, which come with the package: 9 000 to train on, 1 000 to test with.
 
-    Takes the arguments of `ImageData`.
+    Args:
+        root: a folder with four idx files to read in place of those that come with the package; None: those.
+        image_data: arguments of `ImageData`.
     """
 
+    def __init__(self, *, root: str | None = None, **image_data: Any) -> None:
+        super().__init__(**image_data)
+        self.root = ASSETS / "mnist10k" if root is None else Path(root).expanduser()
+
     def read(self, train: bool) -> Images:
-        """Read the files that come with the package."""
-        return read_split(ASSETS / "mnist10k", train)
+        """Read the files.
+
+        Raises:
+            FileNotFoundError: a file is missing.
+            ValueError: a file is damaged.
+        """
+        return read_split(self.root, train)
 
 
 class Mnist(ImageData):
@@ -74,8 +84,7 @@ class Mnist(ImageData):
 
     def fetch(self) -> None:
         """Download the four files to `root`, all of them or none."""
-        with failing_in_one_sentence(self.dataset.__name__, self.root):
-            self.root.mkdir(parents=True, exist_ok=True)
+        with downloading(self.dataset.__name__, self.root):
             # Checked and unpacked aside, then renamed: a run that is stopped leaves nothing that a later one reads.
             with TemporaryDirectory(prefix=".download-", dir=self.root) as aside:
                 self.dataset(aside, download=True)
@@ -106,29 +115,16 @@ def read_split(folder: Path, train: bool) -> Images:
     """The images and labels of a split in `folder`.
 
     Raises:
+        FileNotFoundError: a file is missing.
         ValueError: a file is damaged, or there are not as many labels as images.
     """
-    pixels, labels = (read_idx(found(folder / name) or folder / name) for name in file_names(train))
+    missing = [name for name in file_names(train) if found(folder / name) is None]
+    if missing:
+        raise FileNotFoundError(f"{folder} has no {missing[0]}, plain or .gz: set data.root to a folder that has it")
+    pixels, labels = (read_idx(found(folder / name) or folder) for name in file_names(train))
     if pixels.ndim != 3 or labels.shape != pixels.shape[:1]:
         raise ValueError(
             f"{folder} holds images of shape {list(pixels.shape)} and labels of shape {list(labels.shape)} for one "
             "split, which do not belong together: fetch its files again"
         )
     return Images(pixels.unsqueeze(1), labels.long())
-
-
-@contextmanager
-def failing_in_one_sentence(name: str, root: Path) -> Iterator[None]:
-    """Turn what downloads raise (no network, no permission, wrong checksum) into one sentence with the way out.
-
-    Raises:
-        FileNotFoundError: in place of any RuntimeError or OSError within.
-    """
-    try:
-        yield
-    except (RuntimeError, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise FileNotFoundError(
-            f"{name} could not be downloaded to data.root={root} ({reason}): set data.root to a folder that holds it, "
-            "or choose data=mnist10k, which needs no download"
-        ) from error

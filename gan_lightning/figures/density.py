@@ -143,7 +143,7 @@ class PlaneFigure(DensityFigure):
         self.blur_cells = lattice.cells / scene.points.cells
         self.blurred_density = blurred(scene.density, self.blur_cells)
         count = 2 if scene.critic else 3
-        self.figure.set_size_inches(4.0 * count + 0.5, 4.5)
+        self.figure.set_size_inches(4.15 * count + 0.5, 4.5)
         panels = self.figure.subplots(1, count, sharex=True, sharey=True)
         self.figure.subplots_adjust(left=0.13 / count, right=1 - 0.11 / count, bottom=0.12, top=0.93, wspace=0.05)
         panels[0].set(xlim=(lattice.low[0], lattice.high[0]), ylim=(lattice.low[1], lattice.high[1]))
@@ -154,7 +154,7 @@ class PlaneFigure(DensityFigure):
         self.judged = self.map(panels[1], "bilinear")
         self.figure.colorbar(self.judged, ax=panels, fraction=0.06 / count, pad=0.04 / count)
         self.values = self.figure.text(0.5, 0.015, "", ha="center")
-        self.heading = self.figure.text(0.13 / count, 0.945, "", fontsize=12)
+        self.heading = panels[0].text(0, 1.02, "", transform=panels[0].transAxes, fontsize=12)
         moving = [self.lay_out_samples(panels[0]), self.judged, self.heading, self.values]
         if not scene.critic:
             panels[2].set_title("D*(x) = p / (p + q), blurred; grey: neither")
@@ -201,7 +201,8 @@ def density_figure(scene: Scene, frames: Sequence[Frame], dpi: int) -> DensityFi
 def score_range(frames: Sequence[Frame]) -> tuple[float, float]:
     """What a critic said over all `frames`, apart from the most extreme hundredth."""
     scores = np.concatenate([frame.scores for frame in frames])
-    low, high = np.quantile(scores, [0.005, 0.995])
+    finite = scores[np.isfinite(scores)]  # a game that has diverged is drawn all the same
+    low, high = np.quantile(finite, [0.005, 0.995]) if len(finite) else (0.0, 0.0)
     return float(low), float(max(high, low + 1e-6))
 
 

@@ -80,11 +80,10 @@ class Reel(Generic[T]):
 def save_animation(frames: Iterable[Pixels], count: int, path: Path) -> None:
     """Write `count` frames, each asked for when its turn comes, as an endless GIF that rests on its last frame."""
     console = get_console()
-    watched = track(frames, f"Rendering {path.name}", total=count, transient=True, disable=not console.is_terminal)
+    watched = track(frames, f"Rendering {path.name}", total=count, transient=True, disable=not console.is_interactive)
     pictures = [Image.fromarray(frame) for frame in watched]
     # One palette for all frames, or flat areas would flicker; no dithering, which would speckle them.
-    strip = np.concatenate([np.asarray(pictures[index]) for index in (0, count // 4, count // 2, -1)])
-    palette = Image.fromarray(strip).quantize(256)
+    palette = Image.fromarray(np.concatenate([np.asarray(picture)[::4, ::4] for picture in pictures])).quantize(256)
     pictures = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
     durations = [FRAME_MS] * (len(pictures) - 1) + [LAST_FRAME_MS]
     pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=durations, loop=0)

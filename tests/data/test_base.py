@@ -30,7 +30,7 @@ def make(tmp_path, settings, write_mnist, write_cifar10, write_images):
                 write_cifar10(root)
             elif name == "image_folder":
                 write_images(root, "a")
-        if "root" in settings(name):
+        if settings(name).get("root") is not None or name == "image_folder":
             changes["root"] = str(root)
         if name == "image_folder":
             changes["num_workers"] = 0

@@ -106,7 +106,7 @@ def test_the_distance_is_torchmetrics(weights: Path):
         theirs.update(images.repeat(1, 3, 1, 1), real=is_real)
     torch.testing.assert_close(ours.real_sum, theirs.real_features_sum)
     torch.testing.assert_close(ours.fake_outer, theirs.fake_features_cov_sum)
-    # Their way to the trace of the root takes minutes at this size; the singular values of the features give it at once.
+    # Their way to the root's trace takes minutes at this size; the singular values of the features give it at once.
     a, b = (ours.network(images.repeat(1, 3, 1, 1)).double() for images in (real, fake))
     a_root, b_root = ((x - x.mean(dim=0)) / (len(x) - 1) ** 0.5 for x in (a, b))
     trace = a_root.square().sum() + b_root.square().sum() - 2 * torch.linalg.svdvals(a_root @ b_root.T).sum()
@@ -116,7 +116,7 @@ def test_the_distance_is_torchmetrics(weights: Path):
 
 @pytest.mark.slow
 def test_the_resize_is_tensorflows(weights: Path):
-    """The original samples at corners, without antialiasing: enlarging by a whole factor repeats the first pixel exactly."""
+    """The original, without antialiasing, halves an image by taking every second pixel."""
     network = InceptionDistance(weights).network
     assert network.use_antialias is False
     image = torch.randint(256, (2, 3, 598, 598), dtype=torch.uint8)
@@ -128,7 +128,8 @@ def test_the_resize_is_tensorflows(weights: Path):
 
 @pytest.mark.slow
 def test_a_file_of_something_else_is_told(tmp_path: Path):
-    for content in ({"state_dict": {}}, [1, 2]):
+    contents: list[object] = [{"state_dict": {}}, [1, 2]]
+    for content in contents:
         torch.save(content, tmp_path / "other.pth")
         with pytest.raises(ValueError, match=r"other\.pth does not hold the weights.* set metrics\.weights"):
             InceptionDistance(tmp_path / "other.pth")

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import math
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lightning import Trainer
+from lightning.pytorch.loggers import Logger
+from PIL import Image
+from playing import quiet_trainer
+from torch.optim import Adam
+
+from gan_lightning.callbacks.density import DensityPlot, known_distribution
+from gan_lightning.data import toys
+from gan_lightning.data.mnist import Mnist10k
+from gan_lightning.data.toys import ToyData
+from gan_lightning.ema import Averaging
+from gan_lightning.figures.images import MOST_FRAMES, Pixels
+from gan_lightning.gan import GAN
+from gan_lightning.losses.adversarial import NonSaturating
+from gan_lightning.models.mlp import MLPDiscriminator, MLPGenerator
+from gan_lightning.priors import Gaussian
+
+
+class Notebook(Logger):
+    """Keeps what is logged."""
+
+    name = version = "notebook"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: dict[int | None, dict[str, float]] = {}
+        self.pictures: list[tuple[str, int | None, Pixels]] = []
+
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None: ...
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        self.lines[step] = dict(metrics)
+
+    def log_image(self, key: str, images: list[Pixels], step: int | None = None) -> None:
+        self.pictures += [(key, step, image) for image in images]
+
+
+def data(axes: int = 1) -> ToyData:
+    facts: dict[str, Any] = {"shape": [axes], "batch_size": 8, "seed": 0}
+    return toys.gaussian(3.0, 0.5, **facts) if axes == 1 else toys.ring(8, 1.0, 0.01, **facts)
+
+
+def small_gan(axes: int = 1, max_iterations: int = 5) -> GAN:
+    torch.manual_seed(0)
+    optimizer = partial(Adam, lr=1e-2)
+    return GAN(
+        MLPGenerator(latent_dim=2, shape=[axes], value_range=None, width=8, depth=1, batch_norm=True),
+        MLPDiscriminator(shape=[axes], width=8, depth=1),
+        Gaussian(2),
+        {"adversarial": NonSaturating()},
+        optimizer,
+        optimizer,
+        Averaging(20, ramp_up=None),
+        max_iterations,
+    )
+
+
+def fit(gan: GAN, axes: int, directory: Path, *callbacks: DensityPlot, **settings: Any) -> Trainer:
+    trainer = quiet_trainer(callbacks=list(callbacks), default_root_dir=directory, **settings)
+    trainer.fit(gan, data(axes))
+    return trainer
+
+
+@pytest.mark.parametrize("axes", [1, 2])
+def test_it_leaves_a_picture_an_animation_and_the_games_value(axes: int, tmp_path: Path):
+    gan, plot, notebook = small_gan(axes), DensityPlot(2, count=300), Notebook()
+    fit(gan, axes, tmp_path, plot, logger=notebook)
+    assert plot.paths == [tmp_path / "density.png", tmp_path / "evolution.gif"]
+    with Image.open(plot.paths[1]) as animation:
+        assert getattr(animation, "n_frames", 1) == 4
+    ((key, step, picture),) = notebook.pictures
+    assert (key, step, picture.dtype) == ("density", 5, np.uint8)
+    assert (np.asarray(Image.open(plot.paths[0])) == picture).all()
+
+    assert list(notebook.lines) == [0, 2, 4, 5]
+    fakes = gan.generate(gan.draw(300, "density"))
+    real, fake = gan.judge(plot.real).sigmoid(), gan.judge(fakes).sigmoid()
+    expected = real.log().mean() + (1 - fake).log().mean()
+    assert notebook.lines[5]["val/game_value"] == pytest.approx(expected.item(), rel=1e-5)
+    assert notebook.lines[5]["val/optimal_value"] == plot.scene.optimal_value(fakes.numpy())
+    assert -math.log(4) <= notebook.lines[5]["val/optimal_value"] <= 0
+
+
+def test_frames_show_the_discriminator_of_their_moment(tmp_path: Path):
+    gan, plot = small_gan(2), DensityPlot(1, count=50)
+    fit(gan, 2, tmp_path, plot)
+    (x, y), cells = plot.scene.points.axes, plot.scene.points.cells
+    scores = plot.reel.frames[-1].scores.reshape(cells, cells)
+    corner = gan.judge(torch.tensor([[x[-1], y[0]]]))
+    assert scores[-1, 0] == pytest.approx(corner.item(), rel=1e-4, abs=1e-5)
+    assert not np.allclose(scores, plot.reel.frames[0].scores.reshape(cells, cells))
+
+
+def test_a_critic_has_scores_and_no_game_value(tmp_path: Path):
+    notebook = Notebook()
+    fit(small_gan(), 1, tmp_path, DensityPlot(5, count=50, critic=True), logger=notebook)
+    assert all(line.keys() == {"val/optimal_value"} for line in notebook.lines.values())
+    assert (tmp_path / "density.png").is_file()
+
+
+def test_a_long_run_keeps_few_frames(tmp_path: Path):
+    plot, notebook = DensityPlot(1, count=20), Notebook()
+    fit(small_gan(max_iterations=160), 1, tmp_path, plot, logger=notebook)
+    assert len(notebook.lines) == 161
+    assert len(plot.reel.frames) <= MOST_FRAMES + 1
+    assert (plot.reel.frames[0].iteration, plot.reel.frames[-1].iteration) == (0, 160)
+
+
+def test_training_is_bit_identical_with_and_without_it(tmp_path: Path):
+    watched, alone = small_gan(), small_gan()
+    fit(watched, 1, tmp_path, DensityPlot(1, count=20))
+    fit(alone, 1, tmp_path)
+    assert watched.generator.training and watched.discriminator.training
+    for name, value in watched.state_dict().items():
+        assert torch.equal(value, alone.state_dict()[name]), name
+
+
+def test_only_the_first_rank_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Trainer, "is_global_zero", property(lambda trainer: False))
+    plot = DensityPlot(1, count=20)
+    fit(small_gan(), 1, tmp_path, plot)
+    assert plot.paths == [] and not list(tmp_path.iterdir())
+
+
+def test_data_of_unknown_density_are_refused():
+    digits = Mnist10k(shape=[1, 28, 28], num_classes=10, value_range=[-1, 1], batch_size=8, seed=0)
+    with pytest.raises(ValueError, match="callbacks=images"):
+        known_distribution(digits)
+
+
+def test_too_few_samples_are_refused():
+    with pytest.raises(ValueError, match="callbacks.density.count"):
+        DensityPlot(1, count=1)

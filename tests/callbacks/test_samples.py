@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lightning import Trainer
+from lightning.pytorch.loggers import Logger
+from PIL import Image
+from playing import quiet_trainer
+from torch.optim import Adam
+
+from gan_lightning.callbacks.samples import SampleGrid
+from gan_lightning.data.mnist import Mnist10k
+from gan_lightning.ema import Averaging
+from gan_lightning.figures.images import Pixels, tile
+from gan_lightning.gan import GAN
+from gan_lightning.losses.adversarial import NonSaturating
+from gan_lightning.models.mlp import MLPDiscriminator, MLPGenerator
+from gan_lightning.priors import Gaussian
+
+SHAPE = [1, 28, 28]
+
+
+@pytest.fixture(scope="module")
+def digits() -> Mnist10k:
+    data = Mnist10k(shape=SHAPE, num_classes=10, value_range=[-1, 1], batch_size=8, seed=0)
+    data.setup("fit")
+    return data
+
+
+class Album(Logger):
+    """Keeps the pictures that it is given."""
+
+    name = version = "album"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pictures: list[tuple[str, int | None, Pixels]] = []
+
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None: ...
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None: ...
+
+    def log_image(self, key: str, images: list[Pixels], step: int | None = None) -> None:
+        self.pictures += [(key, step, image) for image in images]
+
+
+def small_gan(max_iterations: int = 5) -> GAN:
+    torch.manual_seed(0)
+    optimizer = partial(Adam, lr=1e-2)
+    return GAN(
+        MLPGenerator(latent_dim=3, shape=SHAPE, value_range=[-1, 1], width=8, depth=1, batch_norm=True),
+        MLPDiscriminator(shape=SHAPE, width=8, depth=1),
+        Gaussian(3),
+        {"adversarial": NonSaturating()},
+        optimizer,
+        optimizer,
+        Averaging(20, ramp_up=None),
+        max_iterations,
+    )
+
+
+def fit(gan: GAN, data: Mnist10k, directory: Path, *callbacks: SampleGrid, ckpt_path: Any = None, **settings: Any) -> Trainer:
+    trainer = quiet_trainer(callbacks=list(callbacks), default_root_dir=directory, **settings)
+    trainer.fit(gan, data, ckpt_path=ckpt_path)
+    return trainer
+
+
+def pixels(path: Path) -> Pixels:
+    return np.asarray(Image.open(path))
+
+
+def test_it_leaves_grids_real_images_and_an_animation(digits: Mnist10k, tmp_path: Path):
+    gan, grids, album = small_gan(), SampleGrid(2, count=9), Album()
+    fit(gan, digits, tmp_path, grids, logger=album)
+    names = [f"iteration_{iteration:06d}.png" for iteration in (0, 2, 4, 5)]
+    assert sorted(file.name for file in (tmp_path / "samples").iterdir()) == ["evolution.gif", *names, "real.png"]
+    assert grids.last_path == tmp_path / "samples" / names[-1]
+    # What is shown is the averaged generator's, from latents that are always the same.
+    assert (pixels(grids.last_path) == tile(gan.generate(gan.draw(9, "samples")))).all()
+    assert (pixels(tmp_path / "samples" / "real.png") == tile(next(digits.reference_batches("cpu", batch_size=9)))).all()
+    with Image.open(tmp_path / "samples" / "evolution.gif") as animation:
+        assert getattr(animation, "n_frames", 1) == 4
+    assert [(key, step) for key, step, _ in album.pictures] == [("real", 0), *(("samples", i) for i in (0, 2, 4, 5))]
+    assert all(picture.dtype == np.uint8 for _, _, picture in album.pictures)
+    assert (album.pictures[-1][2] == pixels(grids.last_path)).all()
+
+
+def test_training_is_bit_identical_with_and_without_it(digits: Mnist10k, tmp_path: Path):
+    watched, alone = small_gan(), small_gan()
+    fit(watched, digits, tmp_path / "watched", SampleGrid(1, count=4))
+    fit(alone, digits, tmp_path / "alone")
+    assert watched.generator.training and watched.discriminator.training
+    for name, value in watched.state_dict().items():
+        assert torch.equal(value, alone.state_dict()[name]), name
+
+
+def test_a_continued_run_goes_on(digits: Mnist10k, tmp_path: Path):
+    fit(small_gan(4), digits, tmp_path, SampleGrid(2, count=4)).save_checkpoint(tmp_path / "last.ckpt")
+    before = {file: file.stat().st_mtime_ns for file in (tmp_path / "samples").glob("iteration_*.png")}
+    fit(small_gan(8), digits, tmp_path, SampleGrid(2, count=4), ckpt_path=tmp_path / "last.ckpt")
+    assert all(file.stat().st_mtime_ns == then for file, then in before.items())
+    added = {file.stem for file in (tmp_path / "samples").glob("iteration_*.png")} - {file.stem for file in before}
+    assert added == {"iteration_000006", "iteration_000008"}
+
+
+def test_only_the_first_rank_writes(digits: Mnist10k, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Trainer, "is_global_zero", property(lambda trainer: False))
+    grids = SampleGrid(1, count=4)
+    fit(small_gan(2), digits, tmp_path, grids)
+    assert grids.last_path is None
+    assert not list(tmp_path.rglob("*.*"))
+
+
+def test_a_grid_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="callbacks.samples.count"):
+        SampleGrid(1, count=0)

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from gan_lightning.data.distributions import Distribution, Gaussian, ring
+from gan_lightning.figures.density import density_figure, moments, score_range
+from gan_lightning.figures.scene import Frame, Scene
+from gan_lightning.figures.theory import LEAST_VALUE, Array
+
+
+def drawn(distribution: Distribution, count: int = 1000, seed: int = 0) -> Array:
+    return distribution.sample(count, torch.Generator().manual_seed(seed)).numpy()
+
+
+def scene_of(axes: int, critic: bool = False) -> Scene:
+    distribution: Distribution = Gaussian(3.0, 0.5) if axes == 1 else ring()
+    return Scene(drawn(distribution), drawn(distribution, seed=1) * 0, distribution.log_density, critic)
+
+
+def frame_of(scene: Scene, iteration: int, samples: Array, level: float = 0.0) -> Frame:
+    scores = np.full(scene.points.cells ** samples.shape[1], level, dtype=np.float32)
+    return Frame(iteration, samples, scores, None if scene.critic else -1.2, scene.optimal_value(samples))
+
+
+@pytest.mark.parametrize("critic", [False, True])
+@pytest.mark.parametrize("axes", [1, 2])
+def test_a_frame_looks_the_same_whatever_was_drawn_before(axes: int, critic: bool):
+    scene = scene_of(axes, critic)
+    first = frame_of(scene, 0, scene.real * 0.5, level=-2.0)
+    second = frame_of(scene, 100, scene.real, level=1.0)
+    figure = density_figure(scene, [first, second], dpi=40)
+    once, between, again = figure.draw(first), figure.draw(second), figure.draw(first)
+    assert once.dtype == np.uint8 and once.shape[2] == 3
+    assert (once == again).all()
+    assert (once != between).any()
+    # Axes, labels and the data stay where they are.
+    assert (once == between).all(axis=2).mean() > 0.4
+
+
+@pytest.mark.parametrize("axes", [1, 2])
+def test_a_game_that_has_diverged_is_drawn_too(axes: int):
+    for critic in (False, True):
+        scene = scene_of(axes, critic)
+        frame = frame_of(scene, 5, np.full_like(scene.real, np.nan), level=np.nan)
+        assert frame.optimal_value == 0.0
+        assert density_figure(scene, [frame], dpi=40).draw(frame).size
+
+
+def test_a_critics_scores_are_drawn_as_they_are():
+    scene = scene_of(1, critic=True)
+    low, high = frame_of(scene, 0, scene.real, level=-30.0), frame_of(scene, 1, scene.real, level=50.0)
+    figure = density_figure(scene, [low, high], dpi=40)
+    assert figure.verdict(high) == pytest.approx(50.0)
+    bottom, top = figure.figure.axes[1].get_ylim()
+    assert bottom < -30 and top > 50
+    labels = [text.get_text() for panel in figure.figure.axes for text in panel.get_legend().get_texts()]
+    assert not any("D*" in label for label in labels)
+
+
+def test_the_discriminator_is_drawn_as_a_probability():
+    scene = scene_of(1)
+    frame = frame_of(scene, 0, scene.real, level=2.0)
+    assert density_figure(scene, [frame], dpi=40).verdict(frame) == pytest.approx(1 / (1 + np.exp(-2.0)))
+
+
+def test_the_data_themselves_come_near_the_least_value():
+    for axes, allowed in ((1, 0.01), (2, 0.06)):
+        scene = scene_of(axes)
+        assert LEAST_VALUE <= scene.data_value < LEAST_VALUE + allowed
+        assert scene.optimal_value(scene.real + 100) == 0.0
+
+
+def test_three_dimensions_cannot_be_drawn():
+    points = np.zeros((10, 3), dtype=np.float32)
+    with pytest.raises(ValueError, match="callbacks.density=null"):
+        Scene(points, points, lambda x: x[:, 0], critic=False)
+
+
+def test_the_range_of_scores_passes_over_outliers_and_what_is_no_number():
+    scores = np.linspace(0, 1, 1000, dtype=np.float32)
+    scores[0], scores[1], scores[2] = np.nan, np.inf, -1e6
+    low, high = score_range([Frame(0, scores[:, None], scores, None, 0.0)])
+    assert low == pytest.approx(0.0, abs=0.02) and high == pytest.approx(1.0, abs=0.02)
+
+
+def test_moments_weigh():
+    assert moments(np.float32([-1, 1]), np.float32([0.5, 0.5])) == "0.00 ± 1.00"
+    assert moments(np.float32([-2, -2, 7]), np.float32([0.5, 0.5, 0])) == "\N{MINUS SIGN}2.00 ± 0.00"

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from gan_lightning.figures.images import LAST_FRAME_MS, Pixels, Reel, log_picture, save_animation, save_picture, tile
+
+
+@pytest.mark.parametrize(
+    ("value", "level"),
+    [(-1.0, 0), (1.0, 255), (0.0, 128), (-3.0, 0), (1.01, 255), (-1 + 0.4 / 127.5, 0), (-1 + 0.6 / 127.5, 1)],
+)
+def test_pixels_are_rounded_and_clamped(value: float, level: int):
+    picture = tile(torch.full((1, 1, 3, 3), value), least_width_px=1)
+    assert picture.dtype == np.uint8 and picture.shape == (3, 3, 3)
+    assert (picture == level).all()
+
+
+@pytest.mark.parametrize("count", [2, 5, 9, 60, 64])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_image_has_its_place(count: int, channels: int):
+    """Image i stands in row i // columns, framed by 2 pixels; the grid is as near to a square as whole rows allow."""
+    levels = torch.arange(count * channels).reshape(count, channels, 1, 1) % 256
+    picture = tile((levels / 127.5 - 1).expand(-1, -1, 4, 5), least_width_px=1)
+    columns = next(side for side in range(1, 99) if side**2 >= count)
+    assert picture.shape == (6 * -(-count // columns) + 2, 7 * columns + 2, 3)
+    for index in range(count):
+        row, column = divmod(index, columns)
+        cell = picture[6 * row + 2 : 6 * row + 6, 7 * column + 2 : 7 * column + 7]
+        assert (cell == levels[index].flatten().expand(3).numpy()).all()
+
+
+def test_small_images_are_enlarged_by_a_whole_factor():
+    images = torch.rand(64, 1, 28, 28) * 2 - 1
+    small, large = tile(images, least_width_px=1), tile(images)
+    assert large.shape[1] >= 560
+    assert (large[::3, ::3] == small).all() and (large[2::3, 2::3] == small).all()
+
+
+@pytest.mark.parametrize("shape", [(64, 2), (4, 2, 8, 8)])
+def test_what_is_no_image_is_refused(shape: tuple[int, ...]):
+    with pytest.raises(ValueError, match="callbacks.samples=null"):
+        tile(torch.zeros(shape))
+
+
+def test_a_picture_is_written_as_it_is(tmp_path: Path):
+    picture = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    save_picture(picture, tmp_path / "a.png")
+    assert (np.asarray(Image.open(tmp_path / "a.png")) == picture).all()
+    assert [file.name for file in tmp_path.iterdir()] == ["a.png"]
+
+
+def flat(level: int) -> Pixels:
+    return np.full((6, 8, 3), level, dtype=np.uint8)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_an_animation_has_every_frame_and_rests_on_the_last(count: int, tmp_path: Path):
+    levels = [30 * index for index in range(count)]
+    save_animation((flat(level) for level in levels), count, tmp_path / "a.gif")
+    with Image.open(tmp_path / "a.gif") as animation:
+        assert getattr(animation, "n_frames", 1) == count
+        for index, level in enumerate(levels):
+            animation.seek(index)
+            assert np.abs(np.asarray(animation.convert("RGB")).astype(int) - level).max() <= 2
+        assert animation.info["duration"] == LAST_FRAME_MS
+
+
+def test_a_reel_spaces_its_frames_and_always_has_the_newest():
+    reel: Reel[int] = Reel(spacing=10)
+    for iteration in (0, 1, 5, 9):
+        reel.add(iteration, iteration)
+        assert reel.frames == ([0, iteration] if iteration else [0])
+    for iteration in range(10, 41):
+        reel.add(iteration, iteration)
+    assert reel.frames[-1] == 40
+    assert all(later - earlier >= 10 for earlier, later in zip(reel.frames[:-2], reel.frames[1:-1], strict=True))
+    assert len(reel.frames) == 5
+
+
+def test_a_reel_keeps_all_frames_that_are_apart():
+    reel: Reel[int] = Reel(spacing=10)
+    for iteration in range(0, 500, 25):
+        reel.add(iteration, iteration)
+    assert reel.frames == list(range(0, 500, 25))
+
+
+def test_only_loggers_that_take_images_are_given_one():
+    class TakesImages:
+        def log_image(self, **given: Any) -> None:
+            self.given = given
+
+    class TakesNumbers:
+        pass
+
+    takes: Any = TakesImages()
+    log_picture([TakesNumbers(), takes], "samples", flat(7), 40)  # type: ignore[list-item]
+    assert takes.given.keys() == {"key", "images", "step"}
+    assert (takes.given["key"], takes.given["step"]) == ("samples", 40)
+    assert takes.given["images"][0].dtype == np.uint8
