@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from copy import deepcopy
 
+from typing import TypeVar
+
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 class Averaging:
@@ -13,7 +17,7 @@ class Averaging:
 
     After `half_life_images` further real images a weight's share in the average has halved. Early on, when fewer images
     than that were seen, the half-life is `ramp_up` times the images seen, so that the average does not drag the random
-    initial weights along (Karras et al. 2020, "Training Generative Adversarial Networks with Limited Data", section F.1).
+    initial weights along (Karras et al. 2020, "Training Generative Adversarial Networks with Limited Data").
 
     Args:
         half_life_images: half-life in real images; 0 keeps a plain copy of the generator.
@@ -35,7 +39,7 @@ class Averaging:
         return 0.5 ** (step_images / half_life) if half_life > 0 else 0.0
 
 
-def frozen_copy(network: nn.Module) -> nn.Module:
+def frozen_copy(network: Network) -> Network:
     """A copy in evaluation mode that takes no gradient."""
     return deepcopy(network).eval().requires_grad_(False)
 
@@ -43,7 +47,8 @@ def frozen_copy(network: nn.Module) -> nn.Module:
 @torch.no_grad()
 def average_into(average: nn.Module, network: nn.Module, decay: float) -> None:
     """Move `average` towards `network`: parameters by ``decay * old + (1 - decay) * new``; buffers are copied."""
-    old, new = list(average.parameters()), list(network.parameters())
+    old: list[Tensor] = [*average.parameters()]
+    new: list[Tensor] = [*network.parameters()]
     if old:
         torch._foreach_lerp_(old, new, 1.0 - decay)
     for kept, current in zip(average.buffers(), network.buffers(), strict=True):

@@ -88,8 +88,8 @@ def judge(discriminator: nn.Module, samples: Tensor) -> DiscriminatorOutput:
 class Objective(nn.Module):
     """One idea in the game, for whichever players it concerns; a side that returns None takes no part.
 
-    What a side returns is one number for that player to minimise. An objective never steps an optimizer, samples, logs or
-    moves devices. State lives in buffers (so it is checkpointed) and changes only in `observe`.
+    What a side returns is one number for that player to minimise. An objective never steps an optimizer, samples, logs
+    or moves devices. State lives in buffers (so it is checkpointed) and changes only in `observe`.
     """
 
     needs_image_gradients: bool = False

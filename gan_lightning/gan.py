@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import reduce
+from operator import add
 from typing import Any, Literal
 
 import torch
@@ -26,8 +28,9 @@ Batch = tuple[Tensor, Tensor | None]
 class GAN(LightningModule):
     """Algorithm 1 of Goodfellow et al. 2014, "Generative Adversarial Nets", for any objectives.
 
-    One batch is one turn: one discriminator update. Every `discriminator_steps`-th turn also updates the generator, which
-    makes one iteration. All noise is a function of (seed, turn, position in the global batch), each rank taking its rows.
+    One batch is one turn: one discriminator update. Every `discriminator_steps`-th turn also updates the generator,
+    which makes one iteration. All noise is a function of (seed, turn, position in the global batch); each rank takes
+    its rows.
 
     Args:
         generator: called with a `Latent`, returns samples.
@@ -38,7 +41,8 @@ class GAN(LightningModule):
         discriminator_optimizer: likewise.
         averaging: how the averaged generator follows the generator.
         max_iterations: the budget, in generator updates; training stops there.
-        generator_schedule: makes a learning-rate schedule from the optimizer, stepped once an iteration; None: constant.
+        generator_schedule: makes a learning-rate schedule from the optimizer, stepped once an iteration; None keeps
+            the rate constant.
         discriminator_schedule: likewise, stepped once an iteration too.
         discriminator_steps: k, discriminator updates to one of the generator, each on a fresh batch.
         micro_batches: pieces in which each update is computed, to save memory. The update is the whole batch's.
@@ -77,6 +81,7 @@ class GAN(LightningModule):
         self.generator, self.discriminator, self.prior = generator, discriminator, prior
         self.averaged_generator = frozen_copy(generator)
         self.objectives = nn.ModuleDict(objectives)
+        self.ideas = tuple(objectives.items())
         self.players = (
             (generator, generator_optimizer, generator_schedule),
             (discriminator, discriminator_optimizer, discriminator_schedule),
@@ -123,7 +128,7 @@ class GAN(LightningModule):
             terms = {name: term * share for name, term in self.terms(player, round)}
             if not terms:
                 raise ValueError(f"no objective has a term for the {player}: add a loss that trains it")
-            self.manual_backward(sum(terms.values()))
+            self.manual_backward(reduce(add, terms.values()))
             for name, term in terms.items():
                 losses[name] = losses[name] + term.detach() if name in losses else term.detach()
         optimizer.step()
@@ -131,13 +136,13 @@ class GAN(LightningModule):
         optimizer.zero_grad()
         if player == "discriminator":
             with torch.no_grad():
-                for objective in self.objectives.values():
+                for _, objective in self.ideas:
                     objective.observe(round)
         self.losses.update(losses)
 
     def terms(self, player: Player, round: Round) -> Iterator[tuple[str, Tensor]]:
         """What each objective asks of `player` in this round, as (player/objective, scalar)."""
-        for name, objective in self.objectives.items():
+        for name, objective in self.ideas:
             term = objective.discriminator(round) if player == "discriminator" else objective.generator(round)
             if term is not None:
                 yield f"{player}/{name}", term

@@ -174,7 +174,7 @@ def wandb_mode() -> str:
 
 
 def wandb_credentials() -> bool:
-    """Whether W&B would find an API key or a token: in the environment, or in the netrc file that `wandb login` writes."""
+    """Whether W&B would find an API key or a token, in the environment or in the file that `wandb login` writes."""
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
     host = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""

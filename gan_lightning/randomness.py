@@ -10,8 +10,8 @@ import torch
 def seed_of(*parts: int | str) -> int:
     """A 63-bit seed that depends on every part and on nothing else.
 
-    The parts say what the numbers are for, such as ``(seed, "generator", turn)``. Seeds that differ by one give unrelated
-    streams, on every machine and in every Python process.
+    The parts say what the numbers are for, such as ``(seed, "generator", turn)``. Seeds that differ by one give
+    unrelated streams, on every machine and in every Python process.
     """
     digest = blake2b(repr(parts).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1

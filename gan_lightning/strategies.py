@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from lightning import LightningModule
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
 from torch import Tensor
@@ -38,14 +39,20 @@ class GameStrategy(DDPStrategy):
 
     @torch.no_grad()
     def configure_ddp(self) -> None:
-        for tensor in self.lightning_module.state_dict(keep_vars=True).values():
+        for tensor in self.game.state_dict(keep_vars=True).values():
             dist.broadcast(tensor.data, src=0)
 
     @torch.no_grad()
     def post_backward(self, closure_loss: Tensor) -> None:
-        module = self.lightning_module
-        average([p.grad for p in module.parameters() if p.grad is not None])
-        average([b for b in module.buffers() if b.is_floating_point()])
+        average([p.grad for p in self.game.parameters() if p.grad is not None])
+        average([b for b in self.game.buffers() if b.is_floating_point()])
+
+    @property
+    def game(self) -> LightningModule:
+        """The module that is trained."""
+        if self.lightning_module is None:
+            raise RuntimeError("the strategy has no module before the trainer gives it one")
+        return self.lightning_module
 
 
 def average(tensors: list[Tensor]) -> None:

@@ -28,7 +28,7 @@ SMALL = (
 
 @contextmanager
 def composed(*overrides: str, directory: Path | str = "nowhere", config_name: str = "train") -> Iterator[DictConfig]:
-    """The job's configuration, `hydra` included and known to `HydraConfig`, as within a job that runs in `directory`."""
+    """The configuration, `hydra` included and known to `HydraConfig`, as within a job that runs in `directory`."""
     register_resolvers()
     with initialize_config_dir(conf_dir(), version_base="1.3"):
         config = compose(config_name, overrides=list(overrides), return_hydra_config=True)

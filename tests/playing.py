@@ -56,7 +56,11 @@ def batch_of(turn: int, size: int = 8) -> Tensor:
 
 
 def tiny_gan(
-    objectives: Mapping[str, Objective] | None = None, *, optimizer: Any = None, batch_norm: bool = False, **settings: Any
+    objectives: Mapping[str, Objective] | None = None,
+    *,
+    optimizer: Any = None,
+    batch_norm: bool = False,
+    **settings: Any,
 ) -> GAN:
     torch.manual_seed(0)
     optimizer = optimizer or partial(torch.optim.Adam, lr=1e-2, betas=(0.5, 0.999))

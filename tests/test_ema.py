@@ -25,17 +25,20 @@ def test_zero_half_life_is_a_copy():
 
 def test_average_is_the_weighted_sum_and_buffers_are_copied():
     torch.manual_seed(0)
-    network = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
-    average = frozen_copy(network)
-    start = average[0].weight.clone()
+    linear, norm = nn.Linear(3, 2), nn.BatchNorm1d(2)
+    average = frozen_copy(nn.ModuleList([linear, norm]))
+    kept_linear, kept_norm = frozen_copy(linear), frozen_copy(norm)
     with torch.no_grad():
-        network[0].weight.add_(1.0)
-    network[1].running_mean.fill_(7.0)
-    network[1].num_batches_tracked.fill_(3)
-    average_into(average, network, decay=0.9)
-    assert torch.allclose(average[0].weight, 0.9 * start + 0.1 * network[0].weight)
-    assert average[1].running_mean.tolist() == [7.0, 7.0]
-    assert average[1].num_batches_tracked == 3
+        linear.weight.add_(1.0)
+    norm.running_mean = torch.full((2,), 7.0)
+    norm.num_batches_tracked = torch.tensor(3)
+    average_into(average, nn.ModuleList([linear, norm]), decay=0.9)
+    weight, _, scale, _ = average.parameters()
+    torch.testing.assert_close(weight, 0.9 * kept_linear.weight + 0.1 * linear.weight)
+    torch.testing.assert_close(scale, kept_norm.weight)
+    mean, _, count = average.buffers()
+    assert mean.tolist() == [7.0, 7.0]
+    assert count == 3
 
 
 def test_the_copy_takes_no_gradient_and_stands_in_evaluation_mode():

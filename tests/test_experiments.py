@@ -55,5 +55,8 @@ def test_every_regularizer_plays_and_is_logged_by_its_name(name: str, tmp_path: 
 @pytest.mark.parametrize("group", ["optimizer", "schedule", "prior"])
 def test_every_other_answer_plays(group: str, tmp_path: Path):
     for name in answers(group):
-        prior = ["prior.dim=1", *(["prior.low=-1", "prior.high=1"] if name == "uniform" else ["~prior.low", "~prior.high"])]
+        prior = [
+            "prior.dim=1",
+            *(["prior.low=-1", "prior.high=1"] if name == "uniform" else ["~prior.low", "~prior.high"]),
+        ]
         run(tmp_path / name, *TOY, f"{group}={name}", *QUICK, *(prior if group == "prior" else []))

@@ -3,6 +3,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -57,7 +58,9 @@ def test_the_game_is_algorithm_1_written_by_hand():
 
 @pytest.mark.parametrize("moving", ["generator", "discriminator"])
 def test_each_player_moves_by_its_own_optimizer_alone(moving: str):
-    settings = {f"{player}_optimizer": SGD if player == moving else STILL for player in ("generator", "discriminator")}
+    settings: dict[str, Any] = {
+        f"{player}_optimizer": SGD if player == moving else STILL for player in ("generator", "discriminator")
+    }
     gan = tiny_gan(**settings)
     before = {name: weights(getattr(gan, name)) for name in ("generator", "discriminator")}
     play(gan)
@@ -136,7 +139,8 @@ def test_ranks_take_consecutive_rows_of_one_global_batch():
     gan = tiny_gan()
 
     def rows(rank: int, world_size: int) -> Tensor:
-        gan._trainer = SimpleNamespace(global_rank=rank, world_size=world_size)  # all that latents() asks a trainer
+        # All that latents() asks a trainer.
+        setattr(gan, "_trainer", SimpleNamespace(global_rank=rank, world_size=world_size))  # noqa: B010
         return gan.latents(8 // world_size, "generator").z
 
     whole = rows(0, 1)

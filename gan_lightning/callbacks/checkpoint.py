@@ -13,7 +13,7 @@ from gan_lightning.gan import GAN
 
 
 class Checkpoint(Periodic):
-    """Saves ``last.ckpt`` every `every` iterations and at the end, and ``best.ckpt`` when an evaluation was the best yet.
+    """Saves ``last.ckpt`` every `every` iterations and at the end, ``best.ckpt`` when an evaluation was the best yet.
 
     Each file is written aside and renamed, so that a run that is stopped while saving keeps the file before.
 
@@ -40,7 +40,7 @@ class Checkpoint(Periodic):
         self._save(trainer, "last")
 
     def _keep_best(self, trainer: Trainer) -> None:
-        for evaluation in (callback for callback in trainer.callbacks if isinstance(callback, Evaluation)):
+        for evaluation in (part for part in getattr(trainer, "callbacks", []) if isinstance(part, Evaluation)):
             if evaluation.improved:
                 evaluation.improved = False
                 self._save(trainer, "best")

@@ -25,9 +25,9 @@ PICTURE_DPI, ANIMATION_DPI = 120, 70
 class DensityPlot(Periodic):
     """Draws ``density.png`` (the end of the game) and ``evolution.gif`` (all of it) in the run directory.
 
-    Logs ``val/game_value``, V(D, G) estimated from samples, and ``val/optimal_value``, C(G) = 2 JSD - log 4 with a kernel
-    estimate of the generated density; at -log 4 = -1.386 the game is over. Training waits for these numbers only: the
-    pictures are drawn after it, and the last is logged. A continued run draws what happened since it was continued.
+    Logs ``val/game_value``, V(D, G) estimated from samples, and ``val/optimal_value``, C(G) = 2 JSD - log 4 with a
+    kernel estimate of the generated density; at -log 4 = -1.386 the game is over. Training waits for these numbers, not
+    for the pictures: they are drawn after it. A continued run draws what happened since it was continued.
 
     Args:
         every: iterations between two frames.

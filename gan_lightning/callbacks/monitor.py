@@ -22,7 +22,9 @@ class Monitor(Periodic):
         self._since = (time.monotonic(), getattr(pl_module, "images", 0))
 
     def act(self, trainer: Trainer, gan: GAN) -> None:
-        values = dict(zip(gan.losses, torch.stack([loss.float() for loss in gan.losses.values()]).tolist(), strict=True))
+        values = dict(
+            zip(gan.losses, torch.stack([loss.float() for loss in gan.losses.values()]).tolist(), strict=True)
+        )
         for player, optimizer in zip(("generator", "discriminator"), trainer.optimizers, strict=True):
             values[f"lr/{player}"] = optimizer.param_groups[0]["lr"]
         now, (then, images) = time.monotonic(), self._since

@@ -15,6 +15,7 @@ from rich import get_console
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
+from rich.table import Column
 from torch import Tensor
 
 from gan_lightning.callbacks.periodic import playing
@@ -55,7 +56,9 @@ class Progress(Callback):
         self._due = 0.0
         if self.console.is_interactive:
             # Refreshed by hand: a thread of its own would compete with short training steps.
-            columns = TextColumn("{task.fields[count]}"), BarColumn(None), TextColumn("{task.fields[state]}")
+            widest = Column(no_wrap=True, min_width=2 * len(str(gan.max_iterations)) + 1)
+            count = TextColumn("{task.fields[count]}", table_column=widest)
+            columns = count, BarColumn(None), TextColumn("{task.fields[state]}")
             self._bar = Bar(*columns, console=self.console, auto_refresh=False, expand=True)
             self._bar.add_task("", total=gan.max_iterations, completed=gan.iterations, count="", state="")
             self._bar.start()

@@ -37,7 +37,7 @@ def model_and_data(config: DictConfig) -> Iterator[str]:
 
 
 def takes(accepts: DictConfig | None, shape: list[int]) -> bool:
-    """Whether a model with the fact `accepts` can be built for samples of `shape`; without the fact any shape will do."""
+    """Whether a model with the fact `accepts` can be built for samples of `shape`; None accepts any shape."""
     if accepts is None:
         return True
     if len(shape) != 3:
@@ -84,7 +84,10 @@ def smoothing_and_loss(config: DictConfig) -> Iterator[str]:
 def paths(config: DictConfig) -> Iterator[str]:
     """Files and folders that are to be read must be there."""
     root, download = config.data.get("root"), config.data.get("download", False)
-    for key, path in {"data.root": None if download else root, "metrics.weights": config.metrics.get("weights")}.items():
+    for key, path in {
+        "data.root": None if download else root,
+        "metrics.weights": config.metrics.get("weights"),
+    }.items():
         if path is not None and not Path(str(path)).expanduser().exists():
             yield f"{key}={path} does not exist: give the path of what is there, or leave the key out"
     if config.ckpt_path is not None:

@@ -50,13 +50,15 @@ def has_native_bfloat16(gpu: bool) -> bool:
 def refuse_missing_gpus(accelerator: str, devices: Any) -> None:
     """Raise a ValueError, with the way out, when GPUs are asked for that this machine does not have."""
     there = torch.cuda.device_count()
-    if accelerator == "cuda" or (accelerator == "gpu" and not torch.backends.mps.is_available()):
-        if there == 0:
-            raise ValueError(f"trainer.accelerator={accelerator} finds no GPU here: choose trainer.accelerator=auto or cpu")
+    needed = accelerator == "cuda" or (accelerator == "gpu" and not torch.backends.mps.is_available())
+    if needed and there == 0:
+        raise ValueError(f"trainer.accelerator={accelerator} finds no GPU here: choose trainer.accelerator=auto or cpu")
     if uses_gpu(accelerator) and devices not in ("auto", -1):
         wanted = devices if isinstance(devices, int) else max(devices) + 1
         if wanted > there:
-            raise ValueError(f"trainer.devices={devices} asks for more GPUs than the {there} that are here: choose fewer")
+            raise ValueError(
+                f"trainer.devices={devices} asks for more GPUs than the {there} that are here: choose fewer"
+            )
 
 
 def gpu_or_one(devices: Any, gpu: bool) -> int:
@@ -69,8 +71,8 @@ def gpu_or_one(devices: Any, gpu: bool) -> int:
 def job_command() -> list[str]:
     """The command line of one more rank of this very job.
 
-    It carries this job's overrides and its run directory, so that a rank of a sweep's job does not start the sweep again,
-    and leaves configuration and log to rank 0.
+    It carries this job's overrides and its run directory, so that a rank of a sweep's job does not start the sweep
+    again, and leaves configuration and log to rank 0.
     """
     import __main__
 

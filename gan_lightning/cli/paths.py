@@ -50,7 +50,9 @@ def checkpoint_of(path: str, which: str = "last") -> Path:
     if found.is_dir():
         found = found / "checkpoints" / f"{which}.ckpt"
     if not found.is_file():
-        raise UserError(f"ckpt_path={path} holds no checkpoint, {found} does not exist: give a run directory or a .ckpt file")
+        raise UserError(
+            f"ckpt_path={path} holds no checkpoint, {found} does not exist: give a run directory or a .ckpt file"
+        )
     return found
 
 

@@ -17,7 +17,17 @@ from omegaconf import OmegaConf
 
 from gan_lightning.cli.paths import PACKAGE
 
-PACKAGES = ("gan_lightning", "torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf", "wandb", "numpy")
+PACKAGES = (
+    "gan_lightning",
+    "torch",
+    "torchvision",
+    "lightning",
+    "torchmetrics",
+    "hydra-core",
+    "omegaconf",
+    "wandb",
+    "numpy",
+)
 
 
 def write_start(directory: Path, settings: Mapping[str, Any], overrides: list[str]) -> None:
@@ -34,13 +44,16 @@ def environment() -> dict[str, Any]:
         "command": [sys.executable, *sys.argv],
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine(),
+        "device": torch.cuda.get_device_name()
+        if torch.cuda.is_available()
+        else platform.processor() or platform.machine(),
         "packages": {name: installed(name) for name in PACKAGES},
         "git": {"commit": git("rev-parse", "HEAD"), "changed_files": (git("status", "--porcelain") or "").splitlines()},
     }
 
 
 def installed(package: str) -> str | None:
+    """The version of an installed package; None where it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:

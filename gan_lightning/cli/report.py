@@ -20,19 +20,26 @@ def print_report(result: Mapping[str, Any], directory: Path, trainer: Trainer) -
     console.print(
         f"\n{result['status']}: {result['iterations']} iterations, {result['images']} images, {result['seconds']:.0f} s"
     )
-    if result["final"]:
-        table = Table("metric", "value", box=None, pad_edge=False)
-        for name, value in result["final"].items():
-            table.add_row(name, f"{value:.4g}")
-        console.print(table)
+    print_metrics(result["final"])
     if result["best"]:
-        console.print(f"best {result['monitor']} {result['best'][result['monitor']]:.4g} at iteration {result['best']['iteration']}")
+        name = result["monitor"]
+        console.print(f"best {name} {result['best'][name]:.4g} at iteration {result['best']['iteration']}")
     console.print()
     for label, path in written(directory):
         console.print(f"{label:<12} {path}")
     for logger in trainer.loggers:
         if isinstance(logger, WandB) and logger.offline_dir:
             console.print(f"{'W&B':<12} wandb sync {logger.offline_dir}")
+
+
+def print_metrics(values: Mapping[str, float]) -> None:
+    """A table of numbers by their names; nothing when there are none."""
+    if not values:
+        return
+    table = Table("metric", "value", box=None, pad_edge=False)
+    for name, value in values.items():
+        table.add_row(name, f"{value:.4g}")
+    Console(highlight=False).print(table)
 
 
 def written(directory: Path) -> list[tuple[str, str]]:

@@ -22,6 +22,7 @@ BATCH_SIZE = 500
 
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="sample")
 def run(cfg: DictConfig) -> None:
+    """Write the samples that the command line asks for, and say where."""
     try:
         for path in sample(cfg):
             print(os.path.relpath(path))

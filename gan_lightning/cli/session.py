@@ -17,7 +17,6 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning import Callback, LightningDataModule, Trainer, seed_everything
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from gan_lightning.callbacks.evaluation import Evaluation
@@ -28,7 +27,15 @@ from gan_lightning.cli.record import write_json, write_start
 from gan_lightning.cli.report import print_report
 from gan_lightning.gan import GAN
 
-RANK_VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "PL_GLOBAL_SEED", "OMP_NUM_THREADS")
+RANK_VARIABLES = (
+    "LOCAL_RANK",
+    "NODE_RANK",
+    "WORLD_SIZE",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+    "PL_GLOBAL_SEED",
+    "OMP_NUM_THREADS",
+)
 
 
 def train(cfg: DictConfig) -> float | None:
@@ -44,8 +51,8 @@ def train(cfg: DictConfig) -> float | None:
     directory = Path(hydra.runtime.output_dir)
     quieten()
     with kept_environment():
-        settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)
-        if rank_zero_only.rank == 0:
+        settings = plain(cfg)
+        if started_as_rank_zero():
             write_start(directory, settings, list(hydra.overrides.task))
         try:
             with mistakes_told():
@@ -62,6 +69,18 @@ def train(cfg: DictConfig) -> float | None:
     return result["best"].get(result["monitor"])
 
 
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """A configuration as nested dicts and lists, every interpolation resolved."""
+    container = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}
+
+
+def started_as_rank_zero() -> bool:
+    """Whether this process is, or will launch the others as, rank 0; before there is a trainer to ask."""
+    return all(int(os.environ.get(name, 0)) == 0 for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
+
+
 def build(cfg: DictConfig, directory: Path) -> tuple[LightningDataModule, GAN, Trainer]:
     """The data module with its data at hand, the game and the trainer."""
     seed_everything(cfg.seed, verbose=False)
@@ -69,11 +88,11 @@ def build(cfg: DictConfig, directory: Path) -> tuple[LightningDataModule, GAN, T
     datamodule.prepare_data()
     datamodule.setup("fit")
     gan = instantiate(cfg.gan, _convert_="all").to(memory_format=torch.channels_last)
-    gan.save_hyperparameters(OmegaConf.to_container(cfg, resolve=True), logger=False)
+    gan.save_hyperparameters(plain(cfg), logger=False)
     callbacks: list[Callback] = [part for part in instantiate(cfg.callbacks, _convert_="all").values() if part]
     loggers = [part for part in instantiate(cfg.logger, _convert_="all").values() if part]
     trainer = Trainer(
-        **trainer_settings(OmegaConf.to_container(cfg.trainer, resolve=True), cfg.data.shape),
+        **trainer_settings(plain(cfg.trainer), cfg.data.shape),
         default_root_dir=directory,
         callbacks=callbacks,
         logger=loggers,
@@ -112,10 +131,11 @@ def play(
 
 def outcome(trainer: Trainer, gan: GAN) -> dict[str, Any]:
     """What was reached: counters, the last metrics and the best."""
-    evaluation = next((part for part in trainer.callbacks if isinstance(part, Evaluation)), None)
+    callbacks: list[Callback] = getattr(trainer, "callbacks", [])  # which its type does not declare
+    evaluation = next((part for part in callbacks if isinstance(part, Evaluation)), None)
     monitor = evaluation.monitor if evaluation else None
     best: dict[str, Any] = {}
-    if evaluation is not None and evaluation.best is not None:
+    if evaluation is not None and monitor is not None and evaluation.best is not None:
         best = {monitor: evaluation.best, "iteration": evaluation.best_iteration}
     return {
         "iterations": gan.iterations,
@@ -141,7 +161,7 @@ def mistakes_told() -> Iterator[None]:
 
 @contextmanager
 def kept_environment() -> Iterator[None]:
-    """Within, the launcher of ranks may set its variables; after, the next job of a sweep finds the environment as it was."""
+    """Within, the launcher of ranks may set its variables; the next job of a sweep finds the environment as it was."""
     before = {name: os.environ.get(name) for name in RANK_VARIABLES}
     try:
         yield

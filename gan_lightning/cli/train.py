@@ -9,13 +9,14 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from gan_lightning.cli.paths import conf_dir, register_resolvers
 from gan_lightning.cli.errors import UserError
+from gan_lightning.cli.paths import conf_dir, register_resolvers
 from gan_lightning.cli.validate import refuse_foreign_keys, validate_job
 
 
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="train")
 def run(cfg: DictConfig) -> float | None:
+    """One job, a run of its own or one of a sweep."""
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
     try:
         if sweeping:  # a single run was checked before its directory was made

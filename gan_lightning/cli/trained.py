@@ -34,7 +34,9 @@ def load(checkpoint: Path, device: str) -> Trained:
         gan.load_state_dict(content["state_dict"])
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{checkpoint} is not a checkpoint that train.py wrote ({reason}): give another ckpt_path") from error
+        raise UserError(
+            f"{checkpoint} is not a checkpoint that train.py wrote ({reason}): give another ckpt_path"
+        ) from error
     gan.on_load_checkpoint(content)
     return Trained(checkpoint, config, gan.to(device).eval())
 

@@ -65,70 +65,71 @@ class Rule(NamedTuple):
     kind: str
 
 
-def is_number(value: Any) -> bool:
+def _number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def is_whole(value: Any) -> bool:
+def _whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def positive_whole(value: Any) -> bool:
-    return is_whole(value) and value >= 1
+def _positive_whole(value: Any) -> bool:
+    return _whole(value) and value >= 1
 
 
-def positive(value: Any) -> bool:
-    return is_number(value) and value > 0
+def _positive(value: Any) -> bool:
+    return _number(value) and value > 0
 
 
-def not_negative(value: Any) -> bool:
-    return is_number(value) and value >= 0
+def _not_negative(value: Any) -> bool:
+    return _number(value) and value >= 0
 
 
-def share_below_one(value: Any) -> bool:
-    return is_number(value) and 0 <= value < 1
+def _share_below_one(value: Any) -> bool:
+    return _number(value) and 0 <= value < 1
 
 
-def betas(value: Any) -> bool:
-    return isinstance(value, (list, ListConfig)) and len(value) == 2 and all(share_below_one(beta) for beta in value)
+def _betas(value: Any) -> bool:
+    return isinstance(value, ListConfig) and len(value) == 2 and all(_share_below_one(beta) for beta in value)
 
 
-def devices(value: Any) -> bool:
-    if isinstance(value, (list, ListConfig)):
-        return len(value) > 0 and all(is_whole(index) and index >= 0 for index in value)
-    return value in ("auto", -1) or positive_whole(value)
+def _indices(value: Any) -> bool:
+    return isinstance(value, ListConfig) and len(value) > 0 and all(_whole(index) and index >= 0 for index in value)
 
 
-def class_list(value: Any) -> bool:
-    several = isinstance(value, (list, ListConfig)) and len(value) > 0
-    return value is None or (several and all(is_whole(label) and label >= 0 for label in value))
+def _devices(value: Any) -> bool:
+    return _indices(value) or value in ("auto", -1) or _positive_whole(value)
+
+
+def _or_null(holds: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or holds(value)
 
 
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed", "64-true")
 
 RULES = (
-    Rule("seed", lambda value: is_whole(value) and 0 <= value < 2**32, "a whole number from 0 to 4294967295"),
-    Rule("max_iterations", positive_whole, "a whole number of iterations, at least 1"),
-    Rule("micro_batches", positive_whole, "a whole number, at least 1"),
-    Rule("*_every", positive_whole, "a whole number of iterations, at least 1"),
-    Rule("callbacks.*.every", positive_whole, "a whole number of iterations, at least 1"),
-    Rule("clip_gradient_norm", lambda value: value is None or positive(value), "a number above 0, or null"),
-    Rule("ema.half_life_images", not_negative, "a number of images, 0 or more"),
-    Rule("ema.ramp_up", lambda value: value is None or positive(value), "a number above 0, or null"),
-    Rule("data.batch_size", positive_whole, "a whole number of samples, at least 1"),
-    Rule("data.classes", class_list, "a list of classes such as [2] or [0,1], or null for all"),
-    Rule("data.std", positive, "a number above 0"),
-    Rule("loss.discriminator_steps", positive_whole, "a whole number of discriminator updates, at least 1"),
-    Rule("loss.objectives.*.every", positive_whole, "a whole number of turns, at least 1"),
-    Rule("metrics.num_fakes", positive_whole, "a whole number of samples, at least 1"),
-    Rule("optimizer*.lr", positive, "a number above 0"),
-    Rule("optimizer*.betas", betas, "two numbers from 0 to below 1, such as [0.5,0.999]"),
-    Rule("optimizer*.momentum", share_below_one, "a number from 0 to below 1"),
-    Rule("prior.dim", positive_whole, "a whole number, at least 1"),
-    Rule("trainer.devices", devices, "a number of devices, a list such as [0,1], or auto"),
-    Rule("trainer.num_nodes", positive_whole, "a whole number, at least 1"),
+    Rule("seed", lambda value: _whole(value) and 0 <= value < 2**32, "a whole number from 0 to 4294967295"),
+    Rule("max_iterations", _positive_whole, "a whole number of iterations, at least 1"),
+    Rule("micro_batches", _positive_whole, "a whole number, at least 1"),
+    Rule("*_every", _positive_whole, "a whole number of iterations, at least 1"),
+    Rule("callbacks.*.every", _positive_whole, "a whole number of iterations, at least 1"),
+    Rule("clip_gradient_norm", _or_null(_positive), "a number above 0, or null"),
+    Rule("ema.half_life_images", _not_negative, "a number of images, 0 or more"),
+    Rule("ema.ramp_up", _or_null(_positive), "a number above 0, or null"),
+    Rule("data.batch_size", _positive_whole, "a whole number of samples, at least 1"),
+    Rule("data.classes", _or_null(_indices), "a list of classes such as [2] or [0,1], or null for all"),
+    Rule("data.std", _positive, "a number above 0"),
+    Rule("loss.discriminator_steps", _positive_whole, "a whole number of discriminator updates, at least 1"),
+    Rule("loss.objectives.*.every", _positive_whole, "a whole number of turns, at least 1"),
+    Rule("metrics.num_fakes", _positive_whole, "a whole number of samples, at least 1"),
+    Rule("optimizer*.lr", _positive, "a number above 0"),
+    Rule("optimizer*.betas", _betas, "two numbers from 0 to below 1, such as [0.5,0.999]"),
+    Rule("optimizer*.momentum", _share_below_one, "a number from 0 to below 1"),
+    Rule("prior.dim", _positive_whole, "a whole number, at least 1"),
+    Rule("trainer.devices", _devices, "a number of devices, a list such as [0,1], or auto"),
+    Rule("trainer.num_nodes", _positive_whole, "a whole number, at least 1"),
     Rule("trainer.precision", lambda value: value in PRECISIONS, f"one of {', '.join(PRECISIONS)}"),
-    Rule("data.*_size", lambda value: value is None or positive_whole(value), "a whole number, at least 1, or null"),
+    Rule("data.*_size", _or_null(_positive_whole), "a whole number, at least 1, or null"),
     Rule("trainer.accelerator", lambda value: value in ("auto", "cpu", "gpu", "cuda", "mps"), "auto, cpu, gpu or mps"),
 )
 
@@ -142,13 +143,14 @@ def wrong_values(config: DictConfig) -> Iterator[str]:
 
 
 def rule_of(key: str) -> Rule | None:
+    """The first rule that is about `key`."""
     return next((rule for rule in RULES if fnmatchcase(key, rule.pattern)), None)
 
 
 def leaves(config: DictConfig, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Every value that somebody typed, with its dotted key: interpolations are their source's business."""
-    for name in config:
-        key = f"{prefix}{name}"
+    for name in map(str, config):
+        key = prefix + name
         if key == "hydra" or OmegaConf.is_missing(config, name) or OmegaConf.is_interpolation(config, name):
             continue
         value = config[name]
@@ -196,7 +198,7 @@ def kind_wanted(default: Any) -> Rule | None:
     if isinstance(default, bool):
         return Rule("", lambda value: isinstance(value, bool), "true or false")
     if isinstance(default, (int, float)):
-        return Rule("", is_number, "a number")
+        return Rule("", _number, "a number")
     if isinstance(default, ListConfig):
         return Rule("", lambda value: value is None or isinstance(value, ListConfig), "a list such as [1,2]")
     return None
@@ -225,7 +227,8 @@ def refuse_foreign_keys(arguments: list[str]) -> None:
         UserError: when a command-line argument sets one of `FOREIGN_KEYS`.
     """
     keys = [argument.lstrip("+~").split("=")[0] for argument in arguments]
-    problems = [f"{key} does not apply to a game of two players: {FOREIGN_KEYS[key]}" for key in keys if key in FOREIGN_KEYS]
+    problems = [
+        f"{key} does not apply to a game of two players: {FOREIGN_KEYS[key]}" for key in keys if key in FOREIGN_KEYS
+    ]
     if problems:
         raise UserError(problems)
-

@@ -12,7 +12,7 @@ def downloading(name: str, root: Path) -> Iterator[None]:
     """Within, `name` is fetched to the folder `root`, which is made for it, and taken away again if nothing came.
 
     Raises:
-        FileNotFoundError: in place of what downloads raise (no network, no permission, wrong checksum), with the way out.
+        FileNotFoundError: in place of what downloads raise (no network, no permission, wrong checksum).
     """
     made = [folder for folder in (root, *root.parents) if not folder.exists()]
     try:

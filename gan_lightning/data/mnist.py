@@ -84,14 +84,14 @@ class Mnist(ImageData):
 
     def fetch(self) -> None:
         """Download the four files to `root`, all of them or none."""
-        with downloading(self.dataset.__name__, self.root):
-            # Checked and unpacked aside, then renamed: a run that is stopped leaves nothing that a later one reads.
-            with TemporaryDirectory(prefix=".download-", dir=self.root) as aside:
-                self.dataset(aside, download=True)
-                raw = self.root / self.dataset.__name__ / "raw"
-                raw.mkdir(parents=True, exist_ok=True)
-                for file in Path(aside, self.dataset.__name__, "raw").iterdir():
-                    file.replace(raw / file.name)
+        name = self.dataset.__name__
+        # Checked and unpacked aside, then renamed: a run that is stopped leaves nothing that a later one reads.
+        with downloading(name, self.root), TemporaryDirectory(prefix=".download-", dir=self.root) as aside:
+            self.dataset(aside, download=True)
+            raw = self.root / name / "raw"
+            raw.mkdir(parents=True, exist_ok=True)
+            for file in Path(aside, name, "raw").iterdir():
+                file.replace(raw / file.name)
 
 
 class FashionMnist(Mnist):

@@ -27,6 +27,11 @@ MOST_FRAMES = 50
 FRAME_MS, LAST_FRAME_MS = 120, 2500
 
 
+def to_uint8(images: Tensor) -> Tensor:
+    """`images` in [-1, 1] as 8-bit pixels of the same shape: -1 is 0, 1 is 255, rounded as for the metrics."""
+    return quantise(images.float()).to(torch.uint8)
+
+
 def tile(images: Tensor, least_width_px: int = 560) -> Pixels:
     """All `images` in one picture, row by row, as near to a square as whole rows allow.
 
@@ -43,8 +48,7 @@ def tile(images: Tensor, least_width_px: int = 560) -> Pixels:
             "for samples that are not images choose callbacks.samples=null"
         )
     columns = -int(-(len(images) ** 0.5) // 1)
-    pixels = quantise(images.float()).to(torch.uint8)
-    grid: Pixels = make_grid(pixels, nrow=columns, padding=2, pad_value=128).permute(1, 2, 0).cpu().numpy()
+    grid: Pixels = make_grid(to_uint8(images), nrow=columns, padding=2, pad_value=128).permute(1, 2, 0).cpu().numpy()
     factor = -(-least_width_px // grid.shape[1])
     return grid.repeat(factor, axis=0).repeat(factor, axis=1)
 

@@ -79,7 +79,7 @@ def test_it_leaves_a_picture_an_animation_and_the_games_value(axes: int, tmp_pat
     with Image.open(plot.paths[1]) as animation:
         assert getattr(animation, "n_frames", 1) == 4
     ((key, step, picture),) = notebook.pictures
-    assert (key, step, picture.dtype) == ("density", 5, np.uint8)
+    assert (key, step) == ("density", 5) and picture.dtype == np.uint8
     assert (np.asarray(Image.open(plot.paths[0])) == picture).all()
 
     assert list(notebook.lines) == [0, 2, 4, 5]
@@ -110,10 +110,10 @@ def test_a_critic_has_scores_and_no_game_value(tmp_path: Path):
 
 def test_a_long_run_keeps_few_frames(tmp_path: Path):
     plot, notebook = DensityPlot(1, count=20), Notebook()
-    fit(small_gan(max_iterations=160), 1, tmp_path, plot, logger=notebook)
-    assert len(notebook.lines) == 161
+    fit(small_gan(max_iterations=120), 1, tmp_path, plot, logger=notebook)
+    assert len(notebook.lines) == 121
     assert len(plot.reel.frames) <= MOST_FRAMES + 1
-    assert (plot.reel.frames[0].iteration, plot.reel.frames[-1].iteration) == (0, 160)
+    assert (plot.reel.frames[0].iteration, plot.reel.frames[-1].iteration) == (0, 120)
 
 
 def test_training_is_bit_identical_with_and_without_it(tmp_path: Path):

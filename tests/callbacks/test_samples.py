@@ -64,7 +64,9 @@ def small_gan(max_iterations: int = 5) -> GAN:
     )
 
 
-def fit(gan: GAN, data: Mnist10k, directory: Path, *callbacks: SampleGrid, ckpt_path: Any = None, **settings: Any) -> Trainer:
+def fit(
+    gan: GAN, data: Mnist10k, directory: Path, *callbacks: SampleGrid, ckpt_path: Any = None, **settings: Any
+) -> Trainer:
     trainer = quiet_trainer(callbacks=list(callbacks), default_root_dir=directory, **settings)
     trainer.fit(gan, data, ckpt_path=ckpt_path)
     return trainer
@@ -82,7 +84,9 @@ def test_it_leaves_grids_real_images_and_an_animation(digits: Mnist10k, tmp_path
     assert grids.last_path == tmp_path / "samples" / names[-1]
     # What is shown is the averaged generator's, from latents that are always the same.
     assert (pixels(grids.last_path) == tile(gan.generate(gan.draw(9, "samples")))).all()
-    assert (pixels(tmp_path / "samples" / "real.png") == tile(next(digits.reference_batches("cpu", batch_size=9)))).all()
+    assert (
+        pixels(tmp_path / "samples" / "real.png") == tile(next(digits.reference_batches("cpu", batch_size=9)))
+    ).all()
     with Image.open(tmp_path / "samples" / "evolution.gif") as animation:
         assert getattr(animation, "n_frames", 1) == 4
     assert [(key, step) for key, step, _ in album.pictures] == [("real", 0), *(("samples", i) for i in (0, 2, 4, 5))]

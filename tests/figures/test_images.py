@@ -8,7 +8,16 @@ import pytest
 import torch
 from PIL import Image
 
-from gan_lightning.figures.images import LAST_FRAME_MS, Pixels, Reel, log_picture, save_animation, save_picture, tile
+from gan_lightning.figures.images import (
+    LAST_FRAME_MS,
+    Pixels,
+    Reel,
+    log_picture,
+    save_animation,
+    save_picture,
+    tile,
+    to_uint8,
+)
 
 
 @pytest.mark.parametrize(
@@ -19,6 +28,7 @@ def test_pixels_are_rounded_and_clamped(value: float, level: int):
     picture = tile(torch.full((1, 1, 3, 3), value), least_width_px=1)
     assert picture.dtype == np.uint8 and picture.shape == (3, 3, 3)
     assert (picture == level).all()
+    assert to_uint8(torch.tensor(value)).item() == level
 
 
 @pytest.mark.parametrize("count", [2, 5, 9, 60, 64])
@@ -95,11 +105,9 @@ def test_only_loggers_that_take_images_are_given_one():
         def log_image(self, **given: Any) -> None:
             self.given = given
 
-    class TakesNumbers:
-        pass
-
     takes: Any = TakesImages()
-    log_picture([TakesNumbers(), takes], "samples", flat(7), 40)  # type: ignore[list-item]
+    takes_numbers: Any = object()
+    log_picture([takes_numbers, takes], "samples", flat(7), 40)
     assert takes.given.keys() == {"key", "images", "step"}
     assert (takes.given["key"], takes.given["step"]) == ("samples", 40)
     assert takes.given["images"][0].dtype == np.uint8

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -29,6 +30,10 @@ def masses(mean: float, std: float) -> Array:
     return LINE.density_masses(Normal(torch.tensor(mean), torch.tensor(std)).log_prob).reshape(-1)
 
 
+def floats(values: Sequence[float] | Sequence[Sequence[float]]) -> Array:
+    return np.asarray(values, dtype=np.float32)
+
+
 def points(*shape: int, seed: int = 0) -> Array:
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
@@ -43,8 +48,8 @@ def test_the_optimal_discriminator_of_two_gaussians_of_one_width_is_logistic():
 
 
 def test_the_optimal_discriminator_is_unknown_where_neither_density_is():
-    found = optimal_discriminator(np.float32([0.5, 0.5, 0.004]), np.float32([0.5, 0.0, 0.0]))
-    np.testing.assert_array_equal(found, np.float32([0.5, 1.0, np.nan]))
+    found = optimal_discriminator(floats([0.5, 0.5, 0.004]), floats([0.5, 0.0, 0.0]))
+    np.testing.assert_array_equal(found, floats([0.5, 1.0, np.nan]))
 
 
 @pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (1.0, 1.0), (-0.5, 0.3)])
@@ -59,11 +64,11 @@ def test_the_optimal_value_of_gaussians_is_the_integral(mean: float, std: float)
 
 
 def test_the_optimal_value_is_twice_the_jensen_shannon_divergence_less_log_4():
-    p, q = np.float32([0.5, 0.3, 0.2, 0.0]), np.float32([0.1, 0.0, 0.6, 0.3])
+    p, q = floats([0.5, 0.3, 0.2, 0.0]), floats([0.1, 0.0, 0.6, 0.3])
     expected = 2 * jensen_shannon(torch.from_numpy(p), torch.from_numpy(q)) - math.log(4)
     assert optimal_value(p, q) == pytest.approx(expected, abs=1e-6)
     assert optimal_value(p, p) == pytest.approx(LEAST_VALUE, abs=1e-6)
-    assert optimal_value(np.float32([1, 0]), np.float32([0, 1])) == 0.0
+    assert optimal_value(floats([1, 0]), floats([0, 1])) == 0.0
     # Fakes that have left the lattice share no cell with the data.
     assert optimal_value(p, np.zeros_like(p)) == 0.0
 
@@ -79,7 +84,7 @@ def test_the_game_value_by_hand():
 
 @pytest.mark.parametrize("axes", [1, 2])
 def test_the_estimate_is_scipys_kernel_estimate(axes: int):
-    samples = points(60, axes) * np.float32([0.5, 1.0][:axes]) + np.float32([1.0, -0.5][:axes])
+    samples = points(60, axes) * floats([0.5, 1.0][:axes]) + floats([1.0, -0.5][:axes])
     lattice = Lattice((-4.0,) * axes, (4.0,) * axes, cells=160)
     found = lattice.sample_masses(samples, bandwidth_cells=0.4 / 0.05) / lattice.cell_volume
     kernel = stats.multivariate_normal(mean=[0.0] * axes, cov=0.4**2)
@@ -88,7 +93,7 @@ def test_the_estimate_is_scipys_kernel_estimate(axes: int):
 
 
 def test_the_estimate_counts_what_lies_outside_as_nowhere():
-    samples = np.float32([[0.5], [0.5], [-7.0], [np.nan]])
+    samples = floats([[0.5], [0.5], [-7.0], [np.nan]])
     assert Lattice((0.0,), (1.0,), cells=100).sample_masses(samples, 2.0).sum() == pytest.approx(0.5, abs=1e-4)
 
 
@@ -135,7 +140,7 @@ def test_the_best_bandwidth_does_not_blur_narrow_modes():
 @pytest.mark.parametrize("away", [0.0, 3.0, -1e4])
 def test_the_box_shows_all_data_and_leaves_them_a_third(axes: int, away: float):
     real = points(500, axes)
-    low, high = (np.array(corner) for corner in box_around(real, points(500, axes) + np.float32(away)))
+    low, high = (np.array(corner) for corner in box_around(real, points(500, axes) + away))
     widths = high - low
     assert (low < real.min(axis=0)).all() and (real.max(axis=0) < high).all()
     assert np.ptp(widths) < 1e-5
