@@ -128,7 +128,8 @@ class GAN(LightningModule):
             terms = {name: term * share for name, term in self.terms(player, round)}
             if not terms:
                 raise ValueError(f"no objective has a term for the {player}: add a loss that trains it")
-            self.manual_backward(reduce(add, terms.values()))
+            with torch.autocast(self.device.type, enabled=False):  # a penalty's second derivatives stay in float32
+                self.manual_backward(reduce(add, terms.values()))
             for name, term in terms.items():
                 losses[name] = losses[name] + term.detach() if name in losses else term.detach()
         optimizer.step()

@@ -64,7 +64,7 @@ class DigitClassifier(nn.Module):
 
 
 def trained_digit_classifier() -> DigitClassifier:
-    """The classifier with the weights that come with the package, frozen (`scripts/train_digit_classifier.py`)."""
+    """The classifier with the weights that come with the package, frozen (`train_digit_classifier.py`)."""
     weights = torch.load(DIGIT_WEIGHTS, map_location="cpu", weights_only=True)
     with torch.device("meta"):  # without weights of its own, which would be drawn from torch's random numbers
         classifier = DigitClassifier(dim=weights["head.weight"].shape[1])

@@ -1,6 +1,6 @@
 """Trains the digit classifier that judges generated digits, and writes its weights into the package.
 
-    python scripts/train_digit_classifier.py
+    python -m gan_lightning.metrics.train_digit_classifier
 
 A few minutes on two CPU cores. The weights go to `gan_lightning/metrics/assets/digit_classifier.pt`; a record of how
 they were made and how well they do goes beside them, in `digit_classifier.json`. The 1 000 digits of the test split

@@ -1,0 +1,193 @@
+"""Whole runs from the command line: one device and two, sweeps, going on, judging and sampling."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from cli_command import TINY, Command, run_script
+from PIL import Image
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """A finished run on one device with W&B offline: its folder, and what it printed."""
+    folder = tmp_path_factory.mktemp("trained")
+    done = run_script(folder, "train.py", *TINY)
+    assert done.returncode == 0, done.stderr
+    (run,) = folder.glob("outputs/runs/*")
+    return run, done
+
+
+def wandb_records(folder: Path) -> list[dict]:
+    """Every record of the W&B runs kept offline below `folder`."""
+    records = []
+    for file in sorted(folder.rglob("*.wandb")):
+        inspect = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file)]
+        printed = subprocess.run(inspect, capture_output=True, text=True, check=True).stdout
+        records.append({"file": file, "text": printed})
+    return records
+
+
+def state(run: Path) -> dict[str, torch.Tensor]:
+    return torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+
+
+def test_a_run_says_where_everything_lies(trained):
+    run, done = trained
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d-\d{6}_gaussian-mlp-gan-s0", run.name)
+    for path in ("result.json", "metrics.csv", "density.png", "evolution.gif", "checkpoints/best.ckpt"):
+        assert f"{run.name}/{path}" in done.stdout
+        assert (run / path).is_file()
+    result = json.loads((run / "result.json").read_text())
+    assert result["status"] == "finished"
+    assert (result["iterations"], result["images"]) == (6, 720)
+    assert "val/mean_error" in result["final"]
+    assert "val/mean_error" in done.stdout
+    environment = json.loads((run / "environment.json").read_text())
+    assert environment["packages"]["torch"] == torch.__version__
+    assert (run / "train.log").is_file()
+
+
+def test_nothing_is_printed_that_the_user_can_do_nothing_about(trained):
+    _, done = trained
+    for noise in ("Warning", "warn(", "💡", "GPU available", "login"):
+        assert noise not in done.stdout + done.stderr
+
+
+def test_wandb_is_offline_with_one_line_that_says_how_to_sync(trained):
+    run, done = trained
+    lines = [line for line in done.stderr.splitlines() if "wandb sync" in line]
+    assert len(lines) == 1
+    folder = lines[0].split("wandb sync ")[1]
+    assert (run.parents[2] / folder).is_dir()
+    (record,) = wandb_records(run)
+    for key in ("discriminator/adversarial", "val/wasserstein1", "lr/generator", "images_per_second", "max_iterations"):
+        assert key in record["text"]
+
+
+def test_the_seed_alone_decides(trained, tmp_path: Path):
+    run, _ = trained
+    for seed in (0, 1):
+        done = run_script(tmp_path, "train.py", *TINY, "logger=csv", f"seed={seed}", f"hydra.run.dir=run{seed}")
+        assert done.returncode == 0, done.stderr
+    same, other = state(tmp_path / "run0"), state(tmp_path / "run1")
+    for name, tensor in state(run).items():
+        assert torch.equal(same[name], tensor), name
+        assert not torch.equal(other[name], tensor), name
+
+
+def test_two_devices_play_the_same_game_as_one(trained, command: Command, tmp_path: Path):
+    run, _ = trained
+    done = command("train.py", *TINY, "logger=csv", "trainer.devices=2", "hydra.run.dir=two")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("finished: 6 iterations, 720 images") == 1
+    two = state(tmp_path / "two")
+    for name, tensor in state(run).items():
+        torch.testing.assert_close(two[name], tensor, rtol=1e-4, atol=1e-5, msg=name)
+    one, both = (json.loads((folder / "result.json").read_text())["final"] for folder in (run, tmp_path / "two"))
+    assert both == pytest.approx(one, rel=1e-2, abs=1e-3)
+
+
+def test_going_on_from_a_run_is_the_same_as_going_through(trained, command: Command, tmp_path: Path):
+    run, _ = trained
+    assert command("train.py", *TINY, "logger=csv", "max_iterations=3", "hydra.run.dir=half").returncode == 0
+    done = command("train.py", *TINY, "logger=csv", "ckpt_path=half", "hydra.run.dir=whole")
+    assert done.returncode == 0, done.stderr
+    whole = state(tmp_path / "whole")
+    for name, tensor in state(run).items():
+        assert torch.equal(whole[name], tensor), name
+
+
+def test_a_sweep_makes_a_wandb_run_a_job_in_one_group(command: Command, tmp_path: Path):
+    done = command("train.py", "-m", "seed=0,1,2", *TINY, "max_iterations=2", "callbacks.density=null")
+    assert done.returncode == 0, done.stderr
+    (sweep,) = tmp_path.glob("outputs/sweeps/*")
+    assert {folder.name for folder in sweep.iterdir() if folder.name[0].isdigit()} == {"0_s0", "1_s1", "2_s2"}
+    records = wandb_records(sweep)
+    assert len(records) == 3
+    for seed, record in enumerate(records):
+        assert sweep.name in record["text"]
+        assert f"gaussian-mlp-gan-s{seed}" in record["text"]
+
+
+def test_a_sweep_with_two_devices_trains_each_job_with_its_own_settings(command: Command, tmp_path: Path):
+    sweep = ("-m", "optimizer.lr=0.01,0.02", *TINY, "max_iterations=2", "logger=csv", "trainer.devices=2")
+    done = command("train.py", *sweep, "callbacks.density=null", "hydra.sweep.dir=sweep")
+    assert done.returncode == 0, done.stderr
+    weights = []
+    for job in (0, 1):
+        assert json.loads((tmp_path / f"sweep/{job}_s0/result.json").read_text())["status"] == "finished"
+        weights.append(state(tmp_path / f"sweep/{job}_s0")["generator.layers.0.weight"])
+    assert not torch.equal(*weights)
+
+
+def test_a_bad_job_of_a_sweep_is_told_and_the_others_run(command: Command, tmp_path: Path):
+    sweep = ("-m", "optimizer.lr=0.01,abc", *TINY, "max_iterations=2", "logger=csv", "callbacks.density=null")
+    done = command("train.py", *sweep, "hydra.sweep.dir=sweep")
+    assert done.returncode != 0
+    assert "optimizer.lr must be a number above 0, not abc" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert json.loads((tmp_path / "sweep/0_s0/result.json").read_text())["status"] == "finished"
+
+
+def test_eval_repeats_the_numbers_of_the_run(trained, command: Command):
+    run, _ = trained
+    done = command("eval.py", f"ckpt_path={run}")
+    assert done.returncode == 0, done.stderr
+    (written,) = (run / "evaluations").glob("last_*.json")
+    evaluation = json.loads(written.read_text())
+    final = json.loads((run / "result.json").read_text())["final"]
+    for name, value in evaluation["values"].items():
+        assert value == pytest.approx(final[name], rel=1e-5)
+    assert evaluation["num_fakes"] == 200
+    assert "val/wasserstein1" in done.stdout
+
+
+def test_samples_of_a_toy_are_an_array(trained, command: Command, tmp_path: Path):
+    run, _ = trained
+    refused = command("sample.py", f"ckpt_path={run}")
+    assert refused.returncode == 2
+    assert "choose format=npz" in refused.stderr
+    done = command("sample.py", f"ckpt_path={run}", "format=npz", "count=10", "output=out")
+    assert done.returncode == 0, done.stderr
+    assert np.load(tmp_path / done.stdout.strip())["samples"].shape == (10, 1)
+
+
+def test_samples_of_images_are_pictures(command: Command, tmp_path: Path):
+    small = (
+        "model=mlp",
+        "max_iterations=1",
+        "metrics=none",
+        "logger=csv",
+        "trainer.precision=32-true",
+        "hydra.run.dir=run",
+    )
+    assert command("train.py", *small).returncode == 0
+    for form, count in (("grid", 1), ("files", 9)):
+        done = command("sample.py", "ckpt_path=run", f"format={form}", "count=9")
+        assert done.returncode == 0, done.stderr
+        path = tmp_path / done.stdout.strip()
+        pictures = [path] if path.is_file() else sorted(path.iterdir())
+        assert len(pictures) == count
+        assert Image.open(pictures[0]).size[0] >= 28
+    array = command("sample.py", "ckpt_path=run/checkpoints/last.ckpt", "format=npz", "count=9")
+    pixels = np.load(tmp_path / array.stdout.strip())["samples"]
+    assert pixels.shape == (9, 28, 28, 1)
+    assert pixels.dtype == np.uint8
+
+
+@pytest.mark.parametrize("script", ["eval.py", "sample.py"])
+def test_a_missing_or_wrong_checkpoint_is_one_sentence(script: str, command: Command, tmp_path: Path):
+    (tmp_path / "wrong.ckpt").write_bytes(b"nothing")
+    for path, words in (("nowhere", "holds no checkpoint"), ("wrong.ckpt", "is not a checkpoint")):
+        done = command(script, f"ckpt_path={path}")
+        assert done.returncode == 2
+        assert words in done.stderr
+        assert "Traceback" not in done.stderr

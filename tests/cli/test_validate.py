@@ -1,0 +1,83 @@
+"""What a user mistypes: one clear message, an exit code that is not zero, no traceback, and nothing written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cli_command import Command
+
+MISTAKES = {
+    "model=dcgan data=gaussian": ["model=dcgan takes images", "data=gaussian has shape [1]", "choose model=mlp"],
+    "model=cs231n data=cifar10": ["model=cs231n takes images of 28 pixels", "model=dcgan or model=mlp"],
+    "model=nope": ["Could not find 'model/nope'", "dcgan"],
+    "optimizer.lr=abc": ["optimizer.lr must be a number above 0, not abc"],
+    "optimizer.lr=0": ["optimizer.lr must be a number above 0, not 0"],
+    "optimizer.discriminator.lr=-1": ["optimizer.discriminator.lr must be a number above 0"],
+    "optimizer.betas=[0.5,1.0]": ["optimizer.betas must be two numbers from 0 to below 1"],
+    "optimizer.learning_rate=1": ["learning_rate"],
+    "data.root=/nowhere": ["data.root=/nowhere does not exist"],
+    "data=fashion_mnist data.root=/nowhere data.download=false": ["data.root=/nowhere does not exist"],
+    "metrics=inception metrics.weights=/nowhere.pth": ["metrics.weights=/nowhere.pth does not exist"],
+    "ckpt_path=/nowhere": ["ckpt_path=/nowhere holds no checkpoint"],
+    "data.batch_size=1.5": ["data.batch_size must be a whole number"],
+    "trainer.devices=3": ["data.batch_size=64", "does not divide among 3", "data.batch_size=63"],
+    "micro_batches=100": ["micro_batches=100 is more than the 64 samples"],
+    "loss=hinge regularizer=label_smoothing": ["label_smoothing needs a loss with a target", "loss=lsgan"],
+    "trainer.precision=7": ["trainer.precision must be one of auto"],
+    "+trainer.max_steps=5": ["trainer.max_steps", "max_iterations=N"],
+    "trainer.gradient_clip_val=1": ["trainer.gradient_clip_val", "clip_gradient_norm=X"],
+    "+trainer.accumulate_grad_batches=2": ["micro_batches=N"],
+    "model.generator.width=wide": ["model.generator.width must be a number, not wide"],
+    "trainer.deterministic=3": ["trainer.deterministic must be true or false, not 3"],
+}
+
+
+@pytest.fixture
+def without_torch(tmp_path: Path) -> dict[str, str]:
+    """An environment in which importing torch fails loudly."""
+    (tmp_path / "fake").mkdir()
+    (tmp_path / "fake" / "torch.py").write_text("raise RuntimeError('torch was imported')\n")
+    return {"PYTHONPATH": str(tmp_path / "fake")}
+
+
+@pytest.mark.parametrize("line", MISTAKES)
+def test_mistakes_are_told_before_torch_is_imported(line: str, command: Command, without_torch, tmp_path: Path):
+    done = command("train.py", *line.split(), **without_torch)
+    assert done.returncode != 0
+    for words in MISTAKES[line]:
+        assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_all_problems_are_told_at_once(command: Command, without_torch):
+    done = command("train.py", "optimizer.lr=abc", "seed=-1", "max_iterations=0", "prior.dim=none", **without_torch)
+    assert done.returncode == 2
+    assert "for 4 reasons" in done.stderr
+    assert done.stderr.count("\n  - ") == 4
+
+
+@pytest.mark.parametrize("script", ["train.py", "eval.py", "sample.py"])
+@pytest.mark.parametrize("flag", [["--help"], ["--cfg", "job"]])
+def test_questions_are_answered_without_torch(script: str, flag: list[str], command: Command, without_torch):
+    done = command(script, *flag, **without_torch)
+    assert done.returncode == 0, done.stderr
+    assert "python train.py model=cs231n" in done.stdout or script != "train.py" or "--cfg" in flag
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("data.classes=[12]", "data.classes=[12] asks for [12], which the data does not have"),
+        ("model.discriminator.norm=foo", "model.discriminator.norm=foo is unknown"),
+        ("loss=wgan_gp model.discriminator.norm=batch", "choose model.discriminator.norm=layer"),
+    ],
+)
+def test_what_only_the_parts_know_is_told_in_one_sentence_too(line: str, words: str, command: Command, tmp_path: Path):
+    done = command("train.py", *line.split(), "logger=csv")
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    (result,) = tmp_path.glob("outputs/runs/*/result.json")
+    assert '"status": "failed"' in result.read_text()
