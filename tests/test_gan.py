@@ -183,32 +183,34 @@ def test_half_precision_trains_both_players():
         assert step.dtype == torch.float32
 
 
+class TanhCritic(nn.Module):
+    """D(x) = sum of tanh(W x)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 4, bias=False)
+
+    def forward(self, samples: Tensor) -> Tensor:
+        return self.layer(samples).tanh().sum(1)
+
+
+class OnlyPenalty(R1):
+    def generator(self, round: Round) -> Tensor:
+        return round.fake_logits.mean()
+
+
 def test_a_penalty_is_exact_under_autocast():
-    """The critic is D(x) = tanh(w x): the penalty's gradient for w is a second derivative, known in closed form."""
-
-    class OnlyPenalty(R1):
-        def generator(self, round: Round) -> Tensor:
-            return round.fake_logits.mean()
-
+    """Its gradient for the weights is a second derivative: dD/dx = W'(1 - tanh(W x)^2), in closed form here."""
     gan = tiny_gan({"r1": OnlyPenalty(2.0)}, optimizer=SGD, max_iterations=1)
     gan.discriminator = TanhCritic()
     gan.players = ((gan.generator, SGD, None), (gan.discriminator, SGD, None))
-    before = gan.discriminator.weight.detach().clone()
+    before = gan.discriminator.layer.weight.detach().clone()
     play(gan, precision="bf16-mixed")
-    step = (before - gan.discriminator.weight.detach()) / 0.1
+    step = (before - gan.discriminator.layer.weight.detach()) / 0.1
     x, w = batch_of(0).double(), before.double().requires_grad_()
-    slope = 1 - torch.tanh(x @ w) ** 2
-    (wanted,) = torch.autograd.grad((slope**2 * (w**2).sum()).mean(), w)
-    torch.testing.assert_close(step.double(), wanted, rtol=1e-4, atol=1e-6)
-
-
-class TanhCritic(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.tensor([0.3, -0.2]))
-
-    def forward(self, samples: Tensor) -> Tensor:
-        return torch.tanh(samples @ self.weight)
+    slopes = (1 - torch.tanh(x @ w.T) ** 2) @ w
+    (wanted,) = torch.autograd.grad((slopes**2).sum(1).mean(), w)
+    torch.testing.assert_close(step.double(), wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_generate_uses_the_averaged_generator_in_evaluation_mode():
