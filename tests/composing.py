@@ -14,6 +14,9 @@ from gan_lightning.cli.paths import conf_dir, register_resolvers
 
 CONF = Path(conf_dir())
 
+GROUPS = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir() and folder.name != "hydra")
+"""The questions."""
+
 SMALL = (
     "logger=csv",
     "max_iterations=2",

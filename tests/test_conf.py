@@ -1,9 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from composing import CONF, answers, composed, resolved
+from composing import CONF, GROUPS, answers, composed, resolved
 
-GROUPS = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir() and folder.name != "hydra")
 FILES = [(group, name) for group in GROUPS for name in answers(group)]
 NEEDED = {"image_folder": ["data.root=/pictures"]}
 """What an answer asks the user for."""
