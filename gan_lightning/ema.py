@@ -44,12 +44,23 @@ def frozen_copy(network: Network) -> Network:
     return deepcopy(network).eval().requires_grad_(False)
 
 
-@torch.no_grad()
-def average_into(average: nn.Module, network: nn.Module, decay: float) -> None:
-    """Move `average` towards `network`: parameters by ``decay * old + (1 - decay) * new``; buffers are copied."""
-    old: list[Tensor] = [*average.parameters()]
-    new: list[Tensor] = [*network.parameters()]
-    if old:
-        torch._foreach_lerp_(old, new, 1.0 - decay)
-    for kept, current in zip(average.buffers(), network.buffers(), strict=True):
-        kept.copy_(current)
+class MovingAverage:
+    """Moves one network's weights towards another's; made once both stand on their device.
+
+    Args:
+        average: the network that is moved.
+        network: the network that it follows, of the same architecture.
+    """
+
+    def __init__(self, average: nn.Module, network: nn.Module) -> None:
+        self.averaged: list[Tensor] = [*average.parameters()]
+        self.weights: list[Tensor] = [*network.parameters()]
+        self.buffers = [*zip(average.buffers(), network.buffers(), strict=True)]
+
+    @torch.no_grad()
+    def update(self, decay: float) -> None:
+        """Parameters become ``decay * old + (1 - decay) * new``; buffers are copied."""
+        if self.weights:
+            torch._foreach_lerp_(self.averaged, self.weights, 1.0 - decay)
+        for kept, current in self.buffers:
+            kept.copy_(current)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from gan_lightning.ema import Averaging, average_into, frozen_copy
+from gan_lightning.ema import Averaging, MovingAverage, frozen_copy
 from gan_lightning.game import Latent, Objective, Round, judge
 from gan_lightning.priors import Prior
 from gan_lightning.randomness import generator_for, seed_of
@@ -98,6 +98,10 @@ class GAN(LightningModule):
     # The update
 
     def on_fit_start(self) -> None:
+        # Listed once, when they stand on their device: walking through the modules at every turn takes longer than a
+        # small network's update.
+        self.discriminator_weights = [weight for weight in self.discriminator.parameters() if weight.requires_grad]
+        self.average = MovingAverage(self.averaged_generator, self.generator)
         # What draws from torch's own generator (dropout, mixing weights of penalties) must differ between ranks.
         torch.manual_seed(seed_of(self.seed, "rank", self.global_rank))
 
@@ -108,13 +112,13 @@ class GAN(LightningModule):
         batch_images = len(batch[0]) * self.trainer.world_size
         self.images += batch_images
         if self.turns % self.discriminator_steps == 0:
-            with frozen(self.discriminator):
+            with frozen(self.discriminator_weights):
                 self.update("generator", generator_optimizer, batch)
             self.iterations += 1
             for schedule in as_list(self.lr_schedulers()):
                 schedule.step()
             decay = self.averaging.decay(self.images, batch_images * self.discriminator_steps)
-            average_into(self.averaged_generator, self.generator, decay)
+            self.average.update(decay)
         if self.iterations >= self.max_iterations:
             self.trainer.should_stop = True
 
@@ -124,8 +128,7 @@ class GAN(LightningModule):
         torch.clear_autocast_cache()
         losses: dict[str, Tensor] = {}
         for round in self.rounds(player, batch):
-            share = len(round.real) / len(batch[0])
-            terms = {name: term * share for name, term in self.terms(player, round)}
+            terms = dict(self.terms(player, round, share=len(round.real) / len(batch[0])))
             if not terms:
                 raise ValueError(f"no objective has a term for the {player}: add a loss that trains it")
             with torch.autocast(self.device.type, enabled=False):  # a penalty's second derivatives stay in float32
@@ -141,12 +144,12 @@ class GAN(LightningModule):
                     objective.observe(round)
         self.losses.update(losses)
 
-    def terms(self, player: Player, round: Round) -> Iterator[tuple[str, Tensor]]:
-        """What each objective asks of `player` in this round, as (player/objective, scalar)."""
+    def terms(self, player: Player, round: Round, share: float) -> Iterator[tuple[str, Tensor]]:
+        """What each objective asks of `player` in this round, as (player/objective, scalar times `share`)."""
         for name, objective in self.ideas:
             term = objective.discriminator(round) if player == "discriminator" else objective.generator(round)
             if term is not None:
-                yield f"{player}/{name}", term
+                yield f"{player}/{name}", term if share == 1 else term * share
 
     def rounds(self, player: Player, batch: Batch) -> Iterator[Round]:
         """The turn in `micro_batches` rounds; each makes its fakes when it is asked for."""
@@ -223,16 +226,15 @@ class GAN(LightningModule):
 
 
 @contextmanager
-def frozen(network: nn.Module) -> Iterator[None]:
-    """Within, the parameters of `network` that are trained take no gradient."""
-    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    for parameter in trained:
-        parameter.requires_grad_(False)
+def frozen(weights: list[nn.Parameter]) -> Iterator[None]:
+    """Within, `weights` take no gradient."""
+    for weight in weights:
+        weight.requires_grad_(False)
     try:
         yield
     finally:
-        for parameter in trained:
-            parameter.requires_grad_(True)
+        for weight in weights:
+            weight.requires_grad_(True)
 
 
 def as_list(found: Any) -> list[Any]:

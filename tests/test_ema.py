@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from gan_lightning.ema import Averaging, average_into, frozen_copy
+from gan_lightning.ema import Averaging, MovingAverage, frozen_copy
 
 
 def test_half_life_halves_the_weight_of_the_old():
@@ -32,7 +32,7 @@ def test_average_is_the_weighted_sum_and_buffers_are_copied():
         linear.weight.add_(1.0)
     norm.running_mean = torch.full((2,), 7.0)
     norm.num_batches_tracked = torch.tensor(3)
-    average_into(average, nn.ModuleList([linear, norm]), decay=0.9)
+    MovingAverage(average, nn.ModuleList([linear, norm])).update(decay=0.9)
     weight, _, scale, _ = average.parameters()
     torch.testing.assert_close(weight, 0.9 * kept_linear.weight + 0.1 * linear.weight)
     torch.testing.assert_close(scale, kept_norm.weight)
