@@ -27,7 +27,7 @@ from rich.table import Table
 from torch.nn.functional import softplus
 
 from gan_lightning.cli.paths import conf_dir, register_resolvers
-from gan_lightning.cli.session import build, quieten
+from gan_lightning.cli.session import ask_for_gpus_once, build, quieten
 from gan_lightning.game import Latent
 
 WARM_UP = 300
@@ -113,6 +113,7 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, default=3000, help="iterations of each (default: 3000)")
     arguments = parser.parse_args()
     quieten()
+    ask_for_gpus_once()
     pairs = []
     for _ in range(arguments.pairs):
         with TemporaryDirectory() as folder:

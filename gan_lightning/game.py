@@ -22,7 +22,9 @@ class Latent:
         return len(self.z)
 
     def __getitem__(self, rows: slice) -> Latent:
-        """The same record of fewer samples; every field is cut along its first axis."""
+        """The same record of fewer samples; every field is cut along its first axis. All rows are the record itself."""
+        if rows.indices(len(self)) == (0, len(self), 1):
+            return self
         return type(self)(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
 

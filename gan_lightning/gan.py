@@ -102,6 +102,7 @@ class GAN(LightningModule):
         # small network's update.
         self.discriminator_weights = [weight for weight in self.discriminator.parameters() if weight.requires_grad]
         self.average = MovingAverage(self.averaged_generator, self.generator)
+        self.rng = torch.Generator(self.device)
         # What draws from torch's own generator (dropout, mixing weights of penalties) must differ between ranks.
         torch.manual_seed(seed_of(self.seed, "rank", self.global_rank))
 
@@ -190,7 +191,7 @@ class GAN(LightningModule):
 
     def latents(self, count: int, stream: str) -> Latent:
         """This rank's `count` rows of the latents of the global batch, a function of (seed, stream, turn)."""
-        rng = generator_for(self.seed, stream, self.turns, device=self.device)
+        rng = self.rng.manual_seed(seed_of(self.seed, stream, self.turns))
         latent = self.prior.sample(count * self.trainer.world_size, rng)
         first = count * self.trainer.global_rank
         return latent[first : first + count]

@@ -141,6 +141,7 @@ def test_ranks_take_consecutive_rows_of_one_global_batch():
     def rows(rank: int, world_size: int) -> Tensor:
         # All that latents() asks a trainer.
         setattr(gan, "_trainer", SimpleNamespace(global_rank=rank, world_size=world_size))  # noqa: B010
+        gan.rng = torch.Generator()
         return gan.latents(8 // world_size, "generator").z
 
     whole = rows(0, 1)

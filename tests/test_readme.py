@@ -14,7 +14,13 @@ from composing import GROUPS, answers
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(?:python|yaml)\n# (\S+)\n(.*?)```", README, re.DOTALL)
-QUICK = ("max_iterations=2", "metrics.num_fakes=100", "logger=csv", "trainer.accelerator=cpu", "trainer.precision=32-true")
+QUICK = (
+    "max_iterations=2",
+    "metrics.num_fakes=100",
+    "logger=csv",
+    "trainer.accelerator=cpu",
+    "trainer.precision=32-true",
+)
 
 
 @pytest.fixture(scope="module")
