@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
@@ -24,7 +25,7 @@ class Place(NamedTuple):
     world_size: int
 
 
-class RealData(LightningDataModule):
+class RealData(LightningDataModule, ABC):
     """A source of real samples. Nothing is read or downloaded before `prepare_data` and `setup`.
 
     Args:
@@ -52,10 +53,11 @@ class RealData(LightningDataModule):
         self.seed = whole("seed", seed, minimum=0)
 
     @property
+    @abstractmethod
     def reference_size(self) -> int:
         """How many real samples metrics compare with, over all ranks."""
-        raise NotImplementedError(f"{type(self).__name__} must define reference_size")
 
+    @abstractmethod
     def reference_batches(
         self, device: torch.device | str, rank: int = 0, world_size: int = 1, batch_size: int = 500
     ) -> Iterator[Tensor]:
@@ -70,7 +72,6 @@ class RealData(LightningDataModule):
         Yields:
             float32 (up to `batch_size`, *shape), in `value_range`.
         """
-        raise NotImplementedError(f"{type(self).__name__} must define reference_batches()")
 
     def place(self) -> Place:
         """Where the trainer wants batches; without a trainer, this process's CPU."""
@@ -128,9 +129,9 @@ class ImageData(RealData):
         self.reference = reference
         self._splits: dict[bool, Images] = {}
 
+    @abstractmethod
     def read(self, train: bool) -> Images:
         """The whole training or test split as it lies, downloaded first where that is asked for and needed."""
-        raise NotImplementedError(f"{type(self).__name__} must define read()")
 
     def setup(self, stage: str) -> None:
         """Read the training images, so that what is wrong with them is told before training starts."""

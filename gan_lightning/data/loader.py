@@ -19,9 +19,6 @@ Batch = tuple[Tensor, Tensor | None]
 TURNS_PER_BLOCK = 256
 """Turns' worth of a distribution's samples drawn at once: drawing few at a time would cost more than a toy's update."""
 
-CONVERT_ONCE_BYTES = 256 * 2**20
-"""Images that take no more than this as float32 are converted once: it costs more than gathering a batch."""
-
 
 def at_the_start() -> int:
     """The turn at which a run that continues nothing begins."""
@@ -129,8 +126,6 @@ class InMemoryLoader:
         first_turn: Callable[[], int] = at_the_start,
     ) -> None:
         self.samples = samples.to(device)
-        if samples.dtype == torch.uint8 and samples.numel() * torch.float32.itemsize <= CONVERT_ONCE_BYTES:
-            self.samples = normalize(self.samples)
         self.labels = None if labels is None else labels.to(device)
         self.order, self.first_turn = order.on(device), first_turn
         self.channels_last = samples.ndim == 4 and samples.shape[1] > 1

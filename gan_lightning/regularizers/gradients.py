@@ -6,6 +6,8 @@ Whoever calls backward on them must do so outside autocast too, or the second de
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 
@@ -68,7 +70,7 @@ class GradientPenalty(Objective):
         return self.weight * (norms - self.target).square().mean()
 
 
-class ZeroCentredPenalty(Objective):
+class ZeroCentredPenalty(Objective, ABC):
     """gamma/2 * E||dD(x)/dx||^2: the square summed over the values of a sample, then averaged over the batch.
 
     Convention: `gamma` is that of Mescheder et al. 2018, whatever `every` is. With `every` = c the term is c times as
@@ -97,13 +99,13 @@ class ZeroCentredPenalty(Objective):
             raise ValueError(f"loss.objectives.{name}.every must be at least 1 (turn), not {every}")
         self.gamma, self.every = gamma, every
 
+    @abstractmethod
     def samples(self, round: Round) -> Tensor:
         """Where the slope is penalised, (batch, ...)."""
-        raise NotImplementedError(f"{type(self).__name__} must define samples()")
 
+    @abstractmethod
     def logits(self, round: Round) -> Tensor:
         """The discriminator's scores of `samples`, (batch,)."""
-        raise NotImplementedError(f"{type(self).__name__} must define logits()")
 
     def discriminator(self, round: Round) -> Tensor | None:
         """A scalar >= 0, or None on the turns that a lazy penalty leaves out."""

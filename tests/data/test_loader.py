@@ -62,9 +62,7 @@ def test_data_without_samples_is_refused():
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("convert_once_bytes", [0, 10**9])
-def test_batches_in_memory_are_the_rows_of_the_order(monkeypatch, channels, convert_once_bytes):
-    monkeypatch.setattr(loader, "CONVERT_ONCE_BYTES", convert_once_bytes)
+def test_batches_in_memory_are_the_rows_of_the_order(channels):
     images = torch.randint(0, 256, (20, channels, 6, 5), dtype=torch.uint8)
     labels = torch.arange(20)
     order = BatchOrder(20, 8, seed=0)
