@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from lightning import Trainer
+from playing import Batches, quiet_trainer, tiny_gan
+
+from gan_lightning.callbacks.periodic import Periodic, playing
+from gan_lightning.gan import GAN
+
+
+class Noting(Periodic):
+    def __init__(self, every: int, at_start: bool = False) -> None:
+        super().__init__(every, at_start)
+        self.acted: list[int] = []
+
+    def act(self, trainer: Trainer, gan: GAN) -> None:
+        self.acted.append(gan.iterations)
+
+
+@pytest.mark.parametrize(
+    ("every", "at_start", "expected"),
+    [(2, False, [2, 4, 5]), (5, False, [5]), (9, True, [0, 5]), (1, False, [1, 2, 3, 4, 5])],
+)
+def test_acts_every_so_many_iterations_and_at_the_end(every: int, at_start: bool, expected: list[int]):
+    gan, noting = tiny_gan(max_iterations=5, discriminator_steps=3), Noting(every, at_start)
+    quiet_trainer(callbacks=[noting]).fit(gan, Batches(gan))
+    assert noting.acted == expected
+
+
+def test_a_continued_run_does_not_repeat_what_was_done(tmp_path: Path):
+    gan = tiny_gan(max_iterations=4)
+    trainer = quiet_trainer()
+    trainer.fit(gan, Batches(gan))
+    trainer.save_checkpoint(tmp_path / "four.ckpt")
+    gan, noting = tiny_gan(max_iterations=6), Noting(2, at_start=True)
+    quiet_trainer(callbacks=[noting]).fit(gan, Batches(gan), ckpt_path=tmp_path / "four.ckpt")
+    assert noting.acted == [6]
+
+
+def test_mistakes_are_told():
+    with pytest.raises(ValueError, match="at least 1 iteration, not 0"):
+        Noting(0)
+    with pytest.raises(TypeError, match="watches a GAN"):
+        from lightning import LightningModule
+
+        playing(LightningModule())
