@@ -109,4 +109,4 @@ class Objective(nn.Module):
         return None
 
     def observe(self, round: Round) -> None:
-        """Called without gradient after each discriminator update."""
+        """Called without gradient after each discriminator update, with its (last micro-batch's) round."""

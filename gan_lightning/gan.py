@@ -29,7 +29,7 @@ class GAN(LightningModule):
     """Algorithm 1 of Goodfellow et al. 2014, "Generative Adversarial Nets", for any objectives.
 
     One batch is one turn: one discriminator update. Every `discriminator_steps`-th turn also updates the generator,
-    which makes one iteration. All noise is a function of (seed, turn, position in the global batch); each rank takes
+    which makes one iteration. All latents are a function of (seed, turn, position in the global batch); each rank takes
     its rows.
 
     Args:
@@ -53,7 +53,7 @@ class GAN(LightningModule):
         iterations: generator updates made.
         turns: discriminator updates made.
         images: real samples seen by the discriminator, over all ranks.
-        losses: the last turn's terms, detached scalars by ``player/objective``. Reading one waits for the device.
+        losses: each term's latest value, detached scalars by ``player/objective``. Reading one waits for the device.
         metrics: the last evaluation's results, for display.
         averaged_generator: what samples and metrics are made from.
     """
@@ -104,7 +104,7 @@ class GAN(LightningModule):
         self.average = MovingAverage(self.averaged_generator, self.generator)
         self.rng = torch.Generator(self.device)
         # What draws from torch's own generator (dropout, mixing weights of penalties) must differ between ranks.
-        torch.manual_seed(seed_of(self.seed, "rank", self.global_rank))
+        torch.manual_seed(seed_of(self.seed, "rank", self.global_rank, self.turns))
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         generator_optimizer, discriminator_optimizer = as_list(self.optimizers())
@@ -173,8 +173,11 @@ class GAN(LightningModule):
             )
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        # Here and not before `step`, because only here a gradient scaler has already undone its scale.
         if self.clip_gradient_norm is not None:
+            # A gradient scaler leaves its scale to optimizers that can undo it themselves, the fused ones.
+            scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+            if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
+                scaler.unscale_(optimizer)
             parameters = [p for group in optimizer.param_groups for p in group["params"]]
             torch.nn.utils.clip_grad_norm_(parameters, self.clip_gradient_norm)
 
@@ -254,5 +257,5 @@ def forbid_batch_norm(discriminator: nn.Module, objectives: Mapping[str, Objecti
     if strict and normalised:
         raise ValueError(
             f"{' and '.join(strict)} takes the gradient of each sample by itself, and batch norm in the discriminator "
-            "mixes the samples: choose model.discriminator.norm=layer (or none)"
+            "mixes the samples: choose loss.discriminator_norm=layer (or none)"
         )

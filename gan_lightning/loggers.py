@@ -91,7 +91,7 @@ class MetricsCSV(Logger):
 class WandB(WandbLogger):
     """Weights & Biases that never asks, never waits for a login and ends with the run.
 
-    Its mode is decided before it starts: WANDB_MODE if that is set, else online when there is an API key, else offline.
+    Its mode is decided before it starts: WANDB_MODE if that is set, else online; but offline where there is no API key.
     When the service cannot be reached the run is kept offline. The x-axis is the iteration.
 
     Args:
@@ -169,8 +169,9 @@ class WandB(WandbLogger):
 
 
 def wandb_mode() -> str:
-    """WANDB_MODE where it is set, else online when there are credentials, else offline."""
-    return os.environ.get("WANDB_MODE") or ("online" if wandb_credentials() else "offline")
+    """WANDB_MODE where it is set, else online; but offline where there are no credentials to go online with."""
+    wanted = os.environ.get("WANDB_MODE") or "online"
+    return "offline" if wanted == "online" and not wandb_credentials() else wanted
 
 
 def wandb_credentials() -> bool:

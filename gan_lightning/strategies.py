@@ -44,8 +44,8 @@ class GameStrategy(DDPStrategy):
 
     @torch.no_grad()
     def post_backward(self, closure_loss: Tensor) -> None:
-        average([p.grad for p in self.game.parameters() if p.grad is not None])
-        average([b for b in self.game.buffers() if b.is_floating_point()])
+        gradients = [weight.grad for weight in self.game.parameters() if weight.grad is not None]
+        average(gradients + [buffer for buffer in self.game.buffers() if buffer.is_floating_point()])
 
     @property
     def game(self) -> LightningModule:

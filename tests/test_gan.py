@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch.plugins import MixedPrecision
 from playing import Batches, TinyDiscriminator, batch_of, play, quiet_trainer, tiny_gan, weights
 from torch import Tensor, nn
 from torch.nn.functional import softplus
@@ -122,6 +123,17 @@ def test_clipping_bounds_each_players_step():
     gan = tiny_gan(optimizer=partial(torch.optim.SGD, lr=1.0), clip_gradient_norm=1e-3, max_iterations=1)
     before = {player: weights(getattr(gan, player)) for player in ("generator", "discriminator")}
     play(gan)
+    for player, old in before.items():
+        assert (weights(getattr(gan, player)) - old).norm().item() == pytest.approx(1e-3, rel=1e-3)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_clipping_sees_gradients_without_the_scale_of_half_precision(fused: bool):
+    precision = MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu", init_scale=2.0**10))
+    optimizer = partial(torch.optim.SGD, lr=1.0, fused=fused)
+    gan = tiny_gan(optimizer=optimizer, clip_gradient_norm=1e-3, max_iterations=1)
+    before = {player: weights(getattr(gan, player)) for player in ("generator", "discriminator")}
+    play(gan, plugins=[precision])
     for player, old in before.items():
         assert (weights(getattr(gan, player)) - old).norm().item() == pytest.approx(1e-3, rel=1e-3)
 
@@ -251,7 +263,7 @@ class WithBatchNorm(TinyDiscriminator):
 def test_batch_norm_and_per_sample_gradients_do_not_go_together():
     gan = tiny_gan()
     objectives = {"adversarial": Wasserstein(), "gradient_penalty": GradientPenalty()}
-    with pytest.raises(ValueError, match="gradient_penalty.*batch norm.*norm=layer"):
+    with pytest.raises(ValueError, match="gradient_penalty.*batch norm.*loss.discriminator_norm=layer"):
         GAN(gan.generator, WithBatchNorm(), gan.prior, objectives, SGD, SGD, Averaging(0), 1)
 
 

@@ -46,6 +46,8 @@ NETRC = "machine api.wandb.ai\n  login user\n  password {}\n".format("k" * 40)
         ({"WANDB_BASE_URL": "https://wandb.example"}, NETRC, "offline"),
         ({"WANDB_API_KEY": "k" * 40}, None, "online"),
         ({"WANDB_MODE": "disabled", "WANDB_API_KEY": "k" * 40}, NETRC, "disabled"),
+        ({"WANDB_MODE": "online"}, None, "offline"),
+        ({"WANDB_MODE": "online"}, NETRC, "online"),
     ],
 )
 def test_wandb_mode_is_decided_before_it_starts(
@@ -80,6 +82,7 @@ def test_an_unreachable_service_leaves_the_run_offline(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     monkeypatch.setenv("WANDB_MODE", "online")
+    monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
     start = wandb.init
 
     def refuse(**settings):

@@ -12,8 +12,8 @@ import torch
 from lightning import LightningModule, Trainer
 
 from gan_lightning.callbacks.periodic import Periodic
+from gan_lightning.checks import whole
 from gan_lightning.data.base import RealData, share
-from gan_lightning.data.checks import whole
 from gan_lightning.gan import GAN
 from gan_lightning.metrics.base import SampleMetric
 

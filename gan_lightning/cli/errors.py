@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-from hydra.errors import CompactHydraException
+from hydra.errors import CompactHydraException, InstantiationException
 
 
 class UserError(CompactHydraException):
@@ -24,3 +25,20 @@ class UserError(CompactHydraException):
         """The problems, a line each, as they are shown."""
         head = "This cannot run:" if len(self.problems) == 1 else f"This cannot run, for {len(self.problems)} reasons:"
         return "\n".join([head, *(f"  - {problem}" for problem in self.problems)])
+
+
+@contextmanager
+def mistakes_told() -> Iterator[None]:
+    """Within, what constructors object to becomes a `UserError`."""
+    try:
+        yield
+    except UserError:
+        raise
+    except InstantiationException as error:
+        cause = error.__cause__
+        raise UserError(str(cause) if isinstance(cause, (ValueError, OSError)) else str(error)) from error
+    except Exception as error:
+        # Lightning's own objections are told by name, so that nobody has to import it to ask.
+        if isinstance(error, (ValueError, OSError)) or type(error).__name__ == "MisconfigurationException":
+            raise UserError(str(error)) from error
+        raise

@@ -10,7 +10,8 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from gan_lightning.cli.errors import UserError
+from gan_lightning.checks import whole
+from gan_lightning.cli.errors import UserError, mistakes_told
 from gan_lightning.cli.paths import checkpoint_of, conf_dir, run_directory
 
 
@@ -30,10 +31,10 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     Raises:
         UserError: for whatever cannot be done.
     """
-    for key in ("num_fakes", "seed"):
-        value = cfg[key]
-        if value is not None and (not isinstance(value, int) or value < (1 if key == "num_fakes" else 0)):
-            raise UserError(f"{key} must be a whole number or null, not {value}")
+    with mistakes_told():
+        for key, least in (("num_fakes", 1), ("seed", 0)):
+            if cfg[key] is not None:
+                whole(key, cfg[key], least)
     checkpoint = checkpoint_of(cfg.ckpt_path, cfg.which)
 
     from hydra.utils import instantiate
@@ -41,7 +42,6 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     from gan_lightning.callbacks.evaluation import Evaluation
     from gan_lightning.cli.record import write_json
     from gan_lightning.cli.report import print_metrics
-    from gan_lightning.cli.session import mistakes_told
     from gan_lightning.cli.trained import device_named, load
 
     device = device_named(cfg.device)

@@ -85,6 +85,5 @@ def job_command() -> list[str]:
         *hydra.overrides.task,
         "hydra.mode=RUN",
         f"hydra.run.dir='{hydra.runtime.output_dir}'",
-        "hydra.output_subdir=null",
         "hydra/job_logging=none",
     ]

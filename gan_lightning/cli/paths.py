@@ -26,7 +26,8 @@ def sweep_dir() -> Path | None:
 
 
 def register_resolvers() -> None:
-    """Make ``${sweep_name:}`` and ``${sweep_or_run_dir:}`` known to the configuration."""
+    """Make ``${sweep_name:}``, ``${sweep_or_run_dir:}`` and ``${job_type:}`` known to the configuration."""
+    OmegaConf.register_new_resolver("job_type", lambda: "sweep" if sweep_dir() else "train", replace=True)
     OmegaConf.register_new_resolver("sweep_name", _sweep_name, replace=True)
     OmegaConf.register_new_resolver("sweep_or_run_dir", _sweep_or_run_dir, replace=True)
 
@@ -40,12 +41,14 @@ def _sweep_or_run_dir() -> str:
     return str(sweep_dir() or HydraConfig.get().runtime.output_dir)
 
 
-def checkpoint_of(path: str, which: str = "last") -> Path:
+def checkpoint_of(path: str | None, which: str = "last") -> Path:
     """The checkpoint that `path` names: itself, or its run directory's `which`, best or last.
 
     Raises:
         UserError: when there is none.
     """
+    if not path:
+        raise UserError("name a run or a checkpoint: ckpt_path=outputs/runs/...")
     found = Path(path).expanduser()
     if found.is_dir():
         found = found / "checkpoints" / f"{which}.ckpt"

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import hydra
 from omegaconf import DictConfig
 
-from gan_lightning.cli.errors import UserError
+from gan_lightning.checks import whole
+from gan_lightning.cli.errors import UserError, mistakes_told
 from gan_lightning.cli.paths import checkpoint_of, conf_dir, run_directory
 
 if TYPE_CHECKING:
@@ -39,8 +40,9 @@ def sample(cfg: DictConfig) -> list[Path]:
     """
     if cfg.format not in WRITERS:
         raise UserError(f"format must be one of {', '.join(WRITERS)}, not {cfg.format}")
-    if not isinstance(cfg.count, int) or cfg.count < 1:
-        raise UserError(f"count must be a whole number of samples, at least 1, not {cfg.count}")
+    with mistakes_told():
+        whole("count", cfg.count)
+        whole("seed", cfg.seed, minimum=0)
     import torch
 
     from gan_lightning.cli.trained import device_named, load

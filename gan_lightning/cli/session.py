@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import time
 import warnings
 from collections.abc import Iterator
@@ -12,19 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning import Callback, LightningDataModule, Trainer, seed_everything
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
 from gan_lightning.callbacks.evaluation import Evaluation
-from gan_lightning.cli.errors import UserError
+from gan_lightning.cli.errors import UserError, mistakes_told
 from gan_lightning.cli.hardware import trainer_settings
 from gan_lightning.cli.paths import checkpoint_of
 from gan_lightning.cli.record import write_json, write_start
 from gan_lightning.cli.report import print_report
+from gan_lightning.cli.trained import read_checkpoint
 from gan_lightning.gan import GAN
 
 RANK_VARIABLES = (
@@ -59,12 +60,14 @@ def train(cfg: DictConfig) -> float | None:
             with mistakes_told():
                 checkpoint = checkpoint_of(cfg.ckpt_path) if cfg.ckpt_path else None
                 datamodule, gan, trainer = build(cfg, directory)
+                turns = continued(checkpoint, gan, directory) if checkpoint else 0
         except UserError as error:
-            write_json(directory / "result.json", {"status": "failed", "error": str(error)})
+            if started_as_rank_zero():
+                write_json(directory / "result.json", {"status": "failed", "error": str(error)})
             raise
         for logger in trainer.loggers:
             logger.log_hyperparams(settings)
-        result = play(trainer, gan, datamodule, checkpoint, directory)
+        result = play(trainer, gan, datamodule, checkpoint, turns, directory)
     if trainer.is_global_zero:
         print_report(result, directory, trainer)
     return result["best"].get(result["monitor"])
@@ -108,10 +111,31 @@ def build(cfg: DictConfig, directory: Path) -> tuple[LightningDataModule, GAN, T
     return datamodule, gan, trainer
 
 
+def continued(checkpoint: Path, gan: GAN, directory: Path) -> int:
+    """See that `gan` can go on from `checkpoint`, and take the best checkpoint so far along; returns its turns.
+
+    Raises:
+        ValueError: it was made with other networks, or has reached the budget already.
+    """
+    content = read_checkpoint(checkpoint)
+    played, weights = content["game"]["iterations"], gan.state_dict()
+    if {name: weight.shape for name, weight in content["state_dict"].items()} != {
+        name: weight.shape for name, weight in weights.items()
+    }:
+        raise ValueError(f"ckpt_path={checkpoint} has other networks: repeat its run's overrides (overrides.yaml)")
+    if played >= gan.max_iterations:
+        raise ValueError(f"ckpt_path={checkpoint} has played {played} iterations: choose a larger max_iterations")
+    best = checkpoint.with_name("best.ckpt")
+    if best.is_file():
+        (directory / "checkpoints").mkdir(parents=True, exist_ok=True)
+        shutil.copy2(best, directory / "checkpoints" / best.name)
+    return int(content["game"]["turns"])
+
+
 def play(
-    trainer: Trainer, gan: GAN, datamodule: LightningDataModule, checkpoint: Path | None, directory: Path
+    trainer: Trainer, gan: GAN, datamodule: LightningDataModule, checkpoint: Path | None, turns: int, directory: Path
 ) -> dict[str, Any]:
-    """Fit, and write ``result.json`` however it ends."""
+    """Fit, and write ``result.json`` however it ends; `turns` were played before."""
     started = time.monotonic()
     status, error = "failed", None
     try:
@@ -122,6 +146,8 @@ def play(
         raise
     except BaseException as problem:
         error = f"{type(problem).__name__}: {problem}"
+        if isinstance(problem, (ValueError, OSError)) and gan.turns == turns:
+            raise UserError(str(problem)) from problem  # the parts do not fit, and said so before the first turn
         raise
     finally:
         result = {"status": status, "error": error, "seconds": time.monotonic() - started, **outcome(trainer, gan)}
@@ -149,24 +175,15 @@ def outcome(trainer: Trainer, gan: GAN) -> dict[str, Any]:
 
 
 @contextmanager
-def mistakes_told() -> Iterator[None]:
-    """Within, what constructors object to becomes a `UserError`."""
-    try:
-        yield
-    except InstantiationException as error:
-        cause = error.__cause__
-        raise UserError(str(cause) if isinstance(cause, (ValueError, OSError)) else str(error)) from error
-    except (ValueError, OSError, MisconfigurationException) as error:
-        raise UserError(str(error)) from error
-
-
-@contextmanager
 def kept_environment() -> Iterator[None]:
     """Within, the launcher of ranks may set its variables; the next job of a sweep finds the environment as it was."""
-    before = {name: os.environ.get(name) for name in RANK_VARIABLES}
+    before, threads = {name: os.environ.get(name) for name in RANK_VARIABLES}, torch.get_num_threads()
     try:
         yield
     finally:
+        if dist.is_available() and dist.is_initialized():
+            dist.destroy_process_group()  # else the next job would talk to ranks that are gone
+        torch.set_num_threads(threads)
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)

@@ -14,7 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from gan_lightning.cli.errors import UserError
 from gan_lightning.cli.fit import misfits
@@ -25,6 +25,8 @@ class BeforeTheRun(Callback):
 
     def on_run_start(self, config: DictConfig, config_name: str | None = None, **kwargs: Any) -> None:
         """Exit with code 2 and all problems on standard error, if there are any; nothing was written by then."""
+        with open_dict(config.hydra):
+            config.hydra.runtime.output_dir = "."  # not known yet, and asked for by paths below it
         HydraConfig.instance().set_config(config)
         try:
             validate(config, config_name or "train")
@@ -48,8 +50,8 @@ def validate(config: DictConfig, config_name: str) -> None:
         UserError: with every problem found.
     """
     problems = [*wrong_values(config), *wrong_types(config, config_name)]
-    # What fits what is asked only of values that are what they should be.
-    problems = problems or list(misfits(config))
+    # What fits what is asked only of values that are there and what they should be.
+    problems = problems or list(unresolved(config)) or list(misfits(config))
     if problems:
         raise UserError(list(dict.fromkeys(problems)))
 
@@ -105,7 +107,7 @@ def _or_null(holds: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: value is None or holds(value)
 
 
-PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed", "64-true")
+PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 
 RULES = (
     Rule("seed", lambda value: _whole(value) and 0 <= value < 2**32, "a whole number from 0 to 4294967295"),
@@ -129,7 +131,9 @@ RULES = (
     Rule("trainer.devices", _devices, "a number of devices, a list such as [0,1], or auto"),
     Rule("trainer.num_nodes", _positive_whole, "a whole number, at least 1"),
     Rule("trainer.precision", lambda value: value in PRECISIONS, f"one of {', '.join(PRECISIONS)}"),
-    Rule("data.*_size", _or_null(_positive_whole), "a whole number, at least 1, or null"),
+    Rule("data.train_size", _or_null(_positive_whole), "a whole number of samples, at least 1, or null"),
+    Rule("data.image_size", _positive_whole, "a whole number of pixels, at least 1"),
+    Rule("data.reference_size", _positive_whole, "a whole number of samples, at least 1"),
     Rule("trainer.accelerator", lambda value: value in ("auto", "cpu", "gpu", "cuda", "mps"), "auto, cpu, gpu or mps"),
 )
 
@@ -140,6 +144,20 @@ def wrong_values(config: DictConfig) -> Iterator[str]:
         rule = rule_of(key)
         if rule is not None and not rule.holds(value):
             yield f"{key} must be {rule.kind}, not {shown(value)}"
+
+
+def unresolved(config: DictConfig) -> Iterator[str]:
+    """A sentence for the first value that refers to one that is not there."""
+    job = config.copy()
+    with open_dict(job):
+        del job["hydra"]
+    try:
+        OmegaConf.to_container(job, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        yield f"{error.full_key} has no default: give it, as in {error.full_key}=..."
+    except OmegaConfBaseException as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        yield f"{error.full_key} cannot be filled in ({reason}): choose data, metrics and callbacks that go together"
 
 
 def rule_of(key: str) -> Rule | None:

@@ -11,7 +11,7 @@ from lightning import LightningDataModule
 from torch import Tensor
 from torchvision.transforms.v2.functional import resize
 
-from gan_lightning.data.checks import whole, wholes
+from gan_lightning.checks import whole, wholes
 from gan_lightning.data.loader import Batch, BatchOrder, DiskLoader, InMemoryLoader, StreamLoader, normalize
 
 Loader = InMemoryLoader | StreamLoader | DiskLoader

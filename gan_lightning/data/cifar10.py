@@ -8,8 +8,8 @@ from typing import Any
 import torch
 import torchvision
 
+from gan_lightning.checks import flag
 from gan_lightning.data.base import ImageData, Images
-from gan_lightning.data.checks import flag
 from gan_lightning.data.download import downloading
 
 

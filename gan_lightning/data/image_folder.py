@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 from torchvision.transforms import v2
 
+from gan_lightning.checks import flag, whole
 from gan_lightning.data.base import ImageData, Images, Loader, share
-from gan_lightning.data.checks import flag, whole
 from gan_lightning.data.loader import BatchOrder, DiskLoader, normalize
 
 log = logging.getLogger(__name__)

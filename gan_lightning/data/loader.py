@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from gan_lightning.data.checks import whole
+from gan_lightning.checks import whole
 from gan_lightning.data.distributions import Distribution
 from gan_lightning.randomness import generator_for
 

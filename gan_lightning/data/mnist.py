@@ -8,8 +8,8 @@ from typing import Any
 
 import torchvision
 
+from gan_lightning.checks import flag
 from gan_lightning.data.base import ImageData, Images
-from gan_lightning.data.checks import flag
 from gan_lightning.data.download import downloading
 from gan_lightning.data.idx import read_idx
 

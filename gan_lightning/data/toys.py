@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gan_lightning.checks import whole
 from gan_lightning.data import distributions
 from gan_lightning.data.base import Loader, RealData, share
-from gan_lightning.data.checks import whole
 from gan_lightning.data.distributions import Distribution
 from gan_lightning.data.loader import BatchOrder, InMemoryLoader, StreamLoader
 from gan_lightning.randomness import generator_for

@@ -73,9 +73,10 @@ class InceptionDistance(FrechetMetric):
 
 def inception(weights: str | Path | None) -> NoTrainInceptionV3:
     """The network with its weights from a file, from torch.hub's cache or from the net; the errors are told above."""
+    weights = None if weights is None else Path(weights).expanduser()
     if weights is None:
         require_download()
-    elif not Path(weights).is_file():
+    elif not weights.is_file():
         raise FileNotFoundError(f"metrics.weights={weights} does not exist: give the path of {FILE_NAME}")
     try:
         # Without antialiasing, as TensorFlow resized for the published figures.

@@ -43,12 +43,11 @@ def test_one_device_needs_no_strategy_and_two_get_ours():
 def test_a_further_rank_runs_this_job_in_its_directory_and_not_the_sweep():
     with composed("seed=3", "optimizer.lr=0.5", directory="/runs/one=two"):
         command = job_command()
-    assert command[-6:] == [
+    assert command[-5:] == [
         "seed=3",
         "optimizer.lr=0.5",
         "hydra.mode=RUN",
         "hydra.run.dir='/runs/one=two'",
-        "hydra.output_subdir=null",
         "hydra/job_logging=none",
     ]
 

@@ -29,6 +29,9 @@ MISTAKES = {
     "trainer.gradient_clip_val=1": ["trainer.gradient_clip_val", "clip_gradient_norm=X"],
     "+trainer.accumulate_grad_batches=2": ["micro_batches=N"],
     "model.generator.width=wide": ["model.generator.width must be a number, not wide"],
+    "metrics=ring": ["data.modes", "choose data, metrics and callbacks that go together"],
+    "data=image_folder": ["data.root has no default: give it, as in data.root=..."],
+    "data.image_size=null": ["data.image_size must be a whole number"],
     "trainer.deterministic=3": ["trainer.deterministic must be true or false, not 3"],
 }
 
@@ -71,7 +74,10 @@ def test_questions_are_answered_without_torch(script: str, flag: list[str], comm
     [
         ("data.classes=[12]", "data.classes=[12] asks for [12], which the data does not have"),
         ("model.discriminator.norm=foo", "model.discriminator.norm=foo is unknown"),
-        ("loss=wgan_gp model.discriminator.norm=batch", "choose model.discriminator.norm=layer"),
+        ("model=mlp callbacks=toy", "true density is known"),
+        ("data=grid model=mlp callbacks=images", "choose callbacks.samples=null"),
+        ("data=gaussian model=mlp metrics=digits", "choose metrics=inception or metrics=sliced_wasserstein"),
+        ("loss=wgan_gp model.discriminator.norm=batch", "choose loss.discriminator_norm=layer"),
     ],
 )
 def test_what_only_the_parts_know_is_told_in_one_sentence_too(line: str, words: str, command: Command, tmp_path: Path):

@@ -5,7 +5,7 @@ import math
 import pytest
 from omegaconf import OmegaConf
 
-from gan_lightning.data import checks
+from gan_lightning import checks
 
 
 @pytest.mark.parametrize(
