@@ -13,6 +13,7 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 TINY = (
     "experiment=gaussian",
+    "schedule=constant",
     "max_iterations=6",
     "log_every=1",
     "evaluate_every=3",

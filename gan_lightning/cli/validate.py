@@ -202,6 +202,9 @@ def wrong_types(config: DictConfig, config_name: str) -> Iterator[str]:
     lines = [str(override.input_line) for override in choices]
     defaults = loader.load_configuration(config_name, overrides=lines, run_mode=RunMode.RUN)
     for key in keys:
+        parent = key.rpartition(".")[0]
+        if parent and OmegaConf.select(config, parent) is None:
+            continue  # a part that was switched off as a whole
         try:
             before, after = OmegaConf.select(defaults, key), OmegaConf.select(config, key)
         except OmegaConfBaseException:
