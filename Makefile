@@ -24,7 +24,7 @@ train: $(STAMP) ## install what is missing, then train; ARGS="experiment=gaussia
 	$(BIN)/python train.py $(ARGS)
 
 test: $(STAMP)-test ## install what is missing, then run the tests; ARGS="-k fid" chooses which, ARGS="-m slow" the slow ones
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(STAMP)-dev ## check style, types and the Dockerfile
 	$(BIN)/ruff check .

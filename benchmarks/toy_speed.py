@@ -2,9 +2,9 @@
 
     python benchmarks/toy_speed.py            # 5 pairs; prints a table
 
-The platform's side is ``python train.py experiment=gaussian schedule=constant logger=csv`` as users run it, progress and logged losses
-included; evaluations, pictures and checkpoints are left out, which the plain loop has not. The plain loop is what a
-tutorial writes: the same networks, batches and Adam, no logging at all. What counts is the ratio of the two.
+The platform's side is ``python train.py experiment=gaussian schedule=constant logger=csv`` as users run it, progress
+and logged losses included; evaluations, pictures and checkpoints are left out, which the plain loop has not. That loop
+is what a tutorial writes: the same networks, batches and Adam, no logging at all. What counts is the ratio of the two.
 """
 
 from __future__ import annotations

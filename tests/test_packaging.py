@@ -143,7 +143,7 @@ def test_train_installs_the_pins_once_and_then_only_trains(make: Make) -> None:
 
 def test_tests_install_their_extra(make: Make) -> None:
     make("test", "ARGS=-k fid")
-    assert make.calls == ["-m pip install -c constraints.txt -e .[test]", "-m pytest -k fid"]
+    assert make.calls == ["-m pip install -c constraints.txt -e .[test]", "-m pytest -n 2 --dist loadfile -k fid"]
 
 
 def test_an_install_that_failed_is_repeated(make: Make) -> None:

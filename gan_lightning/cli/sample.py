@@ -43,11 +43,12 @@ def sample(cfg: DictConfig) -> list[Path]:
     with mistakes_told():
         whole("count", cfg.count)
         whole("seed", cfg.seed, minimum=0)
+    checkpoint = checkpoint_of(cfg.ckpt_path, cfg.which)
+
     import torch
 
     from gan_lightning.cli.trained import device_named, load
 
-    checkpoint = checkpoint_of(cfg.ckpt_path, cfg.which)
     trained = load(checkpoint, device_named(cfg.device))
     if cfg.format != "npz" and len(trained.config.data.shape) != 3:
         raise UserError(f"samples of shape {list(trained.config.data.shape)} are not pictures: choose format=npz")

@@ -12,7 +12,12 @@ import numpy as np
 import pytest
 import torch
 from cli_command import TINY, Command, run_script
+from composing import composed, job_part
 from PIL import Image
+
+from gan_lightning.cli.errors import UserError
+from gan_lightning.cli.sample import sample
+from gan_lightning.cli.session import train
 
 
 @pytest.fixture(scope="module")
@@ -72,17 +77,6 @@ def test_wandb_is_offline_with_one_line_that_says_how_to_sync(trained):
         assert key in record["text"]
 
 
-def test_the_seed_alone_decides(trained, tmp_path: Path):
-    run, _ = trained
-    for seed in (0, 1):
-        done = run_script(tmp_path, "train.py", *TINY, "logger=csv", f"seed={seed}", f"hydra.run.dir=run{seed}")
-        assert done.returncode == 0, done.stderr
-    same, other = state(tmp_path / "run0"), state(tmp_path / "run1")
-    for name, tensor in state(run).items():
-        assert torch.equal(same[name], tensor), name
-        assert not torch.equal(other[name], tensor), name
-
-
 def test_two_devices_play_the_same_game_as_one(trained, command: Command, tmp_path: Path):
     run, _ = trained
     done = command("train.py", *TINY, "logger=csv", "trainer.devices=2", "hydra.run.dir=two")
@@ -96,6 +90,7 @@ def test_two_devices_play_the_same_game_as_one(trained, command: Command, tmp_pa
 
 
 def test_going_on_from_a_run_is_the_same_as_going_through(trained, command: Command, tmp_path: Path):
+    """Which also shows that a run repeats, in another process and with another logger."""
     run, _ = trained
     assert command("train.py", *TINY, "logger=csv", "max_iterations=3", "hydra.run.dir=half").returncode == 0
     done = command("train.py", *TINY, "logger=csv", "ckpt_path=half", "hydra.run.dir=whole")
@@ -109,6 +104,8 @@ def test_a_sweep_makes_a_wandb_run_a_job_in_one_group(command: Command, tmp_path
     done = command("train.py", "-m", "seed=0,1,2", *TINY, "max_iterations=2", "callbacks.density=null")
     assert done.returncode == 0, done.stderr
     (sweep,) = tmp_path.glob("outputs/sweeps/*")
+    first, second = (state(folder) for folder in (sweep / "0_s0", sweep / "1_s1"))
+    assert not any(torch.equal(first[name], second[name]) for name in first)
     assert {folder.name for folder in sweep.iterdir() if folder.name[0].isdigit()} == {"0_s0", "1_s1", "2_s2"}
     records = wandb_records(sweep)
     assert len(records) == 3
@@ -117,6 +114,7 @@ def test_a_sweep_makes_a_wandb_run_a_job_in_one_group(command: Command, tmp_path
         assert f"gaussian-mlp-gan-s{seed}" in record["text"]
 
 
+@pytest.mark.slow
 def test_a_sweep_with_two_devices_trains_each_job_with_its_own_settings(command: Command, tmp_path: Path):
     sweep = ("-m", "optimizer.lr=0.01,0.02", *TINY, "max_iterations=2", "logger=csv", "trainer.devices=2")
     done = command("train.py", *sweep, "callbacks.density=null", "hydra.sweep.dir=sweep")
@@ -152,35 +150,30 @@ def test_eval_repeats_the_numbers_of_the_run(trained, command: Command):
 
 def test_samples_of_a_toy_are_an_array(trained, command: Command, tmp_path: Path):
     run, _ = trained
-    refused = command("sample.py", f"ckpt_path={run}")
-    assert refused.returncode == 2
-    assert "choose format=npz" in refused.stderr
     done = command("sample.py", f"ckpt_path={run}", "format=npz", "count=10", "output=out")
     assert done.returncode == 0, done.stderr
     assert np.load(tmp_path / done.stdout.strip())["samples"].shape == (10, 1)
+    with composed(f"ckpt_path={run}", config_name="sample") as config, pytest.raises(UserError, match="format=npz"):
+        sample(config)
 
 
-def test_samples_of_images_are_pictures(command: Command, tmp_path: Path):
-    small = (
-        "model=mlp",
-        "max_iterations=1",
-        "metrics=none",
-        "logger=csv",
-        "trainer.precision=32-true",
-        "hydra.run.dir=run",
-    )
-    assert command("train.py", *small).returncode == 0
-    for form, count in (("grid", 1), ("files", 9)):
-        done = command("sample.py", "ckpt_path=run", f"format={form}", "count=9")
-        assert done.returncode == 0, done.stderr
-        path = tmp_path / done.stdout.strip()
-        pictures = [path] if path.is_file() else sorted(path.iterdir())
-        assert len(pictures) == count
-        assert Image.open(pictures[0]).size[0] >= 28
-    array = command("sample.py", "ckpt_path=run/checkpoints/last.ckpt", "format=npz", "count=9")
-    pixels = np.load(tmp_path / array.stdout.strip())["samples"]
-    assert pixels.shape == (9, 28, 28, 1)
+def test_samples_of_images_are_pictures(tmp_path: Path):
+    small = ("model=mlp", "max_iterations=1", "metrics=none", "logger=csv", "trainer.precision=32-true")
+    with composed(*small, "trainer.accelerator=cpu", directory=tmp_path) as config:
+        train(job_part(config))
+    written = {}
+    for form in ("grid", "files", "npz"):
+        with composed(
+            f"ckpt_path={tmp_path}", f"format={form}", "count=9", "device=cpu", config_name="sample"
+        ) as config:
+            (written[form],) = sample(config)
+    assert Image.open(written["grid"]).size[0] >= 3 * 28
+    files = sorted(written["files"].iterdir())
+    assert [Image.open(file).size for file in files] == [(28, 28)] * 9
+    pixels = np.load(written["npz"])["samples"]
     assert pixels.dtype == np.uint8
+    assert pixels.shape == (9, 28, 28, 1)
+    assert (pixels[0, :, :, 0] == np.asarray(Image.open(files[0]))).all()
 
 
 @pytest.mark.parametrize(
