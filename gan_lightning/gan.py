@@ -9,8 +9,9 @@ from operator import add
 from typing import Any, Literal
 
 import torch
-from lightning import LightningModule
+from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.profilers import PassThroughProfiler
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -103,6 +104,7 @@ class GAN(LightningModule):
         self.discriminator_weights = [weight for weight in self.discriminator.parameters() if weight.requires_grad]
         self.average = MovingAverage(self.averaged_generator, self.generator)
         self.rng = torch.Generator(self.device)
+        self.unwatched_backward = unwatched_backward(self.trainer)
         # What draws from torch's own generator (dropout, mixing weights of penalties) must differ between ranks.
         torch.manual_seed(seed_of(self.seed, "rank", self.global_rank, self.turns))
 
@@ -132,8 +134,7 @@ class GAN(LightningModule):
             terms = dict(self.terms(player, round, share=len(round.real) / len(batch[0])))
             if not terms:
                 raise ValueError(f"no objective has a term for the {player}: add a loss that trains it")
-            with torch.autocast(self.device.type, enabled=False):  # a penalty's second derivatives stay in float32
-                self.manual_backward(reduce(add, terms.values()))
+            self.backpropagate(reduce(add, terms.values()))
             for name, term in terms.items():
                 losses[name] = losses[name] + term.detach() if name in losses else term.detach()
         optimizer.step()
@@ -144,6 +145,15 @@ class GAN(LightningModule):
                 for _, objective in self.ideas:
                     objective.observe(round)
         self.losses.update(losses)
+
+    def backpropagate(self, loss: Tensor) -> None:
+        """Lightning's `manual_backward`, with a penalty's second derivatives in float32."""
+        if self.unwatched_backward and not torch.is_autocast_enabled(self.device.type):
+            loss.backward()
+            self.trainer.strategy.post_backward(loss)
+            return
+        with torch.autocast(self.device.type, enabled=False):
+            self.manual_backward(loss)
 
     def terms(self, player: Player, round: Round, share: float) -> Iterator[tuple[str, Tensor]]:
         """What each objective asks of `player` in this round, as (player/objective, scalar times `share`)."""
@@ -239,6 +249,19 @@ def frozen(weights: list[nn.Parameter]) -> Iterator[None]:
     finally:
         for weight in weights:
             weight.requires_grad_(True)
+
+
+def unwatched_backward(trainer: Trainer) -> bool:
+    """Whether nobody would notice that Lightning's hooks around a backward pass are left out.
+
+    They take about a twentieth of a toy's iteration. A callback that defines one, a profiler or a gradient scaler needs
+    them.
+    """
+    callbacks: list[Callback] = getattr(trainer, "callbacks", [])  # which its type does not declare
+    hooks = ("on_before_backward", "on_after_backward")
+    watched = any(getattr(type(part), hook) is not getattr(Callback, hook) for part in callbacks for hook in hooks)
+    scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
+    return not watched and not scaled and isinstance(getattr(trainer, "profiler", None), PassThroughProfiler)
 
 
 def as_list(found: Any) -> list[Any]:

@@ -49,4 +49,4 @@ class Uniform(Prior):
         self.low, self.high = low, high
 
     def noise(self, count: int, rng: torch.Generator) -> Tensor:
-        return torch.rand(count, self.dim, generator=rng, device=rng.device).mul_(self.high - self.low).add_(self.low)
+        return torch.empty(count, self.dim, device=rng.device).uniform_(self.low, self.high, generator=rng)

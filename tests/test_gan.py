@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.plugins import MixedPrecision
 from playing import Batches, TinyDiscriminator, batch_of, play, quiet_trainer, tiny_gan, weights
 from torch import Tensor, nn
@@ -265,6 +266,22 @@ def test_batch_norm_and_per_sample_gradients_do_not_go_together():
     objectives = {"adversarial": Wasserstein(), "gradient_penalty": GradientPenalty()}
     with pytest.raises(ValueError, match="gradient_penalty.*batch norm.*loss.discriminator_norm=layer"):
         GAN(gan.generator, WithBatchNorm(), gan.prior, objectives, SGD, SGD, Averaging(0), 1)
+
+
+class Counting(Callback):
+    def __init__(self) -> None:
+        self.backward_passes = 0
+
+    def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.backward_passes += 1
+
+
+def test_a_callback_that_watches_backward_passes_sees_them_all():
+    watching, watched, unwatched = Counting(), tiny_gan(), tiny_gan()
+    play(watched, callbacks=[watching])
+    play(unwatched)
+    assert watching.backward_passes == 6
+    assert torch.equal(weights(watched.generator), weights(unwatched.generator))
 
 
 def test_losses_are_named_by_player_and_objective():
