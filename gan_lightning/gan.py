@@ -96,6 +96,14 @@ class GAN(LightningModule):
         self.metrics: dict[str, float] = {}
         forbid_batch_norm(discriminator, objectives)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Lightning notes the name of each hook it calls on the module, dozens of times a turn, and torch then looks each
+        # time whether the value is a weight or a module: a tenth of a toy's time.
+        if type(value) in (int, str) and name in self.__dict__:
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
     # The update
 
     def on_fit_start(self) -> None:
