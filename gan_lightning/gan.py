@@ -98,7 +98,7 @@ class GAN(LightningModule):
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning notes the name of each hook it calls on the module, dozens of times a turn, and torch then looks each
-        # time whether the value is a weight or a module: a tenth of a toy's time.
+        # time whether that is a weight or a module: 3 microseconds a time, which a toy notices.
         if type(value) in (int, str) and name in self.__dict__:
             object.__setattr__(self, name, value)
         else:
