@@ -97,8 +97,8 @@ class GAN(LightningModule):
         forbid_batch_norm(discriminator, objectives)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # Lightning notes the name of each hook it calls on the module, dozens of times a turn, and torch then looks each
-        # time whether that is a weight or a module: 3 microseconds a time, which a toy notices.
+        # Lightning notes the name of each hook it calls on the module, dozens of times a turn, and torch then looks
+        # whether that is a weight or a module: 3 microseconds each time, which a toy notices.
         if type(value) in (int, str) and name in self.__dict__:
             object.__setattr__(self, name, value)
         else:
