@@ -78,7 +78,7 @@ def test_a_term_teaches_its_player_and_nobody_else(name: str, objective: Objecti
 
 @pytest.mark.parametrize("path", sorted((CONF / "loss").glob("*.yaml")), ids=lambda path: path.stem)
 def test_a_loss_states_the_facts_that_others_read(path: Path) -> None:
-    loss = choose(f"+loss={path.stem}").loss
+    loss = choose(f"loss={path.stem}").loss
     assert isinstance(loss.discriminator_steps, int)
     assert loss.discriminator_steps >= 1
     assert loss.discriminator_norm in ("batch", "layer", "none")
