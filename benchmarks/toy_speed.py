@@ -114,6 +114,8 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5, help="how often both are timed (default: 5)")
     parser.add_argument("--iterations", type=int, default=3000, help="iterations of each (default: 3000)")
     arguments = parser.parse_args()
+    if arguments.iterations <= WARM_UP:
+        parser.error(f"--iterations must be above the {WARM_UP} of the warm-up, not {arguments.iterations}")
     quieten()
     ask_for_gpus_once()
     pairs = []
