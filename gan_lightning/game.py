@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from functools import cached_property
+from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
+
+from gan_lightning.randomness import Noise
 
 
 @dataclass
@@ -53,6 +58,8 @@ class Round:
         fake: as many generated samples. Detached from the generator on the discriminator's turn.
         labels: classes of `real`, (batch,) of int64, where the data has them.
         turn: discriminator updates made before this one. Lazy penalties count by it.
+        noise: where `uniform` and `normal` come from.
+        over_ranks: takes this device's mean of something to the mean over all devices.
     """
 
     generator: nn.Module
@@ -62,6 +69,8 @@ class Round:
     fake: Tensor
     labels: Tensor | None = None
     turn: int = 0
+    noise: Noise = field(default_factory=Noise)
+    over_ranks: Callable[[Tensor], Tensor] = lambda mean: mean
 
     # Real and fake pass through the discriminator apart: batch norm over both together would leak which is which.
     @cached_property
@@ -80,9 +89,60 @@ class Round:
     def fake_logits(self) -> Tensor:
         return self.fake_output.logits
 
+    # An objective's own randomness and what its state follows come from here, so that the game is the same on any
+    # number of devices and after any interruption.
+    def uniform(self, *shape: int) -> Tensor:
+        """U(0, 1) for each sample, (batch, *shape) of float32; further calls give further numbers."""
+        return self.noise.uniform(len(self.real), shape, self.real.device)
 
-def judge(discriminator: nn.Module, samples: Tensor) -> DiscriminatorOutput:
-    """The discriminator's output for `samples`; bare logits are wrapped, so any network that returns scores will do."""
+    def normal(self, *shape: int) -> Tensor:
+        """N(0, 1) for each sample, (batch, *shape) of float32; further calls give further numbers."""
+        return self.noise.normal(len(self.real), shape, self.real.device)
+
+    def mean(self, values: Tensor) -> Tensor:
+        """The mean of `values` (batch, ...) over the global batch, a scalar of float32; for `observe`."""
+        return self.over_ranks(values.detach().float().mean())
+
+
+def joined(rounds: Sequence[Round]) -> Round:
+    """The rounds of one turn's micro-batches as the one round of their whole batch, with the outputs they have kept."""
+    first = rounds[0]
+    if len(rounds) == 1:
+        return first
+    whole = Round(
+        first.generator,
+        first.discriminator,
+        stacked([round.latent for round in rounds]),
+        torch.cat([round.real for round in rounds]),
+        torch.cat([round.fake for round in rounds]),
+        None if first.labels is None else torch.cat([round.labels for round in rounds if round.labels is not None]),
+        first.turn,
+        first.noise,
+        first.over_ranks,
+    )
+    for output in ("real_output", "fake_output"):
+        if all(output in round.__dict__ for round in rounds):
+            whole.__dict__[output] = stacked([getattr(round, output) for round in rounds])
+    return whole
+
+
+Record = TypeVar("Record", Latent, DiscriminatorOutput)
+
+
+def stacked(records: Sequence[Record]) -> Record:
+    """Records of several batches as one of them all: every field joined along its first axis."""
+    columns: dict[str, Any] = {}
+    for column in fields(records[0]):
+        values = [getattr(record, column.name) for record in records]
+        columns[column.name] = None if values[0] is None else torch.cat(values)
+    return type(records[0])(**columns)
+
+
+def judge(discriminator: Callable[[Tensor], Tensor | DiscriminatorOutput], samples: Tensor) -> DiscriminatorOutput:
+    """The discriminator's output for `samples`; bare logits are wrapped, so any network that returns scores will do.
+
+    ``judge(discriminator.forward, samples)`` runs a compiled network as it was written.
+    """
     output = discriminator(samples)
     return output if isinstance(output, DiscriminatorOutput) else DiscriminatorOutput(output)
 
@@ -95,7 +155,8 @@ class Objective(nn.Module):
     """
 
     needs_image_gradients: bool = False
-    """True: on the discriminator's turn `round.real` and `round.fake` require gradient."""
+    """True: on the discriminator's turn `round.real` and `round.fake` require gradient, where the discriminator can be
+    differentiated twice: in float32, not compiled."""
 
     forbids_batch_norm: bool = False
     """True: the objective needs each sample's own gradient, which batch norm in the discriminator would mix."""
@@ -109,4 +170,22 @@ class Objective(nn.Module):
         return None
 
     def observe(self, round: Round) -> None:
-        """Called without gradient after each discriminator update, with its (last micro-batch's) round."""
+        """Called without gradient after each discriminator update, with the round of the whole batch.
+
+        What state is to follow is asked of ``round.mean``, so that it is the same on any number of devices.
+        """
+
+
+def forbid_batch_norm(discriminator: nn.Module, objectives: Mapping[str, Objective]) -> None:
+    """Refuse objectives that take per-sample gradients of a discriminator that mixes its samples.
+
+    Raises:
+        ValueError: for the objectives concerned, with the way out.
+    """
+    strict = [name for name, objective in objectives.items() if objective.forbids_batch_norm]
+    normalised = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in discriminator.modules())
+    if strict and normalised:
+        raise ValueError(
+            f"{' and '.join(strict)} takes the gradient of each sample by itself, and batch norm in the discriminator "
+            "mixes the samples: choose loss.discriminator_norm=layer (or none)"
+        )

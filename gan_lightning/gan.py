@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from functools import reduce
 from operator import add
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
-from lightning import Callback, LightningModule, Trainer
+from lightning import LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer
-from lightning.pytorch.profilers import PassThroughProfiler
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from gan_lightning.ema import Averaging, MovingAverage, frozen_copy
-from gan_lightning.game import Latent, Objective, Round, judge
+from gan_lightning.game import Latent, Objective, Round, forbid_batch_norm, joined, judge
+from gan_lightning.manual import as_list, frozen, unwatched_backward
 from gan_lightning.priors import Prior
-from gan_lightning.randomness import generator_for, seed_of
+from gan_lightning.randomness import Noise, generator_for, reseed, seed_of
 
 Player = Literal["discriminator", "generator"]
 Batch = tuple[Tensor, Tensor | None]
 """Real samples, (batch, ...), and their classes, (batch,), where the data has them."""
+
+
+class Piece(NamedTuple):
+    """A micro-batch: the rows of a turn's batch from `first` on, and the fakes that are played beside them."""
+
+    first: int
+    real: Tensor
+    labels: Tensor | None
+    latent: Latent
+    fake: Tensor
 
 
 class GAN(LightningModule):
@@ -46,6 +55,8 @@ class GAN(LightningModule):
             the rate constant.
         discriminator_schedule: likewise, stepped once an iteration too.
         discriminator_steps: k, discriminator updates to one of the generator, each on a fresh batch.
+        share_fakes: the generator's update takes the fakes of the discriminator's, which saves a pass through the
+            generator; else it draws fresh ones, as Algorithm 1 does.
         micro_batches: pieces in which each update is computed, to save memory. The update is the whole batch's.
         clip_gradient_norm: largest 2-norm of a player's gradient; None leaves gradients alone.
         seed: of all noise.
@@ -57,6 +68,9 @@ class GAN(LightningModule):
         losses: each term's latest value, detached scalars by ``player/objective``. Reading one waits for the device.
         metrics: the last evaluation's results, for display.
         averaged_generator: what samples and metrics are made from.
+        player: whose update is being computed.
+        last_piece: whether the piece being computed is its last.
+        compiled: whether the networks' `forward` differs from calling them.
     """
 
     def __init__(
@@ -73,6 +87,7 @@ class GAN(LightningModule):
         generator_schedule: Callable[[Optimizer], LRScheduler] | None = None,
         discriminator_schedule: Callable[[Optimizer], LRScheduler] | None = None,
         discriminator_steps: int = 1,
+        share_fakes: bool = False,
         micro_batches: int = 1,
         clip_gradient_norm: float | None = None,
         seed: int = 0,
@@ -88,9 +103,12 @@ class GAN(LightningModule):
             (discriminator, discriminator_optimizer, discriminator_schedule),
         )
         self.averaging, self.max_iterations, self.seed = averaging, max_iterations, seed
-        self.discriminator_steps, self.micro_batches = discriminator_steps, micro_batches
+        self.discriminator_steps, self.share_fakes, self.micro_batches = discriminator_steps, share_fakes, micro_batches
         self.clip_gradient_norm = clip_gradient_norm
-        self.image_gradients = any(objective.needs_image_gradients for objective in objectives.values())
+        self.observers = [part for part in objectives.values() if type(part).observe is not Objective.observe]
+        self.compiled = False
+        self.player: Player = "discriminator"
+        self.last_piece = True
         self.iterations = self.turns = self.images = 0
         self.losses: dict[str, Tensor] = {}
         self.metrics: dict[str, float] = {}
@@ -113,18 +131,30 @@ class GAN(LightningModule):
         self.average = MovingAverage(self.averaged_generator, self.generator)
         self.rng = torch.Generator(self.device)
         self.unwatched_backward = unwatched_backward(self.trainer)
-        # What draws from torch's own generator (dropout, mixing weights of penalties) must differ between ranks.
-        torch.manual_seed(seed_of(self.seed, "rank", self.global_rank, self.turns))
+        # Compiled code and autocast have no second derivative in float32: penalties make a forward pass of their own.
+        twice_differentiable = not self.compiled and "mixed" not in str(self.trainer.precision)
+        self.image_gradients = twice_differentiable and any(part.needs_image_gradients for _, part in self.ideas)
+        self.rank, self.ranks = self.trainer.global_rank, self.trainer.world_size
+        self.seed_of_rank = seed_of(self.seed, "rank", self.rank)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
+        # What draws from torch's own generator (dropout) does so as a function of turn and rank.
+        reseed(self.device, self.seed_of_rank ^ self.turns)
         generator_optimizer, discriminator_optimizer = as_list(self.optimizers())
-        self.update("discriminator", discriminator_optimizer, batch)
+        batch_images = len(batch[0]) * self.ranks
+        generator_too = (self.turns + 1) % self.discriminator_steps == 0
+        shared = self.share_fakes and generator_too
+        pieces = self.pieces("discriminator", batch, differentiable=shared)
+        if shared:
+            pieces = list(pieces)
+        self.update("discriminator", discriminator_optimizer, pieces, len(batch[0]))
         self.turns += 1
-        batch_images = len(batch[0]) * self.trainer.world_size
         self.images += batch_images
-        if self.turns % self.discriminator_steps == 0:
+        if generator_too:
+            if not shared:
+                pieces = self.pieces("generator", batch, differentiable=True)
             with frozen(self.discriminator_weights):
-                self.update("generator", generator_optimizer, batch)
+                self.update("generator", generator_optimizer, pieces, len(batch[0]))
             self.iterations += 1
             for schedule in as_list(self.lr_schedulers()):
                 schedule.step()
@@ -133,30 +163,37 @@ class GAN(LightningModule):
         if self.iterations >= self.max_iterations:
             self.trainer.should_stop = True
 
-    def update(self, player: Player, optimizer: LightningOptimizer, batch: Batch) -> None:
-        """One step of one player on the whole batch, computed in `micro_batches` pieces."""
+    def update(self, player: Player, optimizer: LightningOptimizer, pieces: Iterable[Piece], size: int) -> None:
+        """One step of one player on the whole batch of `size` samples, computed in `pieces`."""
         # Autocast may keep half-precision copies of weights, made without gradient or before the last step.
         torch.clear_autocast_cache()
+        self.player = player
         losses: dict[str, Tensor] = {}
-        for round in self.rounds(player, batch):
-            terms = dict(self.terms(player, round, share=len(round.real) / len(batch[0])))
+        rounds: list[Round] = []
+        for piece in pieces:
+            round, count = self.round(player, piece, size), len(piece.real)
+            terms = dict(self.terms(player, round, share=count / size))
             if not terms:
                 raise ValueError(f"no objective has a term for the {player}: add a loss that trains it")
+            self.last_piece = piece.first + count == size
             self.backpropagate(reduce(add, terms.values()))
             for name, term in terms.items():
                 losses[name] = losses[name] + term.detach() if name in losses else term.detach()
+            if self.observers and player == "discriminator":
+                rounds.append(round)
         optimizer.step()
-        # Gradients go at once: the strategy averages whatever gradients it finds, and the other player is next.
+        # Gradients go at once: the next backward pass is the other player's.
         optimizer.zero_grad()
-        if player == "discriminator":
+        if rounds:
             with torch.no_grad():
-                for _, objective in self.ideas:
-                    objective.observe(round)
+                for objective in self.observers:
+                    objective.observe(joined(rounds))
         self.losses.update(losses)
 
     def backpropagate(self, loss: Tensor) -> None:
         """Lightning's `manual_backward`, with a penalty's second derivatives in float32."""
         if self.unwatched_backward and not torch.is_autocast_enabled(self.device.type):
+            self.trainer.strategy.pre_backward(loss)
             loss.backward()
             self.trainer.strategy.post_backward(loss)
             return
@@ -170,25 +207,34 @@ class GAN(LightningModule):
             if term is not None:
                 yield f"{player}/{name}", term if share == 1 else term * share
 
-    def rounds(self, player: Player, batch: Batch) -> Iterator[Round]:
-        """The turn in `micro_batches` rounds; each makes its fakes when it is asked for."""
+    def pieces(self, player: Player, batch: Batch, differentiable: bool) -> Iterable[Piece]:
+        """The turn in `micro_batches` pieces; each makes its fakes, with or without gradient, when it is asked for."""
         real, labels = batch
         latent = self.latents(len(real), player)
         size = -(-len(real) // self.micro_batches)
-        for start in range(0, len(real), size):
-            rows = slice(start, start + size)
-            with torch.set_grad_enabled(player == "generator"):
+        for first in range(0, len(real), size):
+            rows = slice(first, first + size)
+            with torch.set_grad_enabled(differentiable):
                 fake = self.generator(latent[rows])
-            images = self.image_gradients and player == "discriminator"
-            yield Round(
-                generator=self.generator,
-                discriminator=self.discriminator,
-                latent=latent[rows],
-                real=real[rows].detach().requires_grad_(images),
-                fake=fake.requires_grad_() if images else fake,
-                labels=None if labels is None else labels[rows],
-                turn=self.turns,
-            )
+            yield Piece(first, real[rows], None if labels is None else labels[rows], latent[rows], fake)
+
+    def round(self, player: Player, piece: Piece, size: int) -> Round:
+        """The round that `player` plays with `piece` of this rank's batch of `size` samples."""
+        discriminating = player == "discriminator"
+        images = self.image_gradients and discriminating
+        first = self.rank * size + piece.first
+        fake = piece.fake.detach() if discriminating else piece.fake
+        return Round(
+            generator=self.generator,
+            discriminator=self.discriminator,
+            latent=piece.latent,
+            real=piece.real.detach().requires_grad_(images),
+            fake=fake.requires_grad_() if images else fake,
+            labels=piece.labels,
+            turn=self.turns,
+            noise=Noise(self.seed, player, "round", self.turns, first=first, batch_size=size * self.ranks),
+            over_ranks=self.trainer.strategy.reduce,
+        )
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         if self.clip_gradient_norm is not None:
@@ -213,8 +259,8 @@ class GAN(LightningModule):
     def latents(self, count: int, stream: str) -> Latent:
         """This rank's `count` rows of the latents of the global batch, a function of (seed, stream, turn)."""
         rng = self.rng.manual_seed(seed_of(self.seed, stream, self.turns))
-        latent = self.prior.sample(count * self.trainer.world_size, rng)
-        first = count * self.trainer.global_rank
+        latent = self.prior.sample(count * self.ranks, rng)
+        first = count * self.rank
         return latent[first : first + count]
 
     def draw(self, count: int, stream: str) -> Latent:
@@ -233,7 +279,7 @@ class GAN(LightningModule):
         was_training = self.discriminator.training
         try:
             with torch.autocast(self.device.type, enabled=False):
-                return judge(self.discriminator.eval(), samples).logits.float()
+                return judge(self.discriminator.eval().forward, samples).logits.float()
         finally:
             self.discriminator.train(was_training)
 
@@ -245,48 +291,3 @@ class GAN(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         game = checkpoint["game"]
         self.iterations, self.turns, self.images = game["iterations"], game["turns"], game["images"]
-
-
-@contextmanager
-def frozen(weights: list[nn.Parameter]) -> Iterator[None]:
-    """Within, `weights` take no gradient."""
-    for weight in weights:
-        weight.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for weight in weights:
-            weight.requires_grad_(True)
-
-
-def unwatched_backward(trainer: Trainer) -> bool:
-    """Whether nobody would notice that Lightning's hooks around a backward pass are left out.
-
-    They take about a twentieth of a toy's iteration. A callback that defines one, a profiler or a gradient scaler needs
-    them.
-    """
-    callbacks: list[Callback] = getattr(trainer, "callbacks", [])  # which its type does not declare
-    hooks = ("on_before_backward", "on_after_backward")
-    watched = any(getattr(type(part), hook) is not getattr(Callback, hook) for part in callbacks for hook in hooks)
-    scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
-    return not watched and not scaled and isinstance(getattr(trainer, "profiler", None), PassThroughProfiler)
-
-
-def as_list(found: Any) -> list[Any]:
-    """What Lightning returns for one, several or no optimizers or schedules, as a list."""
-    return [] if found is None else found if isinstance(found, list) else [found]
-
-
-def forbid_batch_norm(discriminator: nn.Module, objectives: Mapping[str, Objective]) -> None:
-    """Refuse objectives that take per-sample gradients of a discriminator that mixes its samples.
-
-    Raises:
-        ValueError: for the objectives concerned, with the way out.
-    """
-    strict = [name for name, objective in objectives.items() if objective.forbids_batch_norm]
-    normalised = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in discriminator.modules())
-    if strict and normalised:
-        raise ValueError(
-            f"{' and '.join(strict)} takes the gradient of each sample by itself, and batch norm in the discriminator "
-            "mixes the samples: choose loss.discriminator_norm=layer (or none)"
-        )

@@ -2,6 +2,7 @@
 
 They are computed in float32 outside autocast: a squared gradient in half precision overflows or loses its small values.
 Whoever calls backward on them must do so outside autocast too, or the second derivatives are taken in half precision.
+A compiled discriminator is run as it was written: compiled code has no second derivative.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def slopes_in_float32(discriminator: nn.Module, samples: Tensor) -> Tensor:
     samples = samples.detach().float().requires_grad_()
     # The inner gradient stays inside too: it runs matrix products, which autocast would take to half precision.
     with torch.autocast(samples.device.type, enabled=False):
-        return slopes(judge(discriminator, samples).logits, samples)
+        return slopes(judge(discriminator.forward, samples).logits, samples)
 
 
 class GradientPenalty(Objective):
@@ -64,7 +65,7 @@ class GradientPenalty(Objective):
     def discriminator(self, round: Round) -> Tensor:
         """A scalar >= 0."""
         real, fake = round.real.detach().float(), round.fake.detach().float()
-        mixing = torch.rand(len(real), *[1] * (real.dim() - 1), device=real.device)
+        mixing = round.uniform(*[1] * (real.dim() - 1))
         gradients = slopes_in_float32(round.discriminator, torch.lerp(fake, real, mixing))
         norms = (gradients.square().sum(dim=1) + 1e-12).sqrt()  # the derivative of sqrt(0) is infinite
         return self.weight * (norms - self.target).square().mean()
@@ -76,9 +77,10 @@ class ZeroCentredPenalty(Objective, ABC):
     Convention: `gamma` is that of Mescheder et al. 2018, whatever `every` is. With `every` = c the term is c times as
     large on each c-th turn and absent on the others: its mean over the turns stays (Karras et al. 2020, appendix B).
 
-    Without autocast the term reuses the forward pass of the adversarial loss, whose images require gradient for it.
-    Under autocast it makes a pass of its own in float32. With batch norm in the discriminator the slope at one sample
-    takes in its influence on the scores of the others; `loss.discriminator_norm=none` keeps them apart.
+    In a float32 game the term reuses the forward pass of the adversarial loss, whose images require gradient for it.
+    Under autocast, or where the discriminator is compiled, it makes a pass of its own in float32. With batch norm in the
+    discriminator the slope at one sample takes in its influence on the scores of the others;
+    `loss.discriminator_norm=none` keeps them apart.
 
     Args:
         gamma: strength. 10 in the paper.
