@@ -131,9 +131,9 @@ class GAN(LightningModule):
         self.average = MovingAverage(self.averaged_generator, self.generator)
         self.rng = torch.Generator(self.device)
         self.unwatched_backward = unwatched_backward(self.trainer)
-        # Compiled code and autocast have no second derivative in float32: penalties make a forward pass of their own.
-        twice_differentiable = not self.compiled and "mixed" not in str(self.trainer.precision)
-        self.image_gradients = twice_differentiable and any(part.needs_image_gradients for _, part in self.ideas)
+        # Under autocast there is no second derivative in float32: penalties make a forward pass of their own.
+        in_float32 = "mixed" not in str(self.trainer.precision)
+        self.image_gradients = in_float32 and any(part.needs_image_gradients for _, part in self.ideas)
         self.rank, self.ranks = self.trainer.global_rank, self.trainer.world_size
         self.seed_of_rank = seed_of(self.seed, "rank", self.rank)
 
@@ -221,7 +221,7 @@ class GAN(LightningModule):
     def round(self, player: Player, piece: Piece, size: int) -> Round:
         """The round that `player` plays with `piece` of this rank's batch of `size` samples."""
         discriminating = player == "discriminator"
-        images = self.image_gradients and discriminating
+        images = self.image_gradients and discriminating and not self.compiled
         first = self.rank * size + piece.first
         fake = piece.fake.detach() if discriminating else piece.fake
         return Round(

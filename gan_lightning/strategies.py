@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from lightning import LightningModule
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
-from torch import Tensor
+from torch import Tensor, nn
 from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
+from torch.optim import Optimizer
+
+from gan_lightning.gan import GAN
+
+BUCKET_BYTES = 25 * 2**20
+"""Gradients of more than this travel in several messages, each as soon as the backward pass has computed it."""
 
 
-class GameStrategy(DDPStrategy):
-    """Data parallelism for two players.
-
-    `DistributedDataParallel` expects every parameter in every backward pass, and here only one player's has gradient.
-    So nothing is wrapped: weights and buffers start as rank 0's, and after each backward pass whatever gradients there
-    are (the stepping player's) are averaged over the ranks in one message, floating-point buffers with them (running
-    statistics of batch norm, state of objectives), so that the ranks stay one model.
+class JobStrategy(DDPStrategy):
+    """Lightning's own data parallelism, whose further ranks play this job and not `sys.argv`.
 
     Args:
         command: how a further rank on this machine is started. None repeats this process's own command line.
+        kwargs: for `DDPStrategy`.
     """
 
     def __init__(self, command: Sequence[str] | None = None, **kwargs: Any) -> None:
@@ -37,33 +38,137 @@ class GameStrategy(DDPStrategy):
             return super()._configure_launcher()
         self._launcher = CommandLauncher(self.command, self.cluster_environment, self.num_processes, self.num_nodes)
 
-    @torch.no_grad()
-    def configure_ddp(self) -> None:
-        for tensor in self.game.state_dict(keep_vars=True).values():
-            dist.broadcast(tensor.data, src=0)
 
-    @torch.no_grad()
-    def post_backward(self, closure_loss: Tensor) -> None:
-        gradients = [weight.grad for weight in self.game.parameters() if weight.grad is not None]
-        average(gradients + [buffer for buffer in self.game.buffers() if buffer.is_floating_point()])
+class GameStrategy(JobStrategy):
+    """Data parallelism for two players.
+
+    `DistributedDataParallel` expects every parameter in every backward pass, and here only one player's has gradient.
+    So nothing is wrapped: weights and buffers start as rank 0's, and before each optimizer step the gradients of its
+    weights are averaged over the ranks, once for all micro-batches. Floating-point buffers (running statistics of batch
+    norm, state of objectives) are averaged with them, so that the ranks stay one model.
+
+    Gradients of up to `BUCKET_BYTES` are one message; those of a larger player are sent while the last backward pass
+    still computes the others.
+    """
+
+    def __init__(self, command: Sequence[str] | None = None, **kwargs: Any) -> None:
+        super().__init__(command, **kwargs)
+        self.messages: dict[int, Messages] = {}
 
     @property
-    def game(self) -> LightningModule:
-        """The module that is trained."""
-        if self.lightning_module is None:
-            raise RuntimeError("the strategy has no module before the trainer gives it one")
+    def game(self) -> GAN:
+        """The game that is trained."""
+        if not isinstance(self.lightning_module, GAN):
+            raise TypeError("this strategy averages the gradients of a GAN, and the trainer has given it none")
         return self.lightning_module
 
+    @torch.no_grad()
+    def configure_ddp(self) -> None:
+        by_type: dict[torch.dtype, list[Tensor]] = {}
+        for tensor in self.game.state_dict(keep_vars=True).values():
+            by_type.setdefault(tensor.dtype, []).append(tensor.data)
+        for tensors in by_type.values():
+            flat = _flatten_dense_tensors(tensors)
+            dist.broadcast(flat, src=0)
+            write_back(flat, tensors)
+        parts = (self.game.generator, self.game.discriminator, self.game.objectives)
+        self.homes = [module for part in parts for module in part.modules() if module._buffers]
+        self.messages.clear()
 
-def average(tensors: list[Tensor]) -> None:
-    """Replace each tensor by its mean over the ranks, in one message. All have one type and device."""
-    if not tensors:
-        return
-    flat = _flatten_dense_tensors(tensors)
-    dist.all_reduce(flat)
-    flat /= dist.get_world_size()
-    for tensor, mean in zip(tensors, _unflatten_dense_tensors(flat, tensors), strict=True):
-        tensor.copy_(mean)
+    def pre_backward(self, closure_loss: Tensor) -> None:
+        for messages in self.messages.values():
+            messages.sending = self.game.last_piece
+
+    def optimizer_step(
+        self, optimizer: Optimizer, closure: Callable[[], Any], model: GAN | nn.Module | None = None, **kwargs: Any
+    ) -> Any:
+        if id(optimizer) not in self.messages:
+            self.messages[id(optimizer)] = Messages([w for group in optimizer.param_groups for w in group["params"]])
+        self.messages[id(optimizer)].finish(self.buffers())
+        return super().optimizer_step(optimizer, closure, model, **kwargs)
+
+    def buffers(self) -> list[Tensor]:
+        """The floating-point buffers of players and objectives, as they are now: a module may have replaced one."""
+        found = [buffer for module in self.homes for buffer in module._buffers.values()]
+        return [buffer for buffer in found if buffer is not None and buffer.is_floating_point()]
+
+
+class Messages:
+    """The gradients of one player on their way to their mean over the ranks.
+
+    Args:
+        weights: the player's, in the order of the network.
+
+    Attributes:
+        sending: whether the backward pass that comes is the last before the step, so that what it completes may leave.
+    """
+
+    def __init__(self, weights: Sequence[Tensor]) -> None:
+        self.sending = False
+        self.buckets = buckets([weight for weight in weights if weight.requires_grad])
+        self._sent: list[tuple[dist.Work, Tensor, list[Tensor]]] = []
+        self._start_anew()
+        if len(self.buckets) > 1:
+            for number, bucket in enumerate(self.buckets):
+                for weight in bucket:
+                    weight.register_post_accumulate_grad_hook(lambda _, number=number: self._arrived(number))
+
+    def _start_anew(self) -> None:
+        self.sending, self._next = False, 0
+        self._missing = [len(bucket) for bucket in self.buckets]
+
+    def _arrived(self, number: int) -> None:
+        """A gradient of bucket `number` is complete. Buckets leave in one order, which all ranks share."""
+        if self.sending:
+            self._missing[number] -= 1
+            while self._next < len(self.buckets) and self._missing[self._next] == 0:
+                self._send_next()
+
+    def _send_next(self, further: Sequence[Tensor] = ()) -> None:
+        gradients = [weight.grad for weight in self.buckets[self._next] if weight.grad is not None]
+        self._send([*gradients, *further])
+        self._next += 1
+
+    def _send(self, tensors: list[Tensor]) -> None:
+        if tensors:
+            flat = _flatten_dense_tensors(tensors)
+            work = dist.all_reduce(flat, async_op=True)
+            assert work is not None  # an asynchronous call has one
+            self._sent.append((work, flat, tensors))
+
+    @torch.no_grad()
+    def finish(self, further: Sequence[Tensor] = ()) -> None:
+        """Send what has not left, the tensors `further` with the last, and put every mean where it belongs."""
+        while self._next < len(self.buckets) - 1:
+            self._send_next()
+        if self._next < len(self.buckets):
+            self._send_next(further)
+        else:
+            self._send([*further])
+        for work, flat, tensors in self._sent:
+            work.wait()
+            flat /= dist.get_world_size()
+            write_back(flat, tensors)
+        self._sent.clear()
+        self._start_anew()
+
+
+def buckets(weights: Sequence[Tensor]) -> list[list[Tensor]]:
+    """`weights` from last to first, as a backward pass completes them, in groups of about `BUCKET_BYTES`."""
+    groups: list[list[Tensor]] = []
+    size = 0
+    for weight in reversed(weights):
+        if not groups or size >= BUCKET_BYTES:
+            groups.append([])
+            size = 0
+        groups[-1].append(weight)
+        size += weight.numel() * weight.element_size()
+    return groups
+
+
+def write_back(flat: Tensor, tensors: list[Tensor]) -> None:
+    """Copy the values of one flat tensor into those that it was made of."""
+    torch._foreach_copy_(tensors, list(_unflatten_dense_tensors(flat, tensors)))
 
 
 class CommandLauncher(_SubprocessScriptLauncher):

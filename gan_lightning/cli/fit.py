@@ -17,7 +17,7 @@ from gan_lightning.cli.paths import checkpoint_of, conf_dir
 
 def misfits(config: DictConfig) -> Iterator[str]:
     """A sentence for each pair that cannot work."""
-    for check in (model_and_data, batch_and_devices, batch_and_pieces, smoothing_and_loss, paths):
+    for check in (model_and_data, batch_and_devices, strategy, batch_and_pieces, smoothing_and_loss, paths):
         yield from check(config)
 
 
@@ -62,6 +62,20 @@ def device_count(devices: Any) -> int:
     if isinstance(devices, str) or devices == -1:
         return 1
     return devices if isinstance(devices, int) else len(devices)
+
+
+def strategy(config: DictConfig) -> Iterator[str]:
+    """Several devices become one in a way that two players can bear."""
+    name = config.trainer.strategy
+    if name in ("auto", "ddp_find_unused_parameters_true"):
+        return
+    if "ddp" in str(name):
+        reason = "expects every weight in every backward pass, where here one player has gradients at a time"
+    elif any(word in str(name) for word in ("fsdp", "deepspeed", "parallel")):
+        reason = "cuts a model into pieces, where here both players, their optimizers and the average stay whole"
+    else:
+        reason = "is not made for two players"
+    yield f"trainer.strategy={name} {reason}: choose auto, or Lightning's ddp_find_unused_parameters_true"
 
 
 def batch_and_pieces(config: DictConfig) -> Iterator[str]:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from hydra.core.hydra_config import HydraConfig
+from lightning import Callback
+from lightning.pytorch.strategies import Strategy
 
+from gan_lightning.callbacks.compilation import Compile
 from gan_lightning.cli.fit import device_count
-from gan_lightning.strategies import GameStrategy
+from gan_lightning.gan import GAN
+from gan_lightning.precision import ScalePerPlayer, set_tf32
+from gan_lightning.strategies import GameStrategy, JobStrategy
 
 
 def trainer_settings(trainer: dict[str, Any], shape: Sequence[int]) -> dict[str, Any]:
@@ -22,16 +28,52 @@ def trainer_settings(trainer: dict[str, Any], shape: Sequence[int]) -> dict[str,
         shape: of one sample.
 
     Raises:
-        ValueError: for GPUs that are not there.
+        ValueError: for GPUs that are not there, and for what only GPUs can do.
     """
-    settings = dict(trainer)
-    gpu = uses_gpu(settings["accelerator"])
-    refuse_missing_gpus(settings["accelerator"], settings["devices"])
+    gpu = uses_gpu(trainer["accelerator"])
+    refuse_missing_gpus(trainer["accelerator"], trainer["devices"])
+    refuse_without_gpu(trainer, gpu)
+    settings = {key: value for key, value in trainer.items() if key not in OUR_KEYS}
     if settings["precision"] == "auto":
         settings["precision"] = "bf16-mixed" if len(shape) == 3 and has_native_bfloat16(gpu) else "32-true"
-    if settings["strategy"] == "auto" and (gpu_or_one(settings["devices"], gpu) > 1 or settings["num_nodes"] > 1):
-        settings["strategy"] = GameStrategy(command=job_command())
+    if settings["precision"] == "16-mixed":
+        settings |= {"precision": None, "plugins": [ScalePerPlayer("cuda")]}
+    if gpu_or_one(settings["devices"], gpu) > 1 or settings["num_nodes"] > 1:
+        settings["strategy"] = STRATEGIES[settings["strategy"]](job_command())
+    else:
+        settings["strategy"] = "auto"
     return settings
+
+
+OUR_KEYS = ("channels_last", "compile", "tf32")
+"""Keys of conf/trainer that are not arguments of Lightning's Trainer."""
+
+STRATEGIES: dict[str, Callable[[list[str]], Strategy]] = {
+    "auto": GameStrategy,
+    "ddp_find_unused_parameters_true": partial(JobStrategy, find_unused_parameters=True),
+}
+"""How several devices become one, by its name in the configuration; made with the command that starts a rank."""
+
+
+def prepare(gan: GAN, trainer: Mapping[str, Any]) -> list[Callback]:
+    """Lay `gan` out in memory and set the hardware up by `OUR_KEYS`; the callbacks that do the rest."""
+    set_tf32(trainer["tf32"])
+    if trainer["channels_last"]:
+        gan.to(memory_format=torch.channels_last)
+    return [Compile(cuda_graphs=trainer["compile"] == "cuda_graphs")] if trainer["compile"] else []
+
+
+def refuse_without_gpu(settings: Mapping[str, Any], gpu: bool) -> None:
+    """Raise a ValueError, with the way out, for settings that only GPUs can follow."""
+    if settings["precision"] == "16-mixed" and not gpu:
+        raise ValueError("trainer.precision=16-mixed needs an NVIDIA GPU: choose bf16-mixed or 32-true")
+    if settings["compile"] == "cuda_graphs" and not gpu:
+        raise ValueError("trainer.compile=cuda_graphs needs an NVIDIA GPU: choose trainer.compile=true")
+    if settings["sync_batchnorm"] and not gpu:
+        raise ValueError(
+            "trainer.sync_batchnorm=true needs NVIDIA GPUs: leave it out, or choose networks without batch norm "
+            "(loss.discriminator_norm=layer, model=mlp) to play the same game on any number of devices"
+        )
 
 
 def uses_gpu(accelerator: str) -> bool:

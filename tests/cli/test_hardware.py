@@ -5,10 +5,14 @@ from typing import Any
 import pytest
 import torch
 from composing import composed
+from playing import tiny_gan
+from torch import nn
 
+from gan_lightning.callbacks.compilation import Compile
 from gan_lightning.cli import hardware
-from gan_lightning.cli.hardware import job_command, trainer_settings
-from gan_lightning.strategies import GameStrategy
+from gan_lightning.cli.hardware import OUR_KEYS, job_command, prepare, trainer_settings
+from gan_lightning.precision import ScalePerPlayer
+from gan_lightning.strategies import GameStrategy, JobStrategy
 
 TRAINER: dict[str, Any] = {
     "accelerator": "cpu",
@@ -16,6 +20,10 @@ TRAINER: dict[str, Any] = {
     "num_nodes": 1,
     "strategy": "auto",
     "precision": "auto",
+    "sync_batchnorm": False,
+    "channels_last": True,
+    "compile": False,
+    "tf32": False,
 }
 
 
@@ -28,7 +36,7 @@ def test_auto_precision_is_half_for_images_where_the_hardware_has_it(
 ):
     monkeypatch.setattr(hardware, "has_native_bfloat16", lambda gpu: native)
     assert trainer_settings(TRAINER, shape)["precision"] == precision
-    assert trainer_settings({**TRAINER, "precision": "16-mixed"}, shape)["precision"] == "16-mixed"
+    assert trainer_settings({**TRAINER, "precision": "bf16-mixed"}, shape)["precision"] == "bf16-mixed"
 
 
 def test_one_device_needs_no_strategy_and_two_get_ours():
@@ -37,7 +45,46 @@ def test_one_device_needs_no_strategy_and_two_get_ours():
         strategy = trainer_settings({**TRAINER, "devices": 2}, [2])["strategy"]
         assert isinstance(strategy, GameStrategy)
         assert strategy.command == job_command()
-    assert trainer_settings({**TRAINER, "devices": 2, "strategy": "ddp"}, [2])["strategy"] == "ddp"
+        lightnings = "ddp_find_unused_parameters_true"
+        strategy = trainer_settings({**TRAINER, "devices": 2, "strategy": lightnings}, [2])["strategy"]
+        assert isinstance(strategy, JobStrategy)
+        assert not isinstance(strategy, GameStrategy)
+        assert strategy.command == job_command()
+
+
+def test_what_only_gpus_can_do_is_told(monkeypatch: pytest.MonkeyPatch):
+    for key, value in {"precision": "16-mixed", "sync_batchnorm": True, "compile": "cuda_graphs"}.items():
+        with pytest.raises(ValueError, match=rf"trainer\.{key}=.* needs? .*NVIDIA GPU.*: (choose|leave)"):
+            trainer_settings({**TRAINER, key: value}, [2])
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(hardware, "has_native_bfloat16", lambda gpu: True)
+    settings = trainer_settings({**TRAINER, "accelerator": "gpu", "precision": "16-mixed"}, [2])
+    assert settings["precision"] is None
+    assert isinstance(settings["plugins"][0], ScalePerPlayer)
+
+
+def test_our_own_keys_are_followed_and_kept_from_lightning(monkeypatch: pytest.MonkeyPatch):
+    assert not set(OUR_KEYS) & set(trainer_settings(TRAINER, [2]))
+    matmul, cudnn = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    try:
+        for allowed, precision in ((True, "high"), (False, "highest")):
+            prepare(tiny_gan(), {**TRAINER, "tf32": allowed})
+            assert torch.get_float32_matmul_precision() == precision
+            assert torch.backends.cudnn.allow_tf32 == allowed
+    finally:
+        torch.set_float32_matmul_precision(matmul)
+        torch.backends.cudnn.allow_tf32 = cudnn
+    for last in (True, False):
+        gan = tiny_gan()
+        gan.discriminator = nn.Conv2d(3, 4, 2)
+        prepare(gan, {**TRAINER, "channels_last": last})
+        weight = gan.discriminator.weight
+        assert weight.is_contiguous(memory_format=torch.channels_last) == last
+    assert not prepare(tiny_gan(), TRAINER)
+    (compiling,) = prepare(tiny_gan(), {**TRAINER, "compile": "cuda_graphs"})
+    assert isinstance(compiling, Compile)
+    assert compiling.cuda_graphs
 
 
 def test_a_further_rank_runs_this_job_in_its_directory_and_not_the_sweep():
