@@ -10,13 +10,14 @@ from typing import Any, Literal, NamedTuple
 import torch
 from lightning import LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from gan_lightning.ema import Averaging, MovingAverage, frozen_copy
 from gan_lightning.game import Latent, Objective, Round, forbid_batch_norm, joined, judge
-from gan_lightning.manual import as_list, frozen, unwatched_backward
+from gan_lightning.manual import as_list, frozen, step, unwatched
 from gan_lightning.priors import Prior
 from gan_lightning.randomness import Noise, generator_for, reseed, seed_of
 
@@ -130,7 +131,9 @@ class GAN(LightningModule):
         self.discriminator_weights = [weight for weight in self.discriminator.parameters() if weight.requires_grad]
         self.average = MovingAverage(self.averaged_generator, self.generator)
         self.rng = torch.Generator(self.device)
-        self.unwatched_backward = unwatched_backward(self.trainer)
+        self.plain_backward = unwatched(self.trainer, "on_before_backward", "on_after_backward")
+        self.plain_step = unwatched(self.trainer, "on_before_optimizer_step") and self.clip_gradient_norm is None
+        self.plain_step = self.plain_step and isinstance(self.trainer.strategy, SingleDeviceStrategy)
         # Under autocast there is no second derivative in float32: penalties make a forward pass of their own.
         in_float32 = "mixed" not in str(self.trainer.precision)
         self.image_gradients = in_float32 and any(part.needs_image_gradients for _, part in self.ideas)
@@ -181,7 +184,7 @@ class GAN(LightningModule):
                 losses[name] = losses[name] + term.detach() if name in losses else term.detach()
             if self.observers and player == "discriminator":
                 rounds.append(round)
-        optimizer.step()
+        step(optimizer, self.plain_step)
         # Gradients go at once: the next backward pass is the other player's.
         optimizer.zero_grad()
         if rounds:
@@ -192,7 +195,7 @@ class GAN(LightningModule):
 
     def backpropagate(self, loss: Tensor) -> None:
         """Lightning's `manual_backward`, with a penalty's second derivatives in float32."""
-        if self.unwatched_backward and not torch.is_autocast_enabled(self.device.type):
+        if self.plain_backward and not torch.is_autocast_enabled(self.device.type):
             self.trainer.strategy.pre_backward(loss)
             loss.backward()
             self.trainer.strategy.post_backward(loss)
@@ -223,12 +226,12 @@ class GAN(LightningModule):
         discriminating = player == "discriminator"
         images = self.image_gradients and discriminating and not self.compiled
         first = self.rank * size + piece.first
-        fake = piece.fake.detach() if discriminating else piece.fake
+        fake = piece.fake.detach() if discriminating and piece.fake.requires_grad else piece.fake
         return Round(
             generator=self.generator,
             discriminator=self.discriminator,
             latent=piece.latent,
-            real=piece.real.detach().requires_grad_(images),
+            real=piece.real.detach().requires_grad_() if images else piece.real,
             fake=fake.requires_grad_() if images else fake,
             labels=piece.labels,
             turn=self.turns,

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from lightning import Callback, Trainer
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.profilers import PassThroughProfiler
 from torch import nn
 
@@ -23,17 +24,26 @@ def frozen(weights: list[nn.Parameter]) -> Iterator[None]:
             weight.requires_grad_(True)
 
 
-def unwatched_backward(trainer: Trainer) -> bool:
-    """Whether nobody would notice that Lightning's hooks around a backward pass are left out.
+def unwatched(trainer: Trainer, *hooks: str) -> bool:
+    """Whether nobody would notice that Lightning's `hooks` around a backward pass or a step are left out.
 
-    They take about a twentieth of a toy's iteration. A callback that defines one, a profiler or a gradient scaler needs
+    They take about a tenth of a toy's iteration. A callback that defines one, a profiler or a gradient scaler needs
     them.
     """
     callbacks: list[Callback] = getattr(trainer, "callbacks", [])  # which its type does not declare
-    hooks = ("on_before_backward", "on_after_backward")
     watched = any(getattr(type(part), hook) is not getattr(Callback, hook) for part in callbacks for hook in hooks)
     scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
     return not watched and not scaled and isinstance(getattr(trainer, "profiler", None), PassThroughProfiler)
+
+
+def step(optimizer: LightningOptimizer, plainly: bool) -> None:
+    """A step of `optimizer`, counted by Lightning; `plainly`: by nothing but the optimizer itself."""
+    if not plainly:
+        optimizer.step()
+        return
+    optimizer._on_before_step()
+    optimizer.optimizer.step()
+    optimizer._on_after_step()
 
 
 def as_list(found: Any) -> list[Any]:
