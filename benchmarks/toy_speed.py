@@ -1,42 +1,42 @@
 """Training speed on the 1-D toy beside a plain PyTorch loop of the same networks, in one process, in turns.
 
-    python benchmarks/toy_speed.py            # 5 pairs; prints a table
+    python -m benchmarks.toy_speed
 
 The platform's side is ``python train.py experiment=gaussian schedule=constant logger=csv`` as users run it, progress
-and logged losses included; evaluations, pictures and checkpoints are left out, which the plain loop has not. That loop
-is what a tutorial writes: the same networks, batches and Adam, no logging at all. What counts is the ratio of the two.
+bar and logged losses included; evaluations, pictures and checkpoints are left out, which the plain loop has not. That
+loop is what a tutorial writes: the same networks, batches and Adam, no logging at all. What counts is the ratio of the
+two.
 """
 
 from __future__ import annotations
 
-import argparse
-import time
 from pathlib import Path
-from statistics import median
-from tempfile import TemporaryDirectory
-from typing import Any
 
 import torch
-from hydra import compose, initialize_config_dir
-from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
-from lightning import Callback, LightningModule, Trainer
-from omegaconf import DictConfig, open_dict
-from rich.console import Console
+from omegaconf import DictConfig
 from rich.table import Table
+from torch import Tensor
 from torch.nn.functional import softplus
 
-from gan_lightning.cli.paths import conf_dir, register_resolvers
-from gan_lightning.cli.session import ask_for_gpus_once, build, quieten
+from benchmarks.common import (
+    SHOWN,
+    arguments_of,
+    composed,
+    in_turns,
+    loop_speed,
+    platform_speed,
+    positive,
+    prepare,
+    present,
+    ratios,
+    spread,
+)
 from gan_lightning.game import Latent
-
-WARM_UP = 300
-"""Iterations before the clock starts."""
 
 SETTINGS = (
     "experiment=gaussian",
     "schedule=constant",
-    "logger=csv",
     "callbacks.evaluation=null",
     "callbacks.checkpoint=null",
     "callbacks.density=null",
@@ -44,91 +44,77 @@ SETTINGS = (
 )
 
 
-class Clock(Callback):
-    """Notes when the warm-up is over and when training ends."""
+class PlainLoop:
+    """The toy's game without a framework; a call is one iteration.
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
-        if pl_module.iterations == WARM_UP:
-            self.start = time.perf_counter()
+    Args:
+        config: what train.py composes for the toy.
+    """
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.seconds = time.perf_counter() - self.start
+    def __init__(self, config: DictConfig) -> None:
+        self.generator = instantiate(config.model.generator)
+        self.discriminator = instantiate(config.model.discriminator)
+        settings, betas = config.optimizer, tuple(config.optimizer.betas)
+        self.of_generator = torch.optim.Adam(self.generator.parameters(), lr=settings.generator.lr, betas=betas)
+        self.of_discriminator = torch.optim.Adam(
+            self.discriminator.parameters(), lr=settings.discriminator.lr, betas=betas
+        )
+        self.batch, self.dim = config.data.batch_size, config.prior.dim
+        self.low, self.high = config.prior.low, config.prior.high
+        self.mean, self.std = config.data.mean, config.data.std
 
-
-def configuration(iterations: int, directory: Path) -> DictConfig:
-    """The toy's configuration, as train.py composes it."""
-    register_resolvers()
-    with initialize_config_dir(conf_dir(), version_base="1.3"):
-        overrides = [*SETTINGS, f"max_iterations={iterations}"]
-        config = compose("train", overrides=overrides, return_hydra_config=True)
-    with open_dict(config.hydra):
-        config.hydra.runtime.output_dir = str(directory)
-    HydraConfig.instance().set_config(config)
-    with open_dict(config):
-        del config["hydra"]
-    return config
-
-
-def platform_speed(config: DictConfig, directory: Path) -> float:
-    """Iterations a second of the platform."""
-    datamodule, gan, trainer = build(config, directory)
-    clock = Clock()
-    getattr(trainer, "callbacks").append(clock)  # noqa: B009 (its type does not declare it)
-    trainer.fit(gan, datamodule)
-    return (gan.iterations - WARM_UP) / clock.seconds
-
-
-def plain_speed(config: DictConfig) -> float:
-    """Iterations a second of a loop without a framework."""
-    generator, discriminator = (instantiate(config.model[player]) for player in ("generator", "discriminator"))
-    settings, betas = config.optimizer, tuple(config.optimizer.betas)
-    of_generator = torch.optim.Adam(generator.parameters(), lr=settings.generator.lr, betas=betas)
-    of_discriminator = torch.optim.Adam(discriminator.parameters(), lr=settings.discriminator.lr, betas=betas)
-    batch, low, high = config.data.batch_size, config.prior.low, config.prior.high
-
-    dim, mean, std = config.prior.dim, config.data.mean, config.data.std
-
-    def noise() -> Latent:
-        return Latent(torch.rand(batch, dim) * (high - low) + low)
-
-    start = 0.0
-    for iteration in range(config.max_iterations):
-        if iteration == WARM_UP:
-            start = time.perf_counter()
-        real = torch.randn(batch, 1) * std + mean
-        fake = generator(noise()).detach()
-        loss = softplus(-discriminator(real).logits).mean() + softplus(discriminator(fake).logits).mean()
-        of_discriminator.zero_grad()
+    def __call__(self) -> int:
+        """Update both players; returns how many real samples that took."""
+        real = torch.randn(self.batch, 1) * self.std + self.mean
+        fake = self.generator(self.noise()).detach()
+        loss = softplus(-self.scores(real)).mean() + softplus(self.scores(fake)).mean()
+        self.of_discriminator.zero_grad()
         loss.backward()
-        of_discriminator.step()
-        loss = softplus(-discriminator(generator(noise())).logits).mean()
-        of_generator.zero_grad()
+        self.of_discriminator.step()
+        loss = softplus(-self.scores(self.generator(self.noise()))).mean()
+        self.of_generator.zero_grad()
         loss.backward()
-        of_generator.step()
-    return (config.max_iterations - WARM_UP) / (time.perf_counter() - start)
+        self.of_generator.step()
+        return self.batch
+
+    def noise(self) -> Latent:
+        """A batch of what the generator is fed."""
+        return Latent(torch.rand(self.batch, self.dim) * (self.high - self.low) + self.low)
+
+    def scores(self, samples: Tensor) -> Tensor:
+        """The discriminator's logits."""
+        logits: Tensor = self.discriminator(samples).logits
+        return logits
+
+
+def measure(rounds: int, iterations: int, warm_up: int) -> dict[str, list[float]]:
+    """Iterations a second of both sides, a number a round."""
+    config = composed([*SETTINGS, *SHOWN], Path())
+    return in_turns(
+        {
+            "plain loop": lambda: loop_speed(PlainLoop(config), warm_up, iterations).iterations,
+            "platform": lambda: platform_speed([*SETTINGS, *SHOWN], warm_up, iterations).iterations,
+        },
+        rounds,
+    )
+
+
+def table_of(measured: dict[str, list[float]]) -> Table:
+    """What was measured, for reading."""
+    table = Table("contender", "iterations/s", "of the plain loop", title="1-D Gaussian, medians (range)")
+    for name, speeds in measured.items():
+        beside = "" if name == "plain loop" else spread(ratios(speeds, measured["plain loop"]))
+        table.add_row(name, spread(speeds, 0), beside)
+    return table
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=5, help="how often both are timed (default: 5)")
-    parser.add_argument("--iterations", type=int, default=3000, help="iterations of each (default: 3000)")
+    parser = arguments_of(__doc__, rounds=7, iterations=2700, warm_up=300)
+    parser.add_argument("--threads", type=positive, default=1, help="of PyTorch (default: 1)")
     arguments = parser.parse_args()
-    if arguments.iterations <= WARM_UP:
-        parser.error(f"--iterations must be above the {WARM_UP} of the warm-up, not {arguments.iterations}")
-    quieten()
-    ask_for_gpus_once()
-    pairs = []
-    for _ in range(arguments.pairs):
-        with TemporaryDirectory() as folder:
-            config = configuration(arguments.iterations, Path(folder))
-            pairs.append((platform_speed(config, Path(folder)), plain_speed(config)))
-    table = Table("pair", "platform, iterations/s", "plain loop, iterations/s", "ratio")
-    for number, (platform, plain) in enumerate(pairs, start=1):
-        table.add_row(str(number), f"{platform:.0f}", f"{plain:.0f}", f"{platform / plain:.2f}")
-    table.add_section()
-    table.add_row("median", "", "", f"{median(platform / plain for platform, plain in pairs):.2f}")
-    Console().print(table)
+    prepare(arguments.threads)
+    present(table_of(measure(arguments.rounds, arguments.iterations, arguments.warm_up)))
 
 
 if __name__ == "__main__":

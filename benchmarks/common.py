@@ -1,0 +1,219 @@
+"""What the benchmarks share: the machine in words, the platform as train.py builds it, and timing in turns."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from lightning import Callback, LightningModule, Trainer
+from omegaconf import DictConfig, open_dict
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+from gan_lightning.callbacks.periodic import playing
+from gan_lightning.cli.paths import conf_dir, register_resolvers
+from gan_lightning.cli.session import ask_for_gpus_once, build, quieten
+
+SHOWN = ("logger=csv", "+callbacks.progress.console._target_=benchmarks.common.unseen_terminal")
+"""Progress drawn and losses logged, as users have them. Nothing is uploaded."""
+
+
+def hardware() -> str:
+    """The processor, the cores of this process and what they are good at; PyTorch and its threads; the GPU if any."""
+    known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    units = {"amx_bf16": "AMX bfloat16", "avx512_bf16": "AVX-512 bfloat16"}
+    matrix = " and ".join(words for name, words in units.items() if known.get(name)) or "no bfloat16 units"
+    threads = torch.get_num_threads()
+    lines = [
+        f"{processor()}, {cores()} core(s), {matrix}",
+        f"PyTorch {torch.__version__}, {threads} thread(s), Python {platform.python_version()}",
+    ]
+    if torch.cuda.is_available():
+        lines.append(f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}")
+    return "\n".join(lines)
+
+
+def processor() -> str:
+    """The processor's model, as Linux tells it; elsewhere what Python knows."""
+    facts = Path("/proc/cpuinfo")
+    lines = facts.read_text().splitlines() if facts.is_file() else []
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
+
+
+def cores() -> int:
+    """How many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def composed(overrides: Sequence[str], directory: Path) -> DictConfig:
+    """The job's configuration as ``python train.py <overrides>`` composes it, for a run in `directory`."""
+    register_resolvers()
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        config = compose("train", overrides=list(overrides), return_hydra_config=True)
+    with open_dict(config.hydra):
+        config.hydra.runtime.output_dir = str(directory)
+    HydraConfig.instance().set_config(config)
+    with open_dict(config):
+        del config["hydra"]
+    return config
+
+
+def unseen_terminal() -> Console:
+    """A terminal that nobody sees: a progress bar is drawn at its full cost and does not disturb the screen."""
+    return Console(file=open(os.devnull, "w"), force_terminal=True, force_interactive=True, width=120)  # noqa: SIM115
+
+
+class Stopwatch:
+    """Seconds between `start` and `stop`. Both wait until a GPU has done what it was asked to."""
+
+    seconds = 0.0
+
+    def start(self) -> None:
+        """Begin."""
+        wait_for_gpu()
+        self._then = time.perf_counter()
+
+    def stop(self) -> None:
+        """End; `seconds` have passed."""
+        wait_for_gpu()
+        self.seconds = time.perf_counter() - self._then
+
+
+def wait_for_gpu() -> None:
+    """Return when a GPU in use has no work left."""
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+
+
+class Clock(Callback):
+    """Times training from the iteration `warm_up` to the last of the budget."""
+
+    def __init__(self, warm_up: int, stopwatch: Stopwatch) -> None:
+        self.warm_up, self.stopwatch = warm_up, stopwatch
+        self.images = 0
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+        gan = playing(pl_module)
+        if gan.iterations == self.warm_up:
+            self.images = gan.images
+            self.stopwatch.start()
+        elif gan.iterations == gan.max_iterations:
+            self.stopwatch.stop()
+            self.images = gan.images - self.images
+
+
+class Speed(NamedTuple):
+    """What is done in a second: `iterations` (one update of each player) and real `images` seen."""
+
+    iterations: float
+    images: float
+
+
+def platform_speed(
+    overrides: Sequence[str], warm_up: int, iterations: int, stopwatch: Stopwatch | None = None
+) -> Speed:
+    """Speed of ``python train.py <overrides>`` over `iterations` after `warm_up` others, in this process."""
+    stopwatch = stopwatch or Stopwatch()
+    clock = Clock(warm_up, stopwatch)
+    with TemporaryDirectory() as folder:
+        config = composed([*overrides, f"max_iterations={warm_up + iterations}"], Path(folder))
+        datamodule, gan, trainer = build(config, Path(folder))
+        callbacks_of(trainer).append(clock)
+        trainer.fit(gan, datamodule)
+    return Speed(iterations / stopwatch.seconds, clock.images / stopwatch.seconds)
+
+
+def loop_speed(step: Callable[[], int], warm_up: int, iterations: int, stopwatch: Stopwatch | None = None) -> Speed:
+    """Speed of a hand-written loop: `step` makes one iteration and returns how many real images it used."""
+    stopwatch = stopwatch or Stopwatch()
+    for _ in range(warm_up):
+        step()
+    stopwatch.start()
+    images = sum(step() for _ in range(iterations))
+    stopwatch.stop()
+    return Speed(iterations / stopwatch.seconds, images / stopwatch.seconds)
+
+
+def callbacks_of(trainer: Trainer) -> list[Callback]:
+    """The trainer's own list of callbacks, which its type does not declare."""
+    callbacks: list[Callback] = getattr(trainer, "callbacks")  # noqa: B009
+    return callbacks
+
+
+def in_turns(contenders: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+    """Measure every contender once a round, back and forth, so that all share the machine's moods."""
+    order = list(contenders)
+    measured: dict[str, list[float]] = {name: [] for name in order}
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    # Drawn between two measurements only: a display that refreshes itself would run beside them.
+    with Progress(*columns, auto_refresh=False, transient=True) as bar:
+        task = bar.add_task("", total=rounds * len(order))
+        for number in range(rounds):
+            for name in order if number % 2 == 0 else reversed(order):
+                bar.update(task, description=f"round {number + 1} of {rounds}: {name}", refresh=True)
+                gc.collect()
+                measured[name].append(contenders[name]())
+                bar.advance(task)
+    return measured
+
+
+def ratios(these: Sequence[float], those: Sequence[float]) -> list[float]:
+    """One sequence divided by the other, round by round."""
+    return [one / other for one, other in zip(these, those, strict=True)]
+
+
+def spread(values: Sequence[float], digits: int = 2) -> str:
+    """Median and range, ``1.02 (0.98 to 1.05)``; the value alone where there is one."""
+    middle = f"{median(values):.{digits}f}"
+    return middle if len(values) == 1 else f"{middle} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+
+def present(table: Table, *remarks: str) -> None:
+    """Print the hardware, the table and what is to be said of it."""
+    console = Console()
+    for line in hardware().splitlines():
+        console.print(line, style="dim", highlight=False)
+    console.print(table)
+    for remark in remarks:
+        console.print(remark, highlight=False)
+
+
+def arguments_of(description: str | None, *, rounds: int, iterations: int, warm_up: int) -> argparse.ArgumentParser:
+    """A parser of what every timing is told, with these defaults."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=positive, default=rounds, help=f"how often each is timed (default: {rounds})")
+    parser.add_argument(
+        "--iterations", type=positive, default=iterations, help=f"timed iterations of each (default: {iterations})"
+    )
+    parser.add_argument(
+        "--warm-up", type=positive, default=warm_up, help=f"iterations before the clock starts (default: {warm_up})"
+    )
+    return parser
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1, as argparse's `type`."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
+    return int(text)
+
+
+def prepare(threads: int | None = None) -> None:
+    """Set this process up as train.py does; `threads` of PyTorch, None leaves them."""
+    quieten()
+    ask_for_gpus_once()
+    if threads is not None:
+        torch.set_num_threads(threads)
