@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import logging
 import os
+import secrets
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from netrc import NetrcParseError, netrc
@@ -23,6 +24,7 @@ class MetricsCSV(Logger):
     """One CSV file that grows: a row an iteration, a column a metric, empty where there was no value.
 
     Lightning's CSVLogger deletes the file of a directory that is in use already; this one goes on where the file ends.
+    When the file cannot be written, as on a full disk, that is told once and the run goes on.
 
     Args:
         path: the file.
@@ -33,6 +35,9 @@ class MetricsCSV(Logger):
         self.path = Path(path)
         self._columns: list[str] = self._read()[0] if self.path.exists() else []
         self._row: dict[str, Any] = {}
+        self._saved = True
+        self._start: int | None = None  # where in the file the present row stands, or what was written of it
+        self._complained = False
 
     @property
     def name(self) -> str:
@@ -48,25 +53,49 @@ class MetricsCSV(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Add `metrics` to the row of iteration `step`; a row is written when the next one begins."""
+        """Add `metrics` to the row of iteration `step`; a row is written when the next one begins, or by `save`."""
         if step != self._row.get("iteration"):
             self.save()
             self._row = {"iteration": step}
+            self._start = None if self._saved else self._start
         self._row.update(metrics)
+        self._saved = False
 
     @rank_zero_only
     def save(self) -> None:
-        """Write the row that is being filled."""
-        if not self._row:
+        """Write the row that is being filled, in place of what was written of it before."""
+        if self._saved:
             return
+        try:
+            self._put()
+            self._saved = True
+        except OSError as error:
+            if not self._complained:
+                log.error(f"{os.path.relpath(self.path)} cannot be written ({error.strerror}): its numbers are lost")
+            self._complained = True
+
+    @rank_zero_only
+    def forget_after(self, iteration: int) -> None:
+        """Drop the rows later than `iteration`, which a run that goes on from there writes again."""
+        if not self.path.exists():
+            return
+        _, rows = self._read()
+        with self.path.open("rb") as file:
+            whole = file.read().endswith(b"\n")
+        rows = rows if whole else rows[:-1]  # the run was killed while it wrote the last
+        self._write([row for row in rows if int(row["iteration"]) <= iteration])
+
+    def _put(self) -> None:
+        if self._start is not None:
+            os.truncate(self.path, self._start)
         new = [column for column in self._row if column not in self._columns]
         if new:
             rows = self._read()[1] if self.path.exists() else []
             self._columns += new
             self._write(rows)
         with self.path.open("a", newline="") as file:
+            self._start = file.tell()
             csv.DictWriter(file, self._columns).writerow(self._row)
-        self._row = {}
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
@@ -97,6 +126,7 @@ class WandB(WandbLogger):
     Args:
         project: W&B project.
         save_dir: the folder in which W&B makes its folder `wandb`.
+        id_file: where the run's id is kept, for when it goes on; None makes a new W&B run each time.
         name: of the run.
         entity: user or team; None for the account's own.
         group: what the runs of a sweep have in common.
@@ -108,6 +138,7 @@ class WandB(WandbLogger):
         self,
         project: str,
         save_dir: str | Path,
+        id_file: str | Path | None = None,
         name: str | None = None,
         entity: str | None = None,
         group: str | None = None,
@@ -129,6 +160,8 @@ class WandB(WandbLogger):
             settings=settings,
         )
         del self._wandb_init["anonymous"]  # W&B has dropped it, and says so at every start
+        self._id_file = None if id_file is None else Path(id_file)
+        self._ended = False
 
     @property
     @rank_zero_experiment
@@ -138,6 +171,8 @@ class WandB(WandbLogger):
             import wandb
 
             Path(self._wandb_init["dir"]).mkdir(parents=True, exist_ok=True)
+            if self._id_file is not None:
+                self._wandb_init["id"] = kept_id(self._id_file)
             try:
                 self._experiment = wandb.init(**self._wandb_init)
             except wandb.errors.Error as error:
@@ -151,11 +186,16 @@ class WandB(WandbLogger):
 
     @property
     def offline_dir(self) -> Path | None:
-        """The folder to give to `wandb sync`; None when the run is online, disabled or has not started."""
+        """The folder to give to `wandb sync`; None when the run is online, disabled or has not started.
+
+        A run that has gone on has several, which belong together: then it is a pattern that names them all.
+        """
         run = self._experiment
         if run is None or not getattr(run.settings, "_offline", False):
             return None
-        return Path(os.path.relpath(Path(run.dir).parent))
+        folder = Path(run.dir).parent
+        pattern = f"offline-run-*-{run.id}"
+        return Path(os.path.relpath(folder.with_name(pattern) if len([*folder.parent.glob(pattern)]) > 1 else folder))
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
@@ -163,9 +203,20 @@ class WandB(WandbLogger):
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """End the W&B run, so that the next job of a sweep gets a run of its own."""
-        if self._experiment is not None:
+        """End the W&B run, so that the next job of a sweep gets a run of its own; once, whatever is said later."""
+        if self._experiment is not None and not self._ended:
+            self._ended = True
             self._experiment.finish(exit_code=0 if status == "success" else 1)
+
+
+def kept_id(path: Path) -> str:
+    """The id of a W&B run that `path` holds; a new one is written there where there is none."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(path.name + ".part")
+        aside.write_text(secrets.token_hex(4) + "\n")
+        aside.replace(path)
+    return path.read_text().strip()
 
 
 def wandb_mode() -> str:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from lightning.pytorch.strategies import DDPStrategy
-from lightning.pytorch.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
 from torch import Tensor, nn
 from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 from torch.optim import Optimizer
 
 from gan_lightning.gan import GAN
+from gan_lightning.launchers import CommandLauncher, RankCommand
 
 BUCKET_BYTES = 25 * 2**20
 """Gradients of more than this travel in several messages, each as soon as the backward pass has computed it."""
@@ -29,7 +27,7 @@ class JobStrategy(DDPStrategy):
         kwargs: for `DDPStrategy`.
     """
 
-    def __init__(self, command: Sequence[str] | None = None, **kwargs: Any) -> None:
+    def __init__(self, command: RankCommand | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.command = command
 
@@ -51,7 +49,7 @@ class GameStrategy(JobStrategy):
     still computes the others.
     """
 
-    def __init__(self, command: Sequence[str] | None = None, **kwargs: Any) -> None:
+    def __init__(self, command: RankCommand | None = None, **kwargs: Any) -> None:
         super().__init__(command, **kwargs)
         self.messages: dict[int, Messages] = {}
 
@@ -169,22 +167,3 @@ def buckets(weights: Sequence[Tensor]) -> list[list[Tensor]]:
 def write_back(flat: Tensor, tensors: list[Tensor]) -> None:
     """Copy the values of one flat tensor into those that it was made of."""
     torch._foreach_copy_(tensors, list(_unflatten_dense_tensors(flat, tensors)))
-
-
-class CommandLauncher(_SubprocessScriptLauncher):
-    """Starts further ranks with a given command instead of `sys.argv`, which in a sweep would start the whole sweep."""
-
-    def __init__(self, command: Sequence[str], *args: Any) -> None:
-        super().__init__(*args)
-        self.command = list(command)
-
-    def _call_children_scripts(self) -> None:
-        self._check_can_spawn_children()
-        environment = self.cluster_environment
-        os.environ["MASTER_ADDR"] = environment.main_address
-        os.environ["MASTER_PORT"] = str(environment.main_port)
-        os.environ["NODE_RANK"] = str(environment.node_rank())
-        os.environ["LOCAL_RANK"] = str(environment.local_rank())
-        os.environ["WORLD_SIZE"] = str(self.num_processes * self.num_nodes)
-        for local_rank in range(1, self.num_processes):
-            self.procs.append(subprocess.Popen(self.command, env={**os.environ, "LOCAL_RANK": str(local_rank)}))

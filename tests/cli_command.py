@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -29,13 +30,34 @@ TINY = (
 
 def run_script(folder: Path, script: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a script of the clone in `folder`, to the end."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
     return subprocess.run(
         [sys.executable, str(ROOT / script), *arguments],
         cwd=folder,
-        env={**kept, "HOME": str(folder), "OMP_NUM_THREADS": "1", **environment},
+        env={**environment_in(folder), **environment},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=300,
     )
+
+
+def start_script(folder: Path, script: str, *arguments: str) -> subprocess.Popen[str]:
+    """Start a script of the clone in `folder`, in a process group of its own."""
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / script), *arguments],
+        cwd=folder,
+        env=environment_in(folder),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # Where tests run in the background, Ctrl+C is ignored, and what they start would inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,
+    )
+
+
+def environment_in(folder: Path) -> dict[str, str]:
+    """The environment of somebody who has no account, and whose home is `folder`."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
+    return {**kept, "HOME": str(folder), "OMP_NUM_THREADS": "1"}

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
 import torch
-from lightning import Trainer
+from lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
 from gan_lightning.ema import Averaging
-from gan_lightning.game import DiscriminatorOutput, Latent, Objective
+from gan_lightning.game import DiscriminatorOutput, Latent, Objective, Round
 from gan_lightning.gan import GAN
 from gan_lightning.losses.adversarial import NonSaturating
 from gan_lightning.priors import Gaussian
@@ -36,6 +37,33 @@ class TinyDiscriminator(nn.Module):
     def forward(self, samples: Tensor) -> DiscriminatorOutput:
         features = self.layers(samples)
         return DiscriminatorOutput(self.score(features).squeeze(1), features)
+
+
+class Drifting(Objective):
+    """Draws the fakes to a moving mean of the data: state that every turn moves, and that enters the loss."""
+
+    centre: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("centre", torch.zeros(2))
+
+    def generator(self, round: Round) -> Tensor:
+        return (round.fake - self.centre).square().mean()
+
+    def observe(self, round: Round) -> None:
+        self.centre.lerp_(round.real.mean(0), 0.1)
+
+
+class Asked(Callback):
+    """Asks the run to stop in the middle of a turn, as a scheduler does: with SIGTERM, unless told otherwise."""
+
+    def __init__(self, turn: int, number: int = signal.SIGTERM) -> None:
+        self.turn, self.number = turn, number
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *args: object) -> None:
+        if pl_module.turns == self.turn:
+            signal.raise_signal(self.number)
 
 
 class Batches:

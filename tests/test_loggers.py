@@ -34,6 +34,55 @@ def test_a_continued_run_goes_on_where_the_file_ends(tmp_path: Path):
     assert [row["iteration"] for row in rows(tmp_path / "metrics.csv")] == ["1", "2"]
 
 
+@pytest.mark.parametrize("torn", ["", "5,1", "30,0.5,"])
+def test_rows_later_than_a_checkpoint_are_dropped(torn: str, tmp_path: Path):
+    """Also the one that the run was writing when it was killed."""
+    path = tmp_path / "metrics.csv"
+    logger = MetricsCSV(path)
+    for step in (10, 20, 30):
+        logger.log_metrics({"loss": float(step)}, step=step)
+    logger.finalize("success")
+    path.write_text(path.read_text() + torn)
+    logger = MetricsCSV(path)
+    logger.forget_after(20)
+    logger.log_metrics({"loss": 0.0, "fid": 1.0}, step=25)
+    logger.finalize("success")
+    assert [(row["iteration"], row["loss"], row["fid"]) for row in rows(path)] == [
+        ("10", "10.0", ""),
+        ("20", "20.0", ""),
+        ("25", "0.0", "1.0"),
+    ]
+    assert [file.name for file in tmp_path.iterdir()] == ["metrics.csv"]
+
+
+def test_numbers_that_cannot_be_written_are_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    logger = MetricsCSV(tmp_path / "missing" / "metrics.csv")
+    for step in (1, 2, 3):
+        logger.log_metrics({"loss": 1.0}, step=step)
+    logger.finalize("success")
+    assert [
+        record.getMessage().endswith("(No such file or directory): its numbers are lost") for record in caplog.records
+    ]
+    assert len(caplog.records) == 1
+
+
+def test_a_run_that_goes_on_is_one_wandb_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.chdir(tmp_path)
+    runs = []
+    for status in ("success", "failed"):
+        logger = WandB("test", tmp_path, id_file=tmp_path / "run" / "wandb_run_id")
+        logger.log_metrics({"loss": 1.0}, step=5)
+        runs.append(logger.experiment.id)
+        logger.finalize(status)
+        logger.finalize("failed")  # what Lightning says when an exception ends a run that has been stopped well
+    assert runs == [(tmp_path / "run" / "wandb_run_id").read_text().strip()] * 2
+    other = WandB("test", tmp_path, id_file=tmp_path / "other" / "wandb_run_id")
+    assert other.experiment.id != runs[0]
+    other.finalize("success")
+    assert str(logger.offline_dir) == f"wandb/offline-run-*-{runs[0]}"
+
+
 NETRC = "machine api.wandb.ai\n  login user\n  password {}\n".format("k" * 40)
 
 

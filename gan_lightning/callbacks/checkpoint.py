@@ -2,51 +2,127 @@
 
 from __future__ import annotations
 
+import logging
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning import LightningModule, Trainer
 
 from gan_lightning.callbacks.evaluation import Evaluation
-from gan_lightning.callbacks.periodic import Periodic
+from gan_lightning.callbacks.periodic import Periodic, playing
 from gan_lightning.gan import GAN
+
+log = logging.getLogger(__name__)
+
+UNFINISHED = ".part"
+"""The ending of a file that is being written, or that a run which was killed has left behind."""
+
+
+class NotSavedError(OSError):
+    """A checkpoint could not be written; the one before is still there."""
 
 
 class Checkpoint(Periodic):
     """Saves ``last.ckpt`` every `every` iterations and at the end, ``best.ckpt`` when an evaluation was the best yet.
 
-    Each file is written aside and renamed, so that a run that is stopped while saving keeps the file before.
+    Each file is written aside, brought to the disk and renamed, so that a run that is stopped while saving keeps the
+    file before. A save that fails while the game goes on is told in a line of the log; the next one may succeed. Every
+    rank holds the whole state, so rank 0 saves alone: nothing is asked of the others.
 
     Args:
         every: iterations between two saves of `last`.
         directory: where the files go.
+
+    Raises:
+        NotSavedError: at the end of training, when the last state could not be saved.
     """
 
     def __init__(self, every: int, directory: str | Path) -> None:
         super().__init__(every)
         self.directory = Path(directory)
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Remove what a run that was killed while saving has left behind."""
+        super().on_train_start(trainer, pl_module)
+        if trainer.is_global_zero:
+            for file in self.directory.glob(f"*.ckpt{UNFINISHED}"):
+                file.unlink()
+
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        gan = playing(pl_module)
+        if gan.iterations >= gan.max_iterations:
+            return  # others have yet to act, at the end of training
+        # First the best: `last` knows the best number so far, and a run that is killed between the two would not again
+        # save the state that had it.
         self._keep_best(trainer)
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        super().on_train_end(trainer, pl_module)
         self._keep_best(trainer)
+        self.save(trainer)
 
     def act(self, trainer: Trainer, gan: GAN) -> None:
-        self._save(trainer, "last")
+        try:
+            self.save(trainer)
+        except NotSavedError as error:
+            log.error(str(error))
+
+    def save(self, trainer: Trainer) -> None:
+        """Save ``last.ckpt`` now, and what the loggers hold back.
+
+        Raises:
+            NotSavedError: it cannot be written.
+        """
+        for logger in trainer.loggers:
+            logger.save()  # a run that goes on from here finds what was logged until here
+        self._write(trainer, "last")
 
     def _keep_best(self, trainer: Trainer) -> None:
         for evaluation in (part for part in getattr(trainer, "callbacks", []) if isinstance(part, Evaluation)):
             if evaluation.improved:
                 evaluation.improved = False
-                self._save(trainer, "best")
+                try:
+                    self._write(trainer, "best")
+                except NotSavedError as error:
+                    log.error(str(error))
 
-    def _save(self, trainer: Trainer, name: str) -> None:
-        aside = self.directory / f"{name}.ckpt.part"
-        trainer.save_checkpoint(aside)
-        if trainer.is_global_zero:
-            aside.replace(self.directory / f"{name}.ckpt")
+    def _write(self, trainer: Trainer, name: str) -> None:
+        if not trainer.is_global_zero:
+            return
+        path = self.directory / f"{name}.ckpt"
+        try:
+            write(trainer._checkpoint_connector.dump_checkpoint(weights_only=False), path)
+        except (OSError, RuntimeError) as error:
+            before = "the one before is still there" if path.exists() else "there is none from before"
+            raise NotSavedError(f"{os.path.relpath(path)} could not be saved ({reason(error)}): {before}") from error
+
+
+def write(content: Mapping[str, Any], path: Path) -> None:
+    """Write a checkpoint whole or not at all, also when the machine goes down.
+
+    Raises:
+        OSError, RuntimeError: it cannot be written; what was at `path` is still there.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(path.name + UNFINISHED)
+    try:
+        with aside.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+
+
+def reason(error: BaseException) -> str:
+    """Why writing failed, in a few words: the system's, which PyTorch wraps in its own."""
+    while not isinstance(error, OSError) and error.__context__ is not None:
+        error = error.__context__
+    return (error.strerror if isinstance(error, OSError) and error.strerror else str(error)).splitlines()[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from lightning import LightningModule, Trainer
 from torch import Tensor
@@ -15,7 +16,7 @@ from gan_lightning.data.toys import ToyData
 from gan_lightning.figures.density import density_figure
 from gan_lightning.figures.images import MOST_FRAMES, Reel, log_picture, save_animation, save_picture
 from gan_lightning.figures.scene import Frame, Scene
-from gan_lightning.figures.theory import Array, game_value
+from gan_lightning.figures.theory import Array, Box, box_around, game_value
 from gan_lightning.gan import GAN
 from gan_lightning.randomness import generator_for
 
@@ -45,6 +46,7 @@ class DensityPlot(Periodic):
             raise ValueError(f"callbacks.density.count must be at least 2 samples, not {count}")
         self.count, self.critic = count, critic
         self.paths: list[Path] = []
+        self.box: Box | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         gan = playing(pl_module)
@@ -53,7 +55,9 @@ class DensityPlot(Periodic):
             distribution = known_distribution(real_data(trainer))
             # Without the run's seed, so that the estimates of several runs are made against the same data.
             self.real = distribution.sample(self.count, generator_for("density")).to(gan.device)
-            self.scene = Scene(array(self.real), array(self.fakes(gan)), distribution.log_density, self.critic)
+            # A run that goes on keeps to the part of space that it began with, and so to the same estimates.
+            self.box = self.box or box_around(array(self.real), array(self.fakes(gan)))
+            self.scene = Scene(array(self.real), self.box, distribution.log_density, self.critic)
             self.points = self.scene.points.centres().to(gan.device)
         super().on_train_start(trainer, gan)
 
@@ -91,6 +95,15 @@ class DensityPlot(Periodic):
         save_picture(picture, self.paths[0])
         animation = density_figure(self.scene, frames, ANIMATION_DPI)
         save_animation((animation.draw(frame) for frame in frames), len(frames), self.paths[1])
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a continued run must know."""
+        return {"box": self.box}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from what a checkpoint knows."""
+        self.box = state_dict["box"]
+
 
 
 def known_distribution(data: RealData) -> Distribution:

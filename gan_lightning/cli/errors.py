@@ -27,6 +27,16 @@ class UserError(CompactHydraException):
         return "\n".join([head, *(f"  - {problem}" for problem in self.problems)])
 
 
+class WorkError(UserError):
+    """What was asked for is right, and could not be done, as on a full disk."""
+
+    exit_code = 1
+
+    def report(self) -> str:
+        """The problems, a line each."""
+        return "\n".join(self.problems)
+
+
 @contextmanager
 def mistakes_told() -> Iterator[None]:
     """Within, what constructors object to becomes a `UserError`."""

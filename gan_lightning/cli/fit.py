@@ -11,13 +11,18 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from gan_lightning.cli.environment import started_from_outside
 from gan_lightning.cli.errors import UserError
 from gan_lightning.cli.paths import checkpoint_of, conf_dir
 
 
 def misfits(config: DictConfig) -> Iterator[str]:
     """A sentence for each pair that cannot work."""
-    for check in (model_and_data, batch_and_devices, strategy, batch_and_pieces, smoothing_and_loss, paths):
+    checks = (
+        *(model_and_data, model_and_loss, batch_and_devices, ranks_and_devices, strategy),
+        *(batch_and_pieces, smoothing_and_loss, paths),
+    )
+    for check in checks:
         yield from check(config)
 
 
@@ -41,9 +46,21 @@ def takes(accepts: DictConfig | None, shape: list[int]) -> bool:
     if accepts is None:
         return True
     if len(shape) != 3:
-        return False
+        return len(shape) == 1 and bool(accepts.get("vectors"))
     channels, height, width = shape
     return height == width and height in accepts.image_sizes and channels in accepts.channels
+
+
+def model_and_loss(config: DictConfig) -> Iterator[str]:
+    """A loss of energies needs a model that gives them."""
+    if config.loss.get("energy") is None or config.model.get("energies"):
+        return
+    choices = config.hydra.runtime.choices
+    able = [f"model={name}" for name, answer in answers("model") if answer.get("energies")]
+    yield (
+        f"loss={choices.loss} needs a discriminator that gives energies, and that of model={choices.model} gives "
+        f"scores: choose {either(able)}, or another loss"
+    )
 
 
 def batch_and_devices(config: DictConfig) -> Iterator[str]:
@@ -54,6 +71,20 @@ def batch_and_devices(config: DictConfig) -> Iterator[str]:
         yield (
             f"data.batch_size={batch} is the batch of all devices together and does not divide among {count}: "
             f"choose data.batch_size={max(count, batch - batch % count)}"
+        )
+
+
+def ranks_and_devices(config: DictConfig) -> Iterator[str]:
+    """torchrun and srun must have started as many processes as there are devices; or srun one on each machine."""
+    outside, devices, nodes = started_from_outside(), config.trainer.devices, config.trainer.num_nodes
+    if outside is None or devices in ("auto", -1):
+        return
+    per_node = {device_count(devices)} | ({1} if outside.by == "srun" else set())
+    if outside.processes not in {nodes * number for number in per_node}:
+        yield (
+            f"{outside.by} started {outside.processes} processes, and trainer.devices={devices} with "
+            f"trainer.num_nodes={nodes} asks for {nodes * device_count(devices)}: "
+            f"choose trainer.devices={outside.on_node} trainer.num_nodes={outside.processes // outside.on_node}"
         )
 
 

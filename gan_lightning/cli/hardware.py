@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from lightning import Callback
+from lightning.pytorch.plugins.environments import ClusterEnvironment, LightningEnvironment
 from lightning.pytorch.strategies import Strategy
+from omegaconf import OmegaConf
 
 from gan_lightning.callbacks.compilation import Compile
+from gan_lightning.cli.environment import LAUNCHED_BY, adopt_slurm, in_srun, started_as_rank_zero
 from gan_lightning.cli.fit import device_count
+from gan_lightning.cli.paths import PACKAGE
+from gan_lightning.cli.record import write_json
 from gan_lightning.gan import GAN
+from gan_lightning.launchers import RankCommand
 from gan_lightning.precision import ScalePerPlayer, set_tf32
 from gan_lightning.strategies import GameStrategy, JobStrategy
 
@@ -38,7 +47,10 @@ def trainer_settings(trainer: dict[str, Any], shape: Sequence[int]) -> dict[str,
         settings["precision"] = "bf16-mixed" if len(shape) == 3 and has_native_bfloat16(gpu) else "32-true"
     if settings["precision"] == "16-mixed":
         settings |= {"precision": None, "plugins": [ScalePerPlayer("cuda")]}
-    if gpu_or_one(settings["devices"], gpu) > 1 or settings["num_nodes"] > 1:
+    devices, nodes = gpu_or_one(settings["devices"], gpu), settings["num_nodes"]
+    if environment := cluster_environment(devices, nodes):
+        settings["plugins"] = [*settings.get("plugins", []), environment]
+    if devices > 1 or nodes > 1:
         settings["strategy"] = STRATEGIES[settings["strategy"]](job_command())
     else:
         settings["strategy"] = "auto"
@@ -48,7 +60,7 @@ def trainer_settings(trainer: dict[str, Any], shape: Sequence[int]) -> dict[str,
 OUR_KEYS = ("channels_last", "compile", "tf32")
 """Keys of conf/trainer that are not arguments of Lightning's Trainer."""
 
-STRATEGIES: dict[str, Callable[[list[str]], Strategy]] = {
+STRATEGIES: dict[str, Callable[[RankCommand], Strategy]] = {
     "auto": GameStrategy,
     "ddp_find_unused_parameters_true": partial(JobStrategy, find_unused_parameters=True),
 }
@@ -110,22 +122,62 @@ def gpu_or_one(devices: Any, gpu: bool) -> int:
     return device_count(devices)
 
 
-def job_command() -> list[str]:
-    """The command line of one more rank of this very job.
+def job_command() -> RankCommand:
+    """How one more rank of this very job is started.
 
     It carries this job's overrides and its run directory, so that a rank of a sweep's job does not start the sweep
-    again, and leaves configuration and log to rank 0.
+    again, and leaves configuration and log to rank 0. It is the same however this process was started: by a script, as
+    a module, or as a worker of a sweep's launcher.
     """
-    import __main__
-
     hydra = HydraConfig.get()
-    module = getattr(__main__, "__spec__", None)
-    program = [os.path.abspath(sys.argv[0])] if module is None else ["-m", module.name]
-    return [
-        sys.executable,
-        *program,
-        *hydra.overrides.task,
-        "hydra.mode=RUN",
-        f"hydra.run.dir='{hydra.runtime.output_dir}'",
-        "hydra/job_logging=none",
-    ]
+    directory = Path(hydra.runtime.output_dir)
+    return RankCommand(
+        arguments=[sys.executable, "-m", "gan_lightning.cli.train", *searched_in(hydra), *overrides(hydra, directory)],
+        # Modules are found where this process finds them, and nowhere else: a clone need not be installed.
+        environment={
+            "PYTHONPATH": os.pathsep.join([*(path or os.getcwd() for path in sys.path), str(PACKAGE.parent)]),
+            "PYTHONSAFEPATH": "1",
+            LAUNCHED_BY: str(os.getpid()),
+        },
+        on_stop=partial(write_failure, directory),
+    )
+
+
+def searched_in(hydra: HydraConf) -> list[str]:
+    """The options that let a further rank find configurations of the user's own."""
+    folders = [source.path for source in hydra.runtime.config_sources if source.provider == "command-line"]
+    paths = [path for path in typed(hydra.overrides.hydra) if path.lstrip("+").startswith("hydra.searchpath=")]
+    return [*(f"--config-dir={folder}" for folder in folders), *paths]
+
+
+def overrides(hydra: HydraConf, directory: Path) -> list[str]:
+    """What a further rank's configuration is made from: this job's overrides as they were typed."""
+    rank = ["hydra.mode=RUN", f"hydra.run.dir={quoted(str(directory))}", "hydra/job_logging=none"]
+    return [*typed(hydra.overrides.task), *rank]
+
+
+def typed(overrides: list[str]) -> list[str]:
+    """Overrides as they were typed: what they refer to stands in the job's configuration, not beside them."""
+    found = OmegaConf.to_container(overrides, resolve=False)
+    assert isinstance(found, list)
+    return [str(override) for override in found]
+
+
+def quoted(text: str) -> str:
+    """`text` as a value that Hydra reads as it stands."""
+    escaped = re.sub(r"(\\*)'", r"\1\1\'", text)  # only backslashes before a quote are escaped
+    return "'" + re.sub(r"(\\+)$", r"\1\1", escaped).replace("${", "\\${") + "'"
+
+
+def write_failure(directory: Path, reason: str) -> None:
+    """Note in ``result.json`` that the run was stopped."""
+    if started_as_rank_zero():
+        write_json(directory / "result.json", {"status": "failed", "error": reason})
+
+
+def cluster_environment(devices: int, nodes: int) -> ClusterEnvironment | None:
+    """What tells the ranks of each other where SLURM has started this process; None leaves it to Lightning."""
+    if not in_srun():
+        return None
+    adopt_slurm(devices * nodes)
+    return LightningEnvironment()

@@ -33,8 +33,8 @@ PACKAGES = (
 def write_start(directory: Path, settings: Mapping[str, Any], overrides: list[str]) -> None:
     """Write ``config.yaml`` (resolved), ``overrides.yaml`` and ``environment.json``."""
     directory.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(OmegaConf.create(dict(settings)), directory / "config.yaml")
-    OmegaConf.save(OmegaConf.create(overrides), directory / "overrides.yaml")
+    write_text(directory / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(dict(settings))))
+    write_text(directory / "overrides.yaml", OmegaConf.to_yaml(OmegaConf.create(overrides)))
     write_json(directory / "environment.json", environment())
 
 
@@ -72,9 +72,14 @@ def git(*arguments: str) -> str | None:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON aside and rename it, so that a reader never finds half a file. NaN and infinity become null."""
+    """Write JSON, whole or not at all. NaN and infinity become null."""
+    write_text(path, json.dumps(finite(content), indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file aside and rename it, so that a reader never finds half of it."""
     aside = path.with_name(path.name + ".part")
-    aside.write_text(json.dumps(finite(content), indent=2) + "\n")
+    aside.write_text(text)
     aside.replace(path)
 
 

@@ -4,39 +4,32 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
+import sys
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
-import torch.distributed as dist
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from lightning import Callback, LightningDataModule, Trainer, seed_everything
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
+from gan_lightning.callbacks.checkpoint import Checkpoint, NotSavedError
 from gan_lightning.callbacks.evaluation import Evaluation
-from gan_lightning.cli.errors import UserError, mistakes_told
-from gan_lightning.cli.hardware import trainer_settings
-from gan_lightning.cli.paths import checkpoint_of
+from gan_lightning.callbacks.interruption import Interrupted, Interruption
+from gan_lightning.cli.changes import plain
+from gan_lightning.cli.environment import kept_environment, started_as_rank_zero
+from gan_lightning.cli.errors import UserError, WorkError, mistakes_told
+from gan_lightning.cli.hardware import prepare, trainer_settings
 from gan_lightning.cli.record import write_json, write_start
 from gan_lightning.cli.report import print_report
-from gan_lightning.cli.trained import read_checkpoint
+from gan_lightning.cli.start import Start
 from gan_lightning.gan import GAN
+from gan_lightning.launchers import RankDiedError
 
-RANK_VARIABLES = (
-    "LOCAL_RANK",
-    "NODE_RANK",
-    "WORLD_SIZE",
-    "MASTER_ADDR",
-    "MASTER_PORT",
-    "PL_GLOBAL_SEED",
-    "OMP_NUM_THREADS",
-)
+log = logging.getLogger(__name__)
 
 
 def train(cfg: DictConfig) -> float | None:
@@ -47,42 +40,63 @@ def train(cfg: DictConfig) -> float | None:
 
     Raises:
         UserError: when the job cannot be built from what the user asked for.
+        WorkError: when it could not be brought to its end.
+        Interrupted: when it was asked to stop.
     """
     hydra = HydraConfig.get()
     directory = Path(hydra.runtime.output_dir)
     quieten()
     ask_for_gpus_once()
     with kept_environment():
-        settings = plain(cfg)
-        if started_as_rank_zero():
-            write_start(directory, settings, list(hydra.overrides.task))
+        start = Start(cfg, directory)
+        if start.over:
+            return over(start)
+        datamodule, gan, trainer = built(cfg, start)
         try:
-            with mistakes_told():
-                checkpoint = checkpoint_of(cfg.ckpt_path) if cfg.ckpt_path else None
-                datamodule, gan, trainer = build(cfg, directory)
-                turns = continued(checkpoint, gan, directory) if checkpoint else 0
-        except UserError as error:
-            if started_as_rank_zero():
-                write_json(directory / "result.json", {"status": "failed", "error": str(error)})
+            result = play(trainer, gan, datamodule, start)
+        except Interrupted as interrupted:
+            log.warning(interrupted.report)
+            if trainer.world_size > 1:
+                leave(interrupted.code)
             raise
-        for logger in trainer.loggers:
-            logger.log_hyperparams(settings)
-        result = play(trainer, gan, datamodule, checkpoint, turns, directory)
     if trainer.is_global_zero:
         print_report(result, directory, trainer)
     return result["best"].get(result["monitor"])
 
 
-def plain(cfg: DictConfig) -> dict[str, Any]:
-    """A configuration as nested dicts and lists, every interpolation resolved."""
-    container = OmegaConf.to_container(cfg, resolve=True)
-    assert isinstance(container, dict)
-    return {str(key): value for key, value in container.items()}
+def over(start: Start) -> float | None:
+    """Say that a run has nothing left to do; returns its best."""
+    if started_as_rank_zero():
+        log.info(f"{os.path.relpath(start.directory)} has played its {start.iterations} iterations: nothing to do")
+    result = start.result()
+    return result["best"].get(result["monitor"])
 
 
-def started_as_rank_zero() -> bool:
-    """Whether this process is, or will launch the others as, rank 0; before there is a trainer to ask."""
-    return all(int(os.environ.get(name, 0)) == 0 for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
+def built(cfg: DictConfig, start: Start) -> tuple[LightningDataModule, GAN, Trainer]:
+    """The parts of the job, with the run's directory ready for it.
+
+    A run that goes on keeps what stands in its directory until all parts are there.
+
+    Raises:
+        UserError: they cannot be built from what the user asked for.
+    """
+    settings, overrides = plain(cfg), list(HydraConfig.get().overrides.task)
+    first = started_as_rank_zero()
+    if first and not start.in_place:
+        write_start(start.directory, settings, overrides)
+    try:
+        with mistakes_told():
+            datamodule, gan, trainer = build(cfg, start.directory)
+            start.take_along(gan, trainer)
+    except UserError as error:
+        if first and not start.in_place:
+            write_json(start.directory / "result.json", {"status": "failed", "error": str(error)})
+        raise
+    if first and start.in_place:
+        write_start(start.directory, settings, overrides)
+    for logger in trainer.loggers:
+        logger.log_hyperparams(settings)
+    return datamodule, gan, trainer
 
 
 def build(cfg: DictConfig, directory: Path) -> tuple[LightningDataModule, GAN, Trainer]:
@@ -91,9 +105,14 @@ def build(cfg: DictConfig, directory: Path) -> tuple[LightningDataModule, GAN, T
     datamodule = instantiate(cfg.data, _convert_="all")
     datamodule.prepare_data()
     datamodule.setup("fit")
-    gan = instantiate(cfg.gan, _convert_="all").to(memory_format=torch.channels_last)
+    gan = instantiate(cfg.gan, _convert_="all")
     gan.save_hyperparameters(plain(cfg), logger=False)
-    callbacks: list[Callback] = [part for part in instantiate(cfg.callbacks, _convert_="all").values() if part]
+    callbacks: list[Callback] = [
+        *prepare(gan, plain(cfg.trainer)),
+        *(part for part in instantiate(cfg.callbacks, _convert_="all").values() if part),
+    ]
+    # What was done at an iteration is on the disk before the checkpoint that goes on from there.
+    callbacks.sort(key=lambda part: (isinstance(part, Interruption), isinstance(part, Checkpoint)))
     loggers = [part for part in instantiate(cfg.logger, _convert_="all").values() if part]
     trainer = Trainer(
         **trainer_settings(plain(cfg.trainer), cfg.data.shape),
@@ -111,49 +130,38 @@ def build(cfg: DictConfig, directory: Path) -> tuple[LightningDataModule, GAN, T
     return datamodule, gan, trainer
 
 
-def continued(checkpoint: Path, gan: GAN, directory: Path) -> int:
-    """See that `gan` can go on from `checkpoint`, and take the best checkpoint so far along; returns its turns.
-
-    Raises:
-        ValueError: it was made with other networks, or has reached the budget already.
-    """
-    content = read_checkpoint(checkpoint)
-    played, weights = content["game"]["iterations"], gan.state_dict()
-    if {name: weight.shape for name, weight in content["state_dict"].items()} != {
-        name: weight.shape for name, weight in weights.items()
-    }:
-        raise ValueError(f"ckpt_path={checkpoint} has other networks: repeat its run's overrides (overrides.yaml)")
-    if played >= gan.max_iterations:
-        raise ValueError(f"ckpt_path={checkpoint} has played {played} iterations: choose a larger max_iterations")
-    best = checkpoint.with_name("best.ckpt")
-    if best.is_file():
-        (directory / "checkpoints").mkdir(parents=True, exist_ok=True)
-        shutil.copy2(best, directory / "checkpoints" / best.name)
-    return int(content["game"]["turns"])
-
-
-def play(
-    trainer: Trainer, gan: GAN, datamodule: LightningDataModule, checkpoint: Path | None, turns: int, directory: Path
-) -> dict[str, Any]:
-    """Fit, and write ``result.json`` however it ends; `turns` were played before."""
+def play(trainer: Trainer, gan: GAN, datamodule: LightningDataModule, start: Start) -> dict[str, Any]:
+    """Fit, and write ``result.json`` however it ends."""
     started = time.monotonic()
     status, error = "failed", None
     try:
-        trainer.fit(gan, datamodule, ckpt_path=checkpoint)
+        trainer.fit(gan, datamodule, ckpt_path=start.checkpoint)
         status = "finished"
     except (KeyboardInterrupt, SystemExit):
         status = "interrupted"
         raise
+    except (NotSavedError, RankDiedError) as problem:
+        error = str(problem)
+        raise WorkError(error) from problem
     except BaseException as problem:
         error = f"{type(problem).__name__}: {problem}"
-        if isinstance(problem, (ValueError, OSError)) and gan.turns == turns:
+        if isinstance(problem, (ValueError, OSError)) and gan.turns == start.turns:
             raise UserError(str(problem)) from problem  # the parts do not fit, and said so before the first turn
         raise
     finally:
         result = {"status": status, "error": error, "seconds": time.monotonic() - started, **outcome(trainer, gan)}
-        if trainer.is_global_zero:
-            write_json(directory / "result.json", result)
+        untouched = start.in_place and status == "failed" and gan.turns <= start.turns
+        if trainer.is_global_zero and not untouched:
+            write_json(start.directory / "result.json", result)
     return result
+
+
+def leave(code: object) -> NoReturn:
+    """End this process at once: the other ranks are gone, and whatever would take leave of them might wait for them."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else 1)
 
 
 def outcome(trainer: Trainer, gan: GAN) -> dict[str, Any]:
@@ -174,23 +182,6 @@ def outcome(trainer: Trainer, gan: GAN) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def kept_environment() -> Iterator[None]:
-    """Within, the launcher of ranks may set its variables; the next job of a sweep finds the environment as it was."""
-    before, threads = {name: os.environ.get(name) for name in RANK_VARIABLES}, torch.get_num_threads()
-    try:
-        yield
-    finally:
-        if dist.is_available() and dist.is_initialized():
-            dist.destroy_process_group()  # else the next job would talk to ranks that are gone
-        torch.set_num_threads(threads)
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
 def ask_for_gpus_once() -> None:
     """Undo what makes optimizers slow where there is no GPU.
 
@@ -205,6 +196,7 @@ def quieten() -> None:
     """Silence what a user can do nothing about."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # which misses a GPU when it compiles
     warnings.filterwarnings("ignore", category=UserWarning, module=r"(lightning|torch|torchmetrics)\..*")
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"(lightning|torch|torchmetrics|wandb)\..*")
     warnings.filterwarnings("ignore", category=DeprecationWarning)

@@ -9,14 +9,18 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from gan_lightning.cli.environment import prepare_rank
 from gan_lightning.cli.errors import UserError
 from gan_lightning.cli.paths import conf_dir, register_resolvers
+from gan_lightning.cli.plugins import refuse_missing_plugins
+from gan_lightning.cli.resume import whole_command
 from gan_lightning.cli.validate import refuse_foreign_keys, validate_job
 
 
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="train")
 def run(cfg: DictConfig) -> float | None:
     """One job, a run of its own or one of a sweep."""
+    register_resolvers()  # again, for a sweep's job in a process of its own
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
     try:
         if sweeping:  # a single run was checked before its directory was made
@@ -32,14 +36,23 @@ def run(cfg: DictConfig) -> float | None:
 
 
 def main() -> None:
-    """Run the command line. Exit code 2 says that the command is at fault, 1 that the work failed."""
+    """Run the command line.
+
+    Exit code 2 says that the command is at fault, 1 that the work failed, 75 that the run was asked to stop and can go
+    on, 130 that it was stopped with Ctrl+C.
+    """
     register_resolvers()
     try:
+        sys.argv[1:] = prepare_rank(whole_command(sys.argv[1:]))
         refuse_foreign_keys(sys.argv[1:])
+        refuse_missing_plugins(sys.argv[1:])
     except UserError as error:
         sys.stderr.write(error.report() + "\n")
         sys.exit(error.exit_code)
-    run()
+    try:
+        run()
+    except KeyboardInterrupt:  # before the game began: nothing to save
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -112,6 +112,7 @@ PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 RULES = (
     Rule("seed", lambda value: _whole(value) and 0 <= value < 2**32, "a whole number from 0 to 4294967295"),
     Rule("max_iterations", _positive_whole, "a whole number of iterations, at least 1"),
+    Rule("resume", lambda value: value in (None, "auto"), "auto or null"),
     Rule("micro_batches", _positive_whole, "a whole number, at least 1"),
     Rule("*_every", _positive_whole, "a whole number of iterations, at least 1"),
     Rule("callbacks.*.every", _positive_whole, "a whole number of iterations, at least 1"),
@@ -131,6 +132,7 @@ RULES = (
     Rule("trainer.devices", _devices, "a number of devices, a list such as [0,1], or auto"),
     Rule("trainer.num_nodes", _positive_whole, "a whole number, at least 1"),
     Rule("trainer.precision", lambda value: value in PRECISIONS, f"one of {', '.join(PRECISIONS)}"),
+    Rule("trainer.compile", lambda value: value in (True, False, "cuda_graphs"), "true, false or cuda_graphs"),
     Rule("data.train_size", _or_null(_positive_whole), "a whole number of samples, at least 1, or null"),
     Rule("data.image_size", _positive_whole, "a whole number of pixels, at least 1"),
     Rule("data.reference_size", _positive_whole, "a whole number of samples, at least 1"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from gan_lightning.figures.theory import Array, Lattice, best_bandwidth_cells, box_around, optimal_value
+from gan_lightning.figures.theory import Array, Box, Lattice, best_bandwidth_cells, optimal_value
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Scene:
 
     Args:
         real: samples of the data, (count, 1 or 2).
-        fake: samples of the untrained generator, likewise; they help to choose what part of space to show.
+        box: corners of the part of space that is shown, as `box_around` chooses it.
         log_density: log p of the data at points (n, 1 or 2).
         critic: the discriminator's output is a score, and its sigmoid is not a probability.
 
@@ -49,14 +49,14 @@ class Scene:
         ValueError: for data of more than two dimensions.
     """
 
-    def __init__(self, real: Array, fake: Array, log_density: Callable[[Tensor], Tensor], critic: bool) -> None:
+    def __init__(self, real: Array, box: Box, log_density: Callable[[Tensor], Tensor], critic: bool) -> None:
         axes = real.shape[1]
         if axes not in (1, 2):
             raise ValueError(
                 f"densities are drawn in 1 or 2 dimensions, the data have {axes}: set callbacks.density=null"
             )
         self.real, self.critic = real, critic
-        low, high = box_around(real, fake)
+        low, high = box
         self.lattice = Lattice(low, high, cells=1024 if axes == 1 else 512)
         self.points = Lattice(low, high, cells=512 if axes == 1 else 64)
         self.density = self.lattice.density_masses(log_density)

@@ -88,7 +88,11 @@ def blurred(masses: Array, bandwidth_cells: float) -> Array:
     return spread
 
 
-def box_around(real: Array, fake: Array) -> tuple[tuple[float, ...], tuple[float, ...]]:
+Box = tuple[tuple[float, ...], tuple[float, ...]]
+"""The lowest and the highest corner of a part of space."""
+
+
+def box_around(real: Array, fake: Array) -> Box:
     """Corners of a box, as wide along each axis, that shows all of `real` and, where there is room, `fake`.
 
     The data keep at least a third of the width; what lies further out leaves the picture.

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import resource
+from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
+from typing import IO, ClassVar
 
 import pytest
 import torch
-from lightning import Trainer
+from lightning import Callback, LightningModule, Trainer
 from playing import Batches, quiet_trainer, tiny_gan
 
-from gan_lightning.callbacks.checkpoint import Checkpoint
+from gan_lightning.callbacks import checkpoint as checkpoint_module
+from gan_lightning.callbacks.checkpoint import Checkpoint, NotSavedError
 from gan_lightning.callbacks.evaluation import Evaluation
 from gan_lightning.gan import GAN
 
@@ -43,20 +46,87 @@ def test_last_and_best_are_what_they_say(tmp_path: Path):
         assert torch.equal(last["state_dict"][name], tensor), name
 
 
-def test_an_interrupted_save_leaves_the_file_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    gan = tiny_gan(max_iterations=2)
-    trainer = quiet_trainer(callbacks=[Checkpoint(every=2, directory=tmp_path)])
+class FullDisk(Callback):
+    """No file can grow beyond 1000 bytes after the iterations `full`, as on a disk that has no more room."""
+
+    def __init__(self, *full: int) -> None:
+        self.full = full
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: object) -> None:
+        _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000 if pl_module.iterations in self.full else most, most))
+
+
+@pytest.fixture
+def room_afterwards() -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_leaves_the_file_before_and_the_game_goes_on(
+    tmp_path: Path, room_afterwards: None, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    gan = tiny_gan(max_iterations=5)
+    seen: dict[int, int] = {}
+
+    class Reader(Callback):
+        def on_train_batch_end(self, *args: object) -> None:
+            seen[gan.iterations] = saved(tmp_path / "last.ckpt")["game"]["iterations"]
+            assert not list(tmp_path.glob("*.part"))
+
+    trainer = quiet_trainer(callbacks=[FullDisk(2, 3), Checkpoint(every=1, directory=tmp_path), Reader()])
     trainer.fit(gan, Batches(gan))
-    before = (tmp_path / "last.ckpt").read_bytes()
+    assert seen == {1: 1, 2: 1, 3: 1, 4: 4, 5: 4}  # the end is saved once all have acted on it
+    assert saved(tmp_path / "last.ckpt")["game"]["iterations"] == 5
+    told = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert told == ["last.ckpt could not be saved (File too large): the one before is still there"] * 2
 
-    def broken(path: Path, *args: object) -> None:
-        Path(path).write_bytes(b"half of a ch")
-        raise OSError("disk full")
 
-    monkeypatch.setattr(trainer, "save_checkpoint", broken)
-    with pytest.raises(OSError, match="disk full"):
-        Checkpoint(every=1, directory=tmp_path).act(trainer, gan)
-    assert (tmp_path / "last.ckpt").read_bytes() == before
+def test_a_last_save_that_fails_ends_in_an_error(tmp_path: Path, room_afterwards: None):
+    gan = tiny_gan(max_iterations=3)
+    with pytest.raises(NotSavedError, match="last.ckpt could not be saved .File too large."):
+        quiet_trainer(callbacks=[FullDisk(3), Checkpoint(every=1, directory=tmp_path)]).fit(gan, Batches(gan))
+    assert saved(tmp_path / "last.ckpt")["game"]["iterations"] == 2
+
+
+def test_a_save_that_pytorch_could_not_make_is_told_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def broken(content: object, file: IO[bytes]) -> None:
+        file.write(b"half of a ch")
+        raise RuntimeError("[enforce fail at inline_container.cc] unexpected pos")
+
+    monkeypatch.setattr(torch, "save", broken)
+    gan = tiny_gan(max_iterations=1)
+    with pytest.raises(NotSavedError, match="unexpected pos.: there is none from before"):
+        quiet_trainer(callbacks=[Checkpoint(every=1, directory=tmp_path)]).fit(gan, Batches(gan))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_best_is_saved_before_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A run that is killed between the two and goes on from `last` would not save that best again."""
+    order: list[str] = []
+    monkeypatch.setattr(checkpoint_module, "write", lambda content, path: order.append(path.name))
+    gan = tiny_gan(max_iterations=2)
+    quiet_trainer(callbacks=[Scripted(), Checkpoint(every=1, directory=tmp_path)]).fit(gan, Batches(gan))
+    assert order == ["best.ckpt", "last.ckpt"] * 2
+
+
+def test_what_a_killed_run_left_unfinished_goes(tmp_path: Path):
+    (tmp_path / "best.ckpt.part").write_bytes(b"half")
+    gan = tiny_gan(max_iterations=1)
+    quiet_trainer(callbacks=[Checkpoint(every=1, directory=tmp_path)]).fit(gan, Batches(gan))
+    assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_what_was_best_is_known_after_going_on(tmp_path: Path):
+    gan = tiny_gan(max_iterations=3)
+    quiet_trainer(callbacks=[Scripted(), Checkpoint(every=1, directory=tmp_path)]).fit(gan, Batches(gan))
+    gan, scripted = tiny_gan(max_iterations=4), Scripted()
+    trainer = quiet_trainer(callbacks=[scripted, Checkpoint(every=1, directory=tmp_path)])
+    trainer.fit(gan, Batches(gan), ckpt_path=tmp_path / "last.ckpt")
+    assert (scripted.best, scripted.best_iteration) == (1.0, 2)
+    assert saved(tmp_path / "best.ckpt")["game"]["iterations"] == 2
 
 
 def test_a_checkpoint_holds_no_metric_network(tmp_path: Path):

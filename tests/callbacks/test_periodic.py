@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from lightning import Trainer
+from lightning import Callback, LightningModule, Trainer
 from playing import Batches, quiet_trainer, tiny_gan
 
 from gan_lightning.callbacks.periodic import Periodic, playing
@@ -39,10 +39,31 @@ def test_a_continued_run_does_not_repeat_what_was_done(tmp_path: Path):
     assert noting.acted == [6]
 
 
+@pytest.mark.parametrize("stopped_at_turn", [4, 5, 6, 7])
+def test_a_continued_run_acts_when_an_undisturbed_one_does(stopped_at_turn: int, tmp_path: Path):
+    """Stopped where the callback acts (turn 6), within an iteration, and elsewhere."""
+
+    class Stopping(Callback):
+        def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: object) -> None:
+            if pl_module.turns == stopped_at_turn:
+                trainer.save_checkpoint(tmp_path / "stopped.ckpt")
+                raise KilledError
+
+    before, after = Noting(3, at_start=True), Noting(3, at_start=True)
+    gan = tiny_gan(max_iterations=7, discriminator_steps=2)
+    with pytest.raises(KilledError):
+        quiet_trainer(callbacks=[before, Stopping()]).fit(gan, Batches(gan))
+    gan = tiny_gan(max_iterations=7, discriminator_steps=2)
+    quiet_trainer(callbacks=[after]).fit(gan, Batches(gan), ckpt_path=tmp_path / "stopped.ckpt")
+    assert before.acted + after.acted == [0, 3, 6, 7]
+
+
+class KilledError(Exception):
+    pass
+
+
 def test_mistakes_are_told():
     with pytest.raises(ValueError, match="at least 1 iteration, not 0"):
         Noting(0)
     with pytest.raises(TypeError, match="watches a GAN"):
-        from lightning import LightningModule
-
         playing(LightningModule())

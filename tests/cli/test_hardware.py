@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import json
+import os
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +14,8 @@ from torch import nn
 
 from gan_lightning.callbacks.compilation import Compile
 from gan_lightning.cli import hardware
-from gan_lightning.cli.hardware import OUR_KEYS, job_command, prepare, trainer_settings
+from gan_lightning.cli.hardware import OUR_KEYS, job_command, prepare, quoted, trainer_settings, write_failure
+from gan_lightning.cli.paths import PACKAGE
 from gan_lightning.precision import ScalePerPlayer
 from gan_lightning.strategies import GameStrategy, JobStrategy
 
@@ -90,13 +95,35 @@ def test_our_own_keys_are_followed_and_kept_from_lightning(monkeypatch: pytest.M
 def test_a_further_rank_runs_this_job_in_its_directory_and_not_the_sweep():
     with composed("seed=3", "optimizer.lr=0.5", directory="/runs/one=two"):
         command = job_command()
-    assert command[-5:] == [
-        "seed=3",
-        "optimizer.lr=0.5",
-        "hydra.mode=RUN",
-        "hydra.run.dir='/runs/one=two'",
-        "hydra/job_logging=none",
+    assert command.arguments == [
+        *(sys.executable, "-m", "gan_lightning.cli.train"),
+        *("seed=3", "optimizer.lr=0.5"),
+        *("hydra.mode=RUN", "hydra.run.dir='/runs/one=two'", "hydra/job_logging=none"),
     ]
+    assert str(PACKAGE.parent) in command.environment["PYTHONPATH"].split(os.pathsep)
+
+
+@pytest.mark.parametrize("value", ["'a b,c=d'", '"it\'s {x}: [1]"', "'${seed}_${data.batch_size}'"])
+def test_values_reach_a_further_rank_as_they_were_typed(value: str):
+    with composed(f"name={value}", directory="/runs/one") as config:
+        name, arguments = config.name, job_command().arguments
+    with composed(*(argument for argument in arguments[3:] if "job_logging" not in argument)) as config:
+        assert config.name == name
+
+
+@pytest.mark.parametrize("path", ["/a b/it's", "/a,b=c/{x}[1]", "/back\\slash", "/end\\", "/quote\\'", "/${seed}/x"])
+def test_any_directory_reaches_a_further_rank(path: str):
+    with composed(f"hydra.run.dir={quoted(path)}") as config:
+        assert config.hydra.run.dir == path
+
+
+def test_a_failure_is_noted_by_the_first_rank_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    write_failure(tmp_path, "rank 2 ended")
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    write_failure(tmp_path, "rank 2 ended")
+    assert json.loads((tmp_path / "result.json").read_text()) == {"status": "failed", "error": "rank 2 ended"}
 
 
 @pytest.mark.parametrize(

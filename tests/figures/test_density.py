@@ -7,7 +7,7 @@ import torch
 from gan_lightning.data.distributions import Distribution, Gaussian, ring
 from gan_lightning.figures.density import density_figure, moments, score_range
 from gan_lightning.figures.scene import Frame, Scene
-from gan_lightning.figures.theory import LEAST_VALUE, Array
+from gan_lightning.figures.theory import LEAST_VALUE, Array, box_around
 
 
 def floats(*values: float) -> Array:
@@ -20,7 +20,8 @@ def drawn(distribution: Distribution, count: int = 1000, seed: int = 0) -> Array
 
 def scene_of(axes: int, critic: bool = False) -> Scene:
     distribution: Distribution = Gaussian(3.0, 0.5) if axes == 1 else ring()
-    return Scene(drawn(distribution), drawn(distribution, seed=1) * 0, distribution.log_density, critic)
+    box = box_around(drawn(distribution), drawn(distribution, seed=1) * 0)
+    return Scene(drawn(distribution), box, distribution.log_density, critic)
 
 
 def frame_of(scene: Scene, iteration: int, samples: Array, level: float = 0.0) -> Frame:
@@ -78,7 +79,7 @@ def test_the_data_themselves_come_near_the_least_value():
 def test_three_dimensions_cannot_be_drawn():
     points = np.zeros((10, 3), dtype=np.float32)
     with pytest.raises(ValueError, match="callbacks.density=null"):
-        Scene(points, points, lambda x: x[:, 0], critic=False)
+        Scene(points, ((0.0,) * 3, (1.0,) * 3), lambda x: x[:, 0], critic=False)
 
 
 def test_the_range_of_scores_passes_over_outliers_and_what_is_no_number():

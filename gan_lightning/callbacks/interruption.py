@@ -1,0 +1,133 @@
+"""What a run does when it is asked to stop: save, say so, and leave with a code that asks to be started again."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from types import FrameType
+from typing import Any, NoReturn
+
+from lightning import Callback, LightningModule, Trainer
+from rich import get_console
+
+from gan_lightning.callbacks.checkpoint import Checkpoint, NotSavedError
+from gan_lightning.callbacks.periodic import playing
+from gan_lightning.gan import GAN
+
+log = logging.getLogger(__name__)
+
+TRY_AGAIN = 75
+"""Exit code of a run that was asked to stop and can go on: EX_TEMPFAIL of sysexits.h."""
+
+STOPPED_BY_HAND = 128 + signal.SIGINT
+"""Exit code of a run that was stopped with Ctrl+C, as shells give it."""
+
+SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGUSR1", "SIGINT") if hasattr(signal, name)]
+"""What asks a run to stop. Schedulers send SIGTERM or SIGUSR1, Ctrl+C sends SIGINT."""
+
+
+class Interrupted(SystemExit):
+    """The run was asked to stop, and has.
+
+    Args:
+        code: the exit code of the process.
+        report: what was saved, in a sentence.
+    """
+
+    def __init__(self, code: int, report: str) -> None:
+        super().__init__(code)
+        self.report = report
+
+
+class Interruption(Callback):
+    """On SIGTERM, SIGUSR1 or Ctrl+C, saves ``last.ckpt`` at the end of the running turn and ends the run.
+
+    The exit code is 75 (for Ctrl+C: 130). A second Ctrl+C quits at once. The first rank saves alone and ends the other
+    ranks on its machine; those take no notice of the signals, which a scheduler may send to all processes, and end with
+    code 75 when the first is gone.
+
+    Lightning's own handler of SIGTERM is replaced: it waits for all ranks, wherever each of them is.
+
+    Attributes:
+        received: the first signal; None before.
+    """
+
+    def __init__(self) -> None:
+        self.received: signal.Signals | None = None
+        self._before: dict[signal.Signals, Any] = {}
+        self._within_turn = False
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Listen, before processes that read data are forked: a signal to all of them must not end those."""
+        self._first = trainer.is_global_zero
+        self._listen()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Listen again: Lightning has installed its own handler since."""
+        self._listen()
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        self._within_turn = True
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._within_turn = False
+        gan = playing(pl_module)
+        # A game that is over ends by itself.
+        if self.received is not None and self._first and gan.iterations < gan.max_iterations:
+            self._leave(trainer, gan)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Save where the signal has ended a process that the game needs, such as one that reads data."""
+        trainer._signal_connector.teardown()  # first Lightning's, which would later bring back what it found: ours
+        self._restore()
+        if self.received is None or isinstance(exception, (Interrupted, NotSavedError)):
+            return
+        if self._first and not self._within_turn:
+            self._leave(trainer, playing(pl_module))
+        if not self._first:
+            os._exit(TRY_AGAIN)  # the first rank has saved and gone, and the connection with it
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._restore()
+
+    def _leave(self, trainer: Trainer, gan: GAN) -> NoReturn:
+        assert self.received is not None
+        report = f"{self.received.name}: stopped at iteration {gan.iterations}; callbacks.checkpoint=null saved nothing"
+        for checkpoint in (part for part in getattr(trainer, "callbacks", []) if isinstance(part, Checkpoint)):
+            checkpoint.save(trainer)
+            run = os.path.relpath(checkpoint.directory.parent)
+            report = (
+                f"{self.received.name}: saved iteration {gan.iterations}; to go on: ckpt_path={run}, or the same "
+                "command where it had resume=auto"
+            )
+        for logger in trainer.loggers:
+            logger.finalize("success")  # it has not crashed
+        if trainer.strategy.launcher is not None:
+            trainer.strategy.launcher.kill(signal.SIGKILL)
+        raise Interrupted(STOPPED_BY_HAND if self.received == signal.SIGINT else TRY_AGAIN, report)
+
+    def _listen(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return  # only there can it be done
+        for number in SIGNALS:
+            handler = signal.getsignal(number)
+            if handler != signal.SIG_IGN or number != signal.SIGINT:  # a job in the background ignores Ctrl+C
+                self._before.setdefault(number, handler)
+                signal.signal(number, self._receive)
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        again = self.received is not None and number == signal.SIGINT
+        if again and self._first:
+            get_console().show_cursor(True)
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGINT)
+        self.received = self.received or signal.Signals(number)
