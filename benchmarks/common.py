@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import math
 import os
 import platform
 import time
@@ -104,6 +105,10 @@ class Clock(Callback):
     def __init__(self, warm_up: int, stopwatch: Stopwatch) -> None:
         self.warm_up, self.stopwatch = warm_up, stopwatch
         self.images = 0
+
+    def due(self, iterations: int) -> float:
+        """At the end of the warm-up; training itself ends at its budget."""
+        return self.warm_up if iterations < self.warm_up else math.inf
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         gan = playing(pl_module)

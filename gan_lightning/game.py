@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from gan_lightning.randomness import Noise
+
+Player = Literal["discriminator", "generator"]
+Batch = tuple[Tensor, Tensor | None]
+"""Real samples, (batch, ...), and their classes, (batch,), where the data has them."""
 
 
 @dataclass
@@ -44,6 +48,16 @@ class DiscriminatorOutput:
 
     logits: Tensor
     features: Tensor | None = None
+
+
+class Piece(NamedTuple):
+    """A micro-batch: the rows of a turn's batch from `first` on, and the fakes that are played beside them."""
+
+    first: int
+    real: Tensor
+    labels: Tensor | None
+    latent: Latent
+    fake: Tensor
 
 
 @dataclass

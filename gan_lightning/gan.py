@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import reduce
 from operator import add
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import torch
 from lightning import LightningModule
@@ -16,24 +17,13 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from gan_lightning.ema import Averaging, MovingAverage, frozen_copy
-from gan_lightning.game import Latent, Objective, Round, forbid_batch_norm, joined, judge
-from gan_lightning.manual import as_list, frozen, step, unwatched
+from gan_lightning.game import Batch, Latent, Objective, Piece, Player, Round, forbid_batch_norm, joined, judge
+from gan_lightning.manual import as_list, clip, frozen, step, unwatched, watchers
 from gan_lightning.priors import Prior
 from gan_lightning.randomness import Noise, generator_for, reseed, seed_of
 
-Player = Literal["discriminator", "generator"]
-Batch = tuple[Tensor, Tensor | None]
-"""Real samples, (batch, ...), and their classes, (batch,), where the data has them."""
-
-
-class Piece(NamedTuple):
-    """A micro-batch: the rows of a turn's batch from `first` on, and the fakes that are played beside them."""
-
-    first: int
-    real: Tensor
-    labels: Tensor | None
-    latent: Latent
-    fake: Tensor
+LONGEST_SECONDS = 0.05
+"""Seconds of turns after which Lightning has its turn even if no callback is to act, so that signals are noticed."""
 
 
 class GAN(LightningModule):
@@ -69,8 +59,8 @@ class GAN(LightningModule):
         losses: each term's latest value, detached scalars by ``player/objective``. Reading one waits for the device.
         metrics: the last evaluation's results, for display.
         averaged_generator: what samples and metrics are made from.
-        player: whose update is being computed.
-        last_piece: whether the piece being computed is its last.
+        player, last_piece: whose update is being computed, and whether it is at its last piece.
+        within_turn: whether a turn is half played, so that this is no state to save.
         compiled: whether the networks' `forward` differs from calling them.
     """
 
@@ -109,7 +99,7 @@ class GAN(LightningModule):
         self.observers = [part for part in objectives.values() if type(part).observe is not Objective.observe]
         self.compiled = False
         self.player: Player = "discriminator"
-        self.last_piece = True
+        self.last_piece, self.within_turn = True, False
         self.iterations = self.turns = self.images = 0
         self.losses: dict[str, Tensor] = {}
         self.metrics: dict[str, float] = {}
@@ -118,7 +108,7 @@ class GAN(LightningModule):
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning notes the name of each hook it calls on the module, dozens of times a turn, and torch then looks
         # whether that is a weight or a module: 3 microseconds each time, which a toy notices.
-        if type(value) in (int, str) and name in self.__dict__:
+        if type(value) in (int, str, bool) and name in self.__dict__:
             object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
@@ -131,16 +121,35 @@ class GAN(LightningModule):
         self.discriminator_weights = [weight for weight in self.discriminator.parameters() if weight.requires_grad]
         self.average = MovingAverage(self.averaged_generator, self.generator)
         self.rng = torch.Generator(self.device)
+        alone = isinstance(self.trainer.strategy, SingleDeviceStrategy)
         self.plain_backward = unwatched(self.trainer, "on_before_backward", "on_after_backward")
-        self.plain_step = unwatched(self.trainer, "on_before_optimizer_step") and self.clip_gradient_norm is None
-        self.plain_step = self.plain_step and isinstance(self.trainer.strategy, SingleDeviceStrategy)
+        unclipped = self.clip_gradient_norm is None
+        self.plain_step = alone and unclipped and unwatched(self.trainer, "on_before_optimizer_step")
+        self.watchers = watchers(self.trainer) if alone else None
         # Under autocast there is no second derivative in float32: penalties make a forward pass of their own.
         in_float32 = "mixed" not in str(self.trainer.precision)
         self.image_gradients = in_float32 and any(part.needs_image_gradients for _, part in self.ideas)
         self.rank, self.ranks = self.trainer.global_rank, self.trainer.world_size
         self.seed_of_rank = seed_of(self.seed, "rank", self.rank)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> None:
+    def training_step(self, dataloader_iter: Iterator[tuple[Batch, int, int]]) -> None:
+        """Turns until a callback may want to act: what Lightning does between two calls is a sixth of a toy's time."""
+        pause, until = self.pause(), time.perf_counter() + LONGEST_SECONDS
+        while True:
+            self.turn(next(dataloader_iter)[0])
+            if self.iterations >= pause or time.perf_counter() >= until:
+                break
+        self.trainer.should_stop |= self.iterations >= self.max_iterations
+
+    def pause(self) -> float:
+        """The iteration at which Lightning has its turn."""
+        if self.watchers is None:
+            return self.iterations
+        return min([self.max_iterations, *(due(self.iterations) for due in self.watchers)])
+
+    def turn(self, batch: Batch) -> None:
+        """One update of the discriminator, and after every `discriminator_steps` of them one of the generator."""
+        self.within_turn = True
         # What draws from torch's own generator (dropout) does so as a function of turn and rank.
         reseed(self.device, self.seed_of_rank ^ self.turns)
         generator_optimizer, discriminator_optimizer = as_list(self.optimizers())
@@ -163,8 +172,7 @@ class GAN(LightningModule):
                 schedule.step()
             decay = self.averaging.decay(self.images, batch_images * self.discriminator_steps)
             self.average.update(decay)
-        if self.iterations >= self.max_iterations:
-            self.trainer.should_stop = True
+        self.within_turn = False
 
     def update(self, player: Player, optimizer: LightningOptimizer, pieces: Iterable[Piece], size: int) -> None:
         """One step of one player on the whole batch of `size` samples, computed in `pieces`."""
@@ -241,12 +249,7 @@ class GAN(LightningModule):
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         if self.clip_gradient_norm is not None:
-            # A gradient scaler leaves its scale to optimizers that can undo it themselves, the fused ones.
-            scaler = getattr(self.trainer.precision_plugin, "scaler", None)
-            if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
-                scaler.unscale_(optimizer)
-            parameters = [p for group in optimizer.param_groups for p in group["params"]]
-            torch.nn.utils.clip_grad_norm_(parameters, self.clip_gradient_norm)
+            clip(optimizer, self.clip_gradient_norm, self.trainer)
 
     def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
         optimizers, schedules = [], []

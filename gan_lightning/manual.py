@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from lightning import Callback, Trainer
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.profilers import PassThroughProfiler
 from torch import nn
+from torch.optim import Optimizer
 
 
 @contextmanager
@@ -34,6 +36,30 @@ def unwatched(trainer: Trainer, *hooks: str) -> bool:
     watched = any(getattr(type(part), hook) is not getattr(Callback, hook) for part in callbacks for hook in hooks)
     scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
     return not watched and not scaled and isinstance(getattr(trainer, "profiler", None), PassThroughProfiler)
+
+
+def watchers(trainer: Trainer) -> list[Callable[[int], float]] | None:
+    """What tells, given the iterations played, at which iteration each callback next acts; None: at every turn.
+
+    A callback that takes part in every turn (it defines ``on_train_batch_start`` or ``on_train_batch_end``) may have a
+    method ``due`` that tells so. One that has none is called at every turn, as Lightning promises.
+    """
+    hooks = ("on_train_batch_start", "on_train_batch_end")
+    callbacks: list[Callback] = getattr(trainer, "callbacks", [])
+    taking_part = [
+        part for part in callbacks if any(getattr(type(part), hook) is not getattr(Callback, hook) for hook in hooks)
+    ]
+    known = [part.due for part in taking_part if hasattr(part, "due")]
+    return known if len(known) == len(taking_part) and unwatched(trainer) else None
+
+
+def clip(optimizer: Optimizer, norm: float, trainer: Trainer) -> None:
+    """Scale the gradients of `optimizer` down to a 2-norm of `norm` if it is larger."""
+    # A gradient scaler leaves its scale to optimizers that can undo it themselves, the fused ones.
+    scaler = getattr(trainer.precision_plugin, "scaler", None)
+    if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
+        scaler.unscale_(optimizer)
+    torch.nn.utils.clip_grad_norm_([weight for group in optimizer.param_groups for weight in group["params"]], norm)
 
 
 def step(optimizer: LightningOptimizer, plainly: bool) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from lightning import Trainer
 from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor, nn
 from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
@@ -59,6 +60,12 @@ class GameStrategy(JobStrategy):
         if not isinstance(self.lightning_module, GAN):
             raise TypeError("this strategy averages the gradients of a GAN, and the trainer has given it none")
         return self.lightning_module
+
+    def setup(self, trainer: Trainer) -> None:
+        # Lightning asks before every batch whether rank 0 was told to end, which has a GPU waited for each time. Who is
+        # told so here saves and ends the others.
+        trainer.fit_loop.epoch_loop.__dict__["_broadcast_sigterm_tensor"] = lambda: None
+        super().setup(trainer)
 
     @torch.no_grad()
     def configure_ddp(self) -> None:

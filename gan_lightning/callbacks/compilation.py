@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,8 @@ from lightning import Callback, LightningModule, Trainer
 from torch import nn
 
 from gan_lightning.callbacks.periodic import playing
-from gan_lightning.gan import GAN, Batch, Player
+from gan_lightning.game import Batch, Player
+from gan_lightning.gan import GAN
 from gan_lightning.manual import frozen
 
 log = logging.getLogger(__name__)
@@ -56,6 +58,10 @@ class Compile(Callback):
             log.warning(f"the networks run uncompiled, for trainer.compile cannot work here: {reason[0]}")
         else:
             log.info("compiled in %.0f s", time.monotonic() - started)
+
+    def due(self, iterations: int) -> float:
+        """At every turn where graphs are replayed, else never."""
+        return iterations if self.cuda_graphs else math.inf
 
     def on_train_batch_start(self, *args: Any) -> None:
         if self.cuda_graphs:

@@ -105,7 +105,6 @@ class DensityPlot(Periodic):
         self.box = state_dict["box"]
 
 
-
 def known_distribution(data: RealData) -> Distribution:
     """The distribution of the data.
 

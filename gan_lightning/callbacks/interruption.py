@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import threading
@@ -57,7 +58,6 @@ class Interruption(Callback):
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
         self._before: dict[signal.Signals, Any] = {}
-        self._within_turn = False
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Listen, before processes that read data are forked: a signal to all of them must not end those."""
@@ -68,13 +68,13 @@ class Interruption(Callback):
         """Listen again: Lightning has installed its own handler since."""
         self._listen()
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        self._within_turn = True
+    def due(self, iterations: int) -> float:
+        """At no iteration: this waits for a signal."""
+        return math.inf
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._within_turn = False
         gan = playing(pl_module)
         # A game that is over ends by itself.
         if self.received is not None and self._first and gan.iterations < gan.max_iterations:
@@ -86,8 +86,9 @@ class Interruption(Callback):
         self._restore()
         if self.received is None or isinstance(exception, (Interrupted, NotSavedError)):
             return
-        if self._first and not self._within_turn:
-            self._leave(trainer, playing(pl_module))
+        gan = playing(pl_module)
+        if self._first and not gan.within_turn:
+            self._leave(trainer, gan)
         if not self._first:
             os._exit(TRY_AGAIN)  # the first rank has saved and gone, and the connection with it
 

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
 
 import torch
 from lightning import LightningModule, Trainer
+from torch import Tensor
 
 from gan_lightning.callbacks.periodic import Periodic
 from gan_lightning.gan import GAN
 
 
+@runtime_checkable
+class Readable(Protocol):
+    """An objective whose state is worth a line in the log."""
+
+    def readings(self) -> Mapping[str, Tensor]:
+        """Scalars by name, as they are now."""
+
+
 class Monitor(Periodic):
     """Logs ``player/objective``, ``lr/player``, ``images`` and ``images_per_second`` every `every` iterations.
 
-    The losses are those of the last turn. They are fetched from the device together, so that logging waits for it once.
+    An objective that has a method `readings` (see `Readable`) has them logged too, as ``objective/reading``. The losses
+    are those of the last turn. All are fetched from the device together, so that logging waits for it once.
     """
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -22,9 +34,12 @@ class Monitor(Periodic):
         self._since = (time.monotonic(), getattr(pl_module, "images", 0))
 
     def act(self, trainer: Trainer, gan: GAN) -> None:
-        values = dict(
-            zip(gan.losses, torch.stack([loss.float() for loss in gan.losses.values()]).tolist(), strict=True)
-        )
+        scalars = dict(gan.losses)
+        for name, objective in gan.ideas:
+            if isinstance(objective, Readable):
+                scalars |= {f"{name}/{reading}": value for reading, value in objective.readings().items()}
+        found = torch.stack([scalar.float() for scalar in scalars.values()]).tolist()
+        values = dict(zip(scalars, found, strict=True))
         for player, optimizer in zip(("generator", "discriminator"), trainer.optimizers, strict=True):
             values[f"lr/{player}"] = optimizer.param_groups[0]["lr"]
         now, (then, images) = time.monotonic(), self._since

@@ -34,6 +34,10 @@ class Periodic(Callback, ABC):
         if self.at_start and gan.iterations == 0:
             self.act(trainer, gan)
 
+    def due(self, iterations: int) -> float:
+        """The iteration after whose end this acts next; until then nobody need ask it."""
+        return (iterations // self.every + 1) * self.every
+
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:

@@ -51,6 +51,7 @@ class Progress(Callback):
         gan = playing(pl_module)
         self.speed = Speed(WINDOW_SECONDS)
         self.speed.observe(time.monotonic(), gan.iterations, gan.images)
+        self._budget = gan.max_iterations
         self._tenths = LINES * gan.iterations // gan.max_iterations
         self._early = time.monotonic() + EARLY_SECONDS
         self._due = 0.0
@@ -62,6 +63,12 @@ class Progress(Callback):
             self._bar = Bar(*columns, console=self.console, auto_refresh=False, expand=True)
             self._bar.add_task("", total=gan.max_iterations, completed=gan.iterations, count="", state="")
             self._bar.start()
+
+    def due(self, iterations: int) -> float:
+        """Where lines are written, the next that is due; a bar looks at the clock alone."""
+        if self._bar is not None or math.isinf(self._due):
+            return math.inf
+        return -(-(LINES * iterations // self._budget + 1) * self._budget // LINES)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

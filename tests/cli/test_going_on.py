@@ -144,7 +144,7 @@ def files(directory: Path) -> dict[str, bytes]:
         (("ckpt_path={run}",), "has played 2 iterations: choose a larger max_iterations"),
         (("ckpt_path={run}", "max_iterations=4", "seed=1"), "seed was 0 and is now 1"),
         (("ckpt_path={run}", "max_iterations=4", "trainer.accelerator=cuda"), "finds no GPU here"),
-        (("ckpt_path={run}", "max_iterations=4", "trainer.precision=bf16-mixed"), "was played with .*precision=32-true"),
+        (("ckpt_path={run}", "max_iterations=4", "trainer.precision=bf16-mixed"), "was played with .*=32-true"),
         (("resume=auto", "max_iterations=4", "optimizer.lr=0.5"), "optimizer.lr was 0.001 and is now 0.5"),
     ],
 )
