@@ -25,8 +25,8 @@ TRY_AGAIN = 75
 STOPPED_BY_HAND = 128 + signal.SIGINT
 """Exit code of a run that was stopped with Ctrl+C, as shells give it."""
 
-SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGUSR1", "SIGINT") if hasattr(signal, name)]
-"""What asks a run to stop. Schedulers send SIGTERM or SIGUSR1, Ctrl+C sends SIGINT."""
+SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGUSR1", "SIGUSR2", "SIGINT") if hasattr(signal, name)]
+"""What asks a run to stop. Schedulers send SIGTERM or a SIGUSR (submitit the second), Ctrl+C sends SIGINT."""
 
 
 class Interrupted(SystemExit):
@@ -43,7 +43,7 @@ class Interrupted(SystemExit):
 
 
 class Interruption(Callback):
-    """On SIGTERM, SIGUSR1 or Ctrl+C, saves ``last.ckpt`` at the end of the running turn and ends the run.
+    """On SIGTERM, SIGUSR1, SIGUSR2 or Ctrl+C, saves ``last.ckpt`` at the end of the running turn and ends the run.
 
     The exit code is 75 (for Ctrl+C: 130). A second Ctrl+C quits at once. The first rank saves alone and ends the other
     ranks on its machine; those take no notice of the signals, which a scheduler may send to all processes, and end with
@@ -109,6 +109,9 @@ class Interruption(Callback):
             logger.finalize("success")  # it has not crashed
         if trainer.strategy.launcher is not None:
             trainer.strategy.launcher.kill(signal.SIGKILL)
+        before = self._before.get(self.received)
+        if callable(before) and self.received != signal.SIGINT:
+            before(self.received, None)  # a launcher's own, such as submitit's, which queues the job again
         raise Interrupted(STOPPED_BY_HAND if self.received == signal.SIGINT else TRY_AGAIN, report)
 
     def _listen(self) -> None:

@@ -22,7 +22,7 @@ from gan_lightning.callbacks.interruption import Interrupted, Interruption
 from gan_lightning.cli.changes import plain
 from gan_lightning.cli.environment import kept_environment, started_as_rank_zero
 from gan_lightning.cli.errors import UserError, WorkError, mistakes_told
-from gan_lightning.cli.hardware import prepare, trainer_settings
+from gan_lightning.cli.hardware import prepare, trainer_settings, typed
 from gan_lightning.cli.record import write_json, write_start
 from gan_lightning.cli.report import print_report
 from gan_lightning.cli.start import Start
@@ -80,7 +80,7 @@ def built(cfg: DictConfig, start: Start) -> tuple[LightningDataModule, GAN, Trai
     Raises:
         UserError: they cannot be built from what the user asked for.
     """
-    settings, overrides = plain(cfg), list(HydraConfig.get().overrides.task)
+    settings, overrides = plain(cfg), typed(HydraConfig.get().overrides.task)
     first = started_as_rank_zero()
     if first and not start.in_place:
         write_start(start.directory, settings, overrides)

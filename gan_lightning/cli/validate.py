@@ -16,6 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from gan_lightning.cli.environment import started_as_rank_zero
 from gan_lightning.cli.errors import UserError
 from gan_lightning.cli.fit import misfits
 
@@ -31,7 +32,8 @@ class BeforeTheRun(Callback):
         try:
             validate(config, config_name or "train")
         except UserError as error:
-            sys.stderr.write(error.report() + "\n")
+            if started_as_rank_zero():  # of the ranks that torchrun or srun starts, one tells it
+                sys.stderr.write(error.report() + "\n")
             sys.exit(error.exit_code)
 
 

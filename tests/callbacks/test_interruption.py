@@ -118,3 +118,16 @@ def test_ctrl_c_that_is_ignored_stays_ignored(monkeypatch: pytest.MonkeyPatch):
         assert gan.iterations == 3
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_a_launchers_own_handler_comes_after_the_save(tmp_path: Path):
+    """Submitit queues a job again in its handler of SIGUSR2."""
+    saved_before: list[bool] = []
+    before = signal.signal(signal.SIGUSR2, lambda *_: saved_before.append((tmp_path / "last.ckpt").is_file()))
+    try:
+        with pytest.raises(Interrupted, match="75"):
+            callbacks = [Asked(turn=0, number=signal.SIGUSR2), Checkpoint(every=9, directory=tmp_path), Interruption()]
+            play(tiny_gan(), callbacks=callbacks)
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert saved_before == [True]

@@ -8,8 +8,8 @@ import pytest
 from cli_command import Command
 
 MISTAKES = {
-    "model=dcgan data=gaussian": ["model=dcgan takes images", "data=gaussian has shape [1]", "choose model=mlp"],
-    "model=cs231n data=cifar10": ["model=cs231n takes images of 28 pixels", "model=dcgan or model=mlp"],
+    "model=dcgan data=gaussian": ["model=dcgan takes images", "data=gaussian has shape [1]", "model=mlp"],
+    "model=cs231n data=cifar10": ["model=cs231n takes images of 28 pixels", "model=dcgan", "model=mlp"],
     "model=nope": ["Could not find 'model/nope'", "dcgan"],
     "optimizer.lr=abc": ["optimizer.lr must be a number above 0, not abc"],
     "optimizer.lr=0": ["optimizer.lr must be a number above 0, not 0"],
@@ -25,6 +25,12 @@ MISTAKES = {
     "micro_batches=100": ["micro_batches=100 is more than the 64 samples"],
     "loss=hinge regularizer=label_smoothing": ["label_smoothing needs a loss with a target", "loss=lsgan"],
     "trainer.precision=7": ["trainer.precision must be one of auto"],
+    "trainer.devices=2 trainer.strategy=ddp": ["trainer.strategy=ddp expects every weight", "choose auto"],
+    "trainer.devices=2 trainer.strategy=fsdp": ["trainer.strategy=fsdp cuts a model into pieces", "choose auto"],
+    "trainer.compile=fast": ["trainer.compile must be true, false or cuda_graphs, not fast"],
+    "share_fakes=maybe": ["share_fakes must be true or false, not maybe"],
+    "resume=always": ["resume must be"],
+    "loss=began": ["needs a discriminator that gives energies", "model=autoencoder"],
     "+trainer.max_steps=5": ["trainer.max_steps", "max_iterations=N"],
     "trainer.gradient_clip_val=1": ["trainer.gradient_clip_val", "clip_gradient_norm=X"],
     "+trainer.accumulate_grad_batches=2": ["micro_batches=N"],
