@@ -8,6 +8,7 @@ A compiled discriminator is run as it was written: compiled code has no second d
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -38,53 +39,129 @@ def slopes_in_float32(discriminator: nn.Module, samples: Tensor) -> Tensor:
         return slopes(judge(discriminator.forward, samples).logits, samples)
 
 
-class GradientPenalty(Objective):
-    """WGAN-GP: weight * E(||dD(x)/dx||_2 - target)^2 between real and fake (Gulrajani et al. 2017, eq. 3).
+class SlopePenalty(Objective, ABC):
+    """A penalty on each `every`-th of the discriminator's turns, `every` times as strong there.
 
-    x = u * real + (1 - u) * fake with one u ~ U(0, 1) for each sample. Two-sided; on every discriminator step. Batch
-    norm in the discriminator makes a sample's score depend on its batch, so that its own slope is undefined.
+    Convention: with `every` = c the term is c times as large on each c-th turn and absent on the others, so that its
+    mean over the turns stays and strengths need no other value (Karras et al. 2020, appendix B).
 
     Args:
-        weight: lambda of the paper.
-        target: the slope that the critic should have, 1 for a Wasserstein critic.
+        every: turns of the discriminator from one application to the next.
 
     Raises:
-        ValueError: one of them is negative.
+        ValueError: `every` is below 1.
+    """
+
+    key: ClassVar[str]
+    """What its file calls it."""
+
+    def __init__(self, every: int = 1) -> None:
+        super().__init__()
+        if every < 1:
+            raise ValueError(f"loss.objectives.{self.key}.every must be at least 1 (turn), not {every}")
+        self.every = every
+
+    def discriminator(self, round: Round) -> Tensor | None:
+        """A scalar >= 0, or None on the turns that a lazy penalty leaves out."""
+        return None if round.turn % self.every else self.every * self.penalty(round)
+
+    @abstractmethod
+    def penalty(self, round: Round) -> Tensor:
+        """The term as it is on every turn, a scalar >= 0."""
+
+
+class GivenSlopePenalty(SlopePenalty):
+    """weight * E(||dD(x)/dx||_2 - target)^2 at points of its own. Two-sided: smaller slopes are penalised too.
+
+    Batch norm in the discriminator makes a sample's score depend on its batch, so that its own slope is undefined.
+
+    Args:
+        weight: lambda of the papers.
+        target: the slope that the discriminator should have.
+        every: turns of the discriminator from one application to the next; the strength is kept, see `SlopePenalty`.
+
+    Raises:
+        ValueError: `weight` or `target` is negative, or `every` below 1.
     """
 
     forbids_batch_norm = True
 
-    def __init__(self, weight: float = 10.0, target: float = 1.0) -> None:
-        super().__init__()
+    def __init__(self, weight: float = 10.0, target: float = 1.0, every: int = 1) -> None:
+        super().__init__(every)
         if not (weight >= 0 and target >= 0):
             raise ValueError(
-                f"loss.objectives.gradient_penalty.weight and target must be at least 0, not {weight} and {target}"
+                f"loss.objectives.{self.key}.weight and target must be at least 0, not {weight} and {target}"
             )
         self.weight, self.target = weight, target
 
-    def discriminator(self, round: Round) -> Tensor:
-        """A scalar >= 0."""
-        real, fake = round.real.detach().float(), round.fake.detach().float()
-        mixing = round.uniform(*[1] * (real.dim() - 1))
-        gradients = slopes_in_float32(round.discriminator, torch.lerp(fake, real, mixing))
+    @abstractmethod
+    def points(self, round: Round) -> Tensor:
+        """Where the slope is penalised, (batch, ...) of float32."""
+
+    def penalty(self, round: Round) -> Tensor:
+        gradients = slopes_in_float32(round.discriminator, self.points(round))
         norms = (gradients.square().sum(dim=1) + 1e-12).sqrt()  # the derivative of sqrt(0) is infinite
         return self.weight * (norms - self.target).square().mean()
 
 
-class ZeroCentredPenalty(Objective, ABC):
+class GradientPenalty(GivenSlopePenalty):
+    """WGAN-GP: the slope of a Wasserstein critic is 1 between real and fake (Gulrajani et al. 2017, eq. 3).
+
+    x = u * real + (1 - u) * fake with one u ~ U(0, 1) for each sample. The paper has it on every discriminator step.
+    """
+
+    key = "gradient_penalty"
+
+    def points(self, round: Round) -> Tensor:
+        real, fake = round.real.detach().float(), round.fake.detach().float()
+        mixing = round.uniform(*[1] * (real.dim() - 1))
+        return torch.lerp(fake, real, mixing)
+
+
+class DRAGAN(GivenSlopePenalty):
+    """DRAGAN: slope 1 around the data, and nowhere else (Kodali et al. 2017).
+
+    x = real + spread * std(real) * u with a u ~ U(0, 1) for each value of each sample; no fake takes part. std(real) is
+    one number, over all values of the batch: that of all devices together, and with micro-batches that of the piece,
+    which is all there is when its penalty is due. So a game of several pieces differs a little from that of one.
+
+    Args:
+        weight: lambda of the paper.
+        target: the slope that the discriminator should have; k of the paper.
+        every: turns of the discriminator from one application to the next; the strength is kept, see `SlopePenalty`.
+        spread: c, the largest step away from the data in standard deviations.
+
+    Raises:
+        ValueError: `weight`, `target` or `spread` is negative, or `every` below 1.
+    """
+
+    key = "dragan"
+
+    def __init__(self, weight: float = 10.0, target: float = 1.0, every: int = 1, spread: float = 0.5) -> None:
+        super().__init__(weight, target, every)
+        if not spread >= 0:
+            raise ValueError(f"loss.objectives.dragan.spread must be at least 0, not {spread}")
+        self.spread = spread
+
+    def points(self, round: Round) -> Tensor:
+        real = round.real.detach().float()
+        std = round.mean((real - round.mean(real)).square()).sqrt()
+        return real + self.spread * std * round.uniform(*real.shape[1:])
+
+
+class ZeroCentredPenalty(SlopePenalty):
     """gamma/2 * E||dD(x)/dx||^2: the square summed over the values of a sample, then averaged over the batch.
 
-    Convention: `gamma` is that of Mescheder et al. 2018, whatever `every` is. With `every` = c the term is c times as
-    large on each c-th turn and absent on the others: its mean over the turns stays (Karras et al. 2020, appendix B).
+    Convention: `gamma` is that of Mescheder et al. 2018, whatever `every` is.
 
     In a float32 game the term reuses the forward pass of the adversarial loss, whose images require gradient for it.
-    Under autocast, or where the discriminator is compiled, it makes a pass of its own in float32. With batch norm in the
-    discriminator the slope at one sample takes in its influence on the scores of the others;
+    Under autocast, or where the discriminator is compiled, it makes a pass of its own in float32. With batch norm in
+    the discriminator the slope at one sample takes in its influence on the scores of the others;
     `loss.discriminator_norm=none` keeps them apart.
 
     Args:
         gamma: strength. 10 in the paper.
-        every: turns of the discriminator from one application to the next.
+        every: turns of the discriminator from one application to the next; the strength is kept, see `SlopePenalty`.
 
     Raises:
         ValueError: `gamma` is negative or `every` below 1.
@@ -93,13 +170,10 @@ class ZeroCentredPenalty(Objective, ABC):
     needs_image_gradients = True
 
     def __init__(self, gamma: float = 10.0, every: int = 1) -> None:
-        super().__init__()
-        name = type(self).__name__.lower()
+        super().__init__(every)
         if not gamma >= 0:
-            raise ValueError(f"loss.objectives.{name}.gamma must be at least 0, not {gamma}")
-        if every < 1:
-            raise ValueError(f"loss.objectives.{name}.every must be at least 1 (turn), not {every}")
-        self.gamma, self.every = gamma, every
+            raise ValueError(f"loss.objectives.{self.key}.gamma must be at least 0, not {gamma}")
+        self.gamma = gamma
 
     @abstractmethod
     def samples(self, round: Round) -> Tensor:
@@ -109,20 +183,19 @@ class ZeroCentredPenalty(Objective, ABC):
     def logits(self, round: Round) -> Tensor:
         """The discriminator's scores of `samples`, (batch,)."""
 
-    def discriminator(self, round: Round) -> Tensor | None:
-        """A scalar >= 0, or None on the turns that a lazy penalty leaves out."""
-        if round.turn % self.every:
-            return None
+    def penalty(self, round: Round) -> Tensor:
         samples = self.samples(round)
         if samples.requires_grad and not torch.is_autocast_enabled(samples.device.type):
             gradients = slopes(self.logits(round), samples)
         else:
             gradients = slopes_in_float32(round.discriminator, samples)
-        return self.every * self.gamma / 2 * gradients.square().sum(dim=1).mean()
+        return self.gamma / 2 * gradients.square().sum(dim=1).mean()
 
 
 class R1(ZeroCentredPenalty):
     """The zero-centred penalty on data: the discriminator is flat where the data are (Mescheder et al. 2018, eq. 9)."""
+
+    key = "r1"
 
     def samples(self, round: Round) -> Tensor:
         """The batch of data."""
@@ -135,6 +208,8 @@ class R1(ZeroCentredPenalty):
 
 class R2(ZeroCentredPenalty):
     """The zero-centred penalty on fakes (Mescheder et al. 2018, eq. 10)."""
+
+    key = "r2"
 
     def samples(self, round: Round) -> Tensor:
         """The batch of fakes."""

@@ -12,8 +12,9 @@ from torch.nn import functional as F
 
 from gan_lightning.game import Latent, Objective, Round
 from gan_lightning.losses.adversarial import Hinge, LeastSquares, Minimax, NonSaturating, Wasserstein
+from gan_lightning.losses.relativistic import RelativisticAverage, RelativisticPairing
 
-LOSSES = [NonSaturating, Minimax, LeastSquares, Hinge, Wasserstein]
+LOSSES = [NonSaturating, Minimax, LeastSquares, Hinge, Wasserstein, RelativisticPairing, RelativisticAverage]
 
 # Two distributions over four outcomes, in exact proportion: each outcome appears as often as it is likely.
 P, Q = torch.tensor([5, 3, 1, 1]), torch.tensor([1, 1, 4, 4])
@@ -126,7 +127,7 @@ def test_gradients_are_the_finite_differences(kind: type[Objective], player: str
 @pytest.mark.parametrize("player", ["discriminator", "generator"])
 @pytest.mark.parametrize("kind", LOSSES)
 def test_huge_logits_stay_finite(kind: type[Objective], player: str) -> None:
-    real, fake = (torch.tensor([1e4, -1e4], requires_grad=True) for _ in range(2))
+    real, fake = torch.tensor([1e4, -1e4], requires_grad=True), torch.tensor([-1e4, 1e4], requires_grad=True)
     loss = getattr(kind(), player)(scored(real, fake))
     gradients = torch.autograd.grad(loss, (real, fake), materialize_grads=True)
     assert loss.isfinite()

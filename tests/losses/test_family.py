@@ -12,14 +12,17 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from torch import nn
+from torch import Tensor, nn
 
 from gan_lightning.game import Latent, Objective, Round
+from gan_lightning.losses.energy import EnergyOutput
 
 CONF = Path(__file__).parents[2] / "conf"
-LOSSES = ["gan", "minimax", "lsgan", "hinge", "wgan", "wgan_gp"]
-REGULARIZERS = ["r1", "r2", "gradient_penalty", "label_smoothing"]
-DISCRIMINATOR_ONLY = {"weight_clipping", *REGULARIZERS}
+LOSSES = sorted(path.stem for path in (CONF / "loss").glob("*.yaml"))
+REGULARIZERS = sorted(path.stem for path in (CONF / "regularizer").glob("*.yaml"))
+GENERATOR_ONLY = {"feature_matching", "pull_away"}
+DISCRIMINATOR_ONLY = {"r1", "r2", "gradient_penalty", "dragan", "label_smoothing", "lecam", "consistency"}
+"""All others have a term for both players, but weight clipping, which has none."""
 
 
 @cache
@@ -32,14 +35,44 @@ def parts() -> list[Any]:
     """Each loss's objectives and each regularizer, as parameters (name, objective)."""
     chosen = [(loss, name, part) for loss in LOSSES for name, part in choose(f"loss={loss}").loss.objectives.items()]
     chosen += [(name, name, choose(f"regularizer={name}").loss.objectives[name]) for name in REGULARIZERS]
-    return [pytest.param(name, instantiate(part), id=f"{file}-{name}") for file, name, part in chosen]
+    return [pytest.param(name, make(part), id=f"{file}-{name}") for file, name, part in chosen]
+
+
+def make(part: DictConfig) -> Objective:
+    """An objective; one that is made for networks is made for those of `make_networks`."""
+    if "generator" not in part:
+        return instantiate(part)
+    generator, discriminator = make_networks()
+    return instantiate(part, generator=generator, discriminator=discriminator)
+
+
+class Discriminator(nn.Module):
+    """Energies as an autoencoder gives them, with the codes as features: it can play any loss."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encode = nn.Sequential(nn.Flatten(), nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 4))
+        self.decode = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 6))
+
+    def forward(self, samples: Tensor) -> EnergyOutput:
+        codes = self.encode(samples)
+        return EnergyOutput(-(self.decode(codes).float() - samples.flatten(1).float()).square().mean(1), codes)
+
+
+def make_networks() -> tuple[nn.Module, nn.Module]:
+    torch.manual_seed(0)
+    generator = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 6), nn.Unflatten(1, (1, 2, 3)))
+    return generator, Discriminator()
 
 
 def make_round(player: str, objective: Objective) -> Round:
-    """A turn of `player` as the training loop makes it."""
-    torch.manual_seed(0)
-    generator = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 6), nn.Unflatten(1, (1, 2, 3)))
-    discriminator = nn.Sequential(nn.Flatten(), nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 1), nn.Flatten(0))
+    """A turn of `player` as the training loop makes it: the second, so that there is a past to compare with."""
+    generator, discriminator = make_networks()
+    past = Round(generator, discriminator, Latent(torch.zeros(5, 3)), torch.randn(5, 1, 2, 3), torch.randn(5, 1, 2, 3))
+    with torch.no_grad():
+        objective.observe(past)
+        for weight in (*generator.parameters(), *discriminator.parameters()):
+            weight.mul_(1.5)
     z = torch.randn(5, 3)
     with torch.set_grad_enabled(player == "generator"):
         fake = generator(z)
@@ -51,6 +84,7 @@ def make_round(player: str, objective: Objective) -> Round:
         Latent(z),
         torch.randn(5, 1, 2, 3).requires_grad_(images),
         fake.requires_grad_() if images else fake,
+        turn=1,
     )
 
 
@@ -61,19 +95,20 @@ def test_a_term_teaches_its_player_and_nobody_else(name: str, objective: Objecti
     with torch.autocast("cpu", torch.bfloat16) if half else nullcontext():
         round = make_round(player, objective)
         term = getattr(objective, player)(round)
-        if name == "weight_clipping" or (player == "generator" and name in DISCRIMINATOR_ONLY):
+        others = GENERATOR_ONLY if player == "discriminator" else DISCRIMINATOR_ONLY
+        if name in others or name == "weight_clipping":
             assert term is None
             return
         assert term.shape == ()
         assert term.dtype == torch.float32
         assert term.isfinite()
         term.backward()
-    learners, others = round.discriminator, round.generator
+    learners, rest = round.discriminator, round.generator
     if player == "generator":
-        learners, others = others, learners
+        learners, rest = rest, learners
     weights = [weight for weight in learners.parameters() if weight.dim() == 2]
     assert all(weight.grad is not None and weight.grad.abs().max() > 0 for weight in weights)
-    assert all(weight.grad is None for weight in others.parameters())
+    assert all(weight.grad is None for weight in rest.parameters())
 
 
 @pytest.mark.parametrize("path", sorted((CONF / "loss").glob("*.yaml")), ids=lambda path: path.stem)
@@ -83,6 +118,8 @@ def test_a_loss_states_the_facts_that_others_read(path: Path) -> None:
     assert loss.discriminator_steps >= 1
     assert loss.discriminator_norm in ("batch", "layer", "none")
     assert isinstance(loss.label_targets, bool)
+    assert isinstance(loss.critic, bool)
+    assert loss.get("energy") in (None, "squared", "absolute")
     assert all("_target_" in objective for objective in loss.objectives.values())
     assert path.read_text().startswith("# ")
 
@@ -100,8 +137,27 @@ def test_regularizers_add_up_and_take_overrides() -> None:
     assert (objectives["r1"].gamma, objectives["r2"].gamma) == (3, 10)
 
 
-def test_a_loss_that_forbids_batch_norm_asks_for_none() -> None:
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_loss_that_forbids_batch_norm_asks_for_none(loss: str) -> None:
+    config = choose(f"loss={loss}").loss
+    strict = any(objective.forbids_batch_norm for objective in instantiate(config.objectives).values())
+    assert not strict or config.discriminator_norm != "batch"
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_loss_states_that_it_needs_energies(loss: str) -> None:
+    """By asking each for the discriminator's term of scores."""
+    config = choose(f"loss={loss}").loss
+    scores = Round(nn.Identity(), nn.Identity(), Latent(torch.zeros(2, 1)), torch.ones(2), torch.zeros(2))
+    with pytest.raises(ValueError, match="energies") if config.get("energy") else nullcontext():
+        instantiate(config.objectives.adversarial).discriminator(scores)
+
+
+def test_penalties_that_a_loss_brings_are_as_their_regularizers_bring_them() -> None:
+    """But for strengths, which a paper may set: the same class with the same keys."""
     for loss in LOSSES:
-        config = choose(f"loss={loss}").loss
-        strict = any(objective.forbids_batch_norm for objective in instantiate(config.objectives).values())
-        assert strict == (config.discriminator_norm != "batch")
+        for name, part in choose(f"loss={loss}").loss.objectives.items():
+            if name in REGULARIZERS:
+                other = choose(f"regularizer={name}").loss.objectives[name]
+                assert part.keys() == other.keys(), (loss, name)
+                assert part["_target_"] == other["_target_"]

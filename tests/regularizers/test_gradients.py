@@ -7,7 +7,16 @@ import torch
 from torch import Tensor, nn
 
 from gan_lightning.game import Latent, Objective, Round
-from gan_lightning.regularizers.gradients import R1, R2, GradientPenalty, ZeroCentredPenalty, slopes, slopes_in_float32
+from gan_lightning.randomness import Noise
+from gan_lightning.regularizers.gradients import (
+    DRAGAN,
+    R1,
+    R2,
+    GradientPenalty,
+    SlopePenalty,
+    slopes,
+    slopes_in_float32,
+)
 
 
 class Linear(nn.Module):
@@ -61,6 +70,9 @@ def images(seed: int, batch: int = 4) -> Tensor:
         (GradientPenalty(weight=10.0), 40.0, 10 * 2 * 2 / 3),  # lambda (||w|| - 1)^2, 2 lambda (||w|| - 1) w / ||w||
         (GradientPenalty(weight=1.0, target=0.0), 9.0, 2.0),
         (GradientPenalty(weight=1.0, target=5.0), 4.0, -2 * 2 / 3),  # two-sided
+        (DRAGAN(weight=10.0), 40.0, 10 * 2 * 2 / 3),
+        (DRAGAN(weight=1.0, target=5.0), 4.0, -2 * 2 / 3),
+        (DRAGAN(weight=1.0, every=3), 12.0, 3 * 2 * 2 / 3),
     ],
 )
 def test_linear_critic(penalty: Objective, value: float, derivative: float, bare: bool, batch: int) -> None:
@@ -86,7 +98,7 @@ def test_r1_looks_at_data_and_r2_at_fakes() -> None:
 def test_gradient_penalty_takes_the_norm_of_each_sample() -> None:
     x = images(0)  # data and fakes alike, so that any mixture of them is the same point
     norms = 2.0 * x.flatten(1).norm(dim=1)
-    each = GradientPenalty(weight=1.0).discriminator(play(Quadratic(2.0), x, x))
+    each = played(GradientPenalty(weight=1.0), play(Quadratic(2.0), x, x))
     torch.testing.assert_close(each, (norms - 1).square().mean())
     whole_batch = (norms.square().sum().sqrt() - 1).square()
     assert (each - whole_batch).abs() > 1
@@ -105,9 +117,45 @@ def test_gradient_penalty_mixes_each_sample_by_its_own_weight() -> None:
     assert weights.mean().item() == pytest.approx(0.5, abs=4 * (1 / 12 / 200) ** 0.5)
 
 
-def test_gradient_penalty_of_a_flat_critic_has_a_gradient() -> None:
+def test_dragan_looks_around_the_data_and_at_no_fake() -> None:
+    critic = Linear([1.0, 0.0, 0.0, 0.0])
+    data = images(0, batch=500) * 3 + 10
+    round = play(critic, data, torch.full_like(data, 1e6))
+    DRAGAN(spread=0.5).discriminator(round)
+    (judged,) = critic.judged
+    steps = (judged - data) / (
+        0.5 * data.numpy().std()
+    )  # over all values; numpy's is the standard deviation of the data
+    assert steps.min() >= -1e-5
+    assert steps.max() <= 1 + 1e-5
+    assert steps.mean().item() == pytest.approx(0.5, abs=4 * (1 / 12 / steps.numel()) ** 0.5)
+    assert steps.std().item() == pytest.approx((1 / 12) ** 0.5, rel=0.05)
+    own = torch.corrcoef(steps.flatten(1).T)[0, 1:]  # each value has a step of its own
+    assert own.abs().max() < 4 / 500**0.5
+
+
+def test_dragan_takes_the_norm_of_each_sample() -> None:
+    x = images(0)
+    norms = 2.0 * x.flatten(1).norm(dim=1)
+    term = DRAGAN(weight=1.0, spread=0.0).discriminator(play(Quadratic(2.0), x, images(1)))
+    torch.testing.assert_close(term, (norms - 1).square().mean())
+
+
+def test_the_spread_of_dragan_is_that_of_the_data_on_all_devices() -> None:
+    here, there = images(0), 5 * images(1) + 3
+    both = torch.cat([here, there])
+    alone, first = play(Quadratic(1.0), both, both), play(Quadratic(1.0), here, here)
+    from_there = iter([there.mean(), (there - both.mean()).square().mean()])
+    first.over_ranks = lambda mean: (mean + next(from_there)) / 2
+    first.noise, alone.noise = Noise(0, "round", batch_size=8), Noise(0, "round", batch_size=8)
+    torch.testing.assert_close(DRAGAN().points(first), DRAGAN().points(alone)[:4])
+
+
+@pytest.mark.parametrize("kind", [GradientPenalty, DRAGAN])
+def test_a_given_slope_of_a_flat_critic_has_a_gradient(kind: type[GradientPenalty] | type[DRAGAN]) -> None:
     critic = Linear([0.0, 0.0, 0.0, 0.0])
-    term = GradientPenalty(weight=10.0).discriminator(play(critic, images(0), images(1)))
+    term = kind(weight=10.0).discriminator(play(critic, images(0), images(1)))
+    assert term is not None
     term.backward()
     assert term.item() == pytest.approx(10.0, rel=1e-5)
     assert critic.weight.grad is not None
@@ -120,25 +168,31 @@ def smooth_critic() -> nn.Sequential:
     return nn.Sequential(nn.Flatten(), *hidden, nn.Linear(8, 1, bias=False), nn.Flatten(0))
 
 
-@pytest.mark.parametrize("penalty", [R1(gamma=2.0), R2(gamma=2.0)])
-def test_second_derivatives_are_the_finite_differences(penalty: ZeroCentredPenalty) -> None:
-    critic = smooth_critic().double()
+# The zero-centred ones keep float64 where the forward pass is the game's own; the others make theirs in float32.
+@pytest.mark.parametrize(
+    ("penalty", "exact"),
+    [(R1(gamma=2.0), True), (R2(gamma=2.0), True), (GradientPenalty(every=2), False), (DRAGAN(), False)],
+)
+def test_second_derivatives_are_the_finite_differences(penalty: SlopePenalty, exact: bool) -> None:
+    critic = smooth_critic().to(torch.float64 if exact else torch.float32)
     weight = next(critic.parameters())
+    size = 1e-5 if exact else 1e-2
 
     def term() -> Tensor:
-        return played(penalty, play(critic, images(0).double(), images(1).double()))
+        return played(penalty, play(critic, images(0).to(weight), images(1).to(weight)))
 
     (found,) = torch.autograd.grad(term(), weight)
-    direction, start = torch.randn_like(weight), weight.detach().clone()
+    direction, start = found / found.norm(), weight.detach().clone()
     ends = []
-    for step in (1e-5, -1e-5):
+    for step in (size, -size):
         weight.detach().copy_(start + step * direction)
         ends.append(term().item())
     assert found.abs().max() > 1e-3
-    assert (found * direction).sum().item() == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-5)
+    difference = (ends[0] - ends[1]) / (2 * size)
+    assert (found * direction).sum().item() == pytest.approx(difference, rel=1e-5 if exact else 1e-2)
 
 
-@pytest.mark.parametrize("penalty", [R1(), R2(), GradientPenalty()])
+@pytest.mark.parametrize("penalty", [R1(), R2(), GradientPenalty(), DRAGAN()])
 def test_float32_under_autocast(penalty: Objective) -> None:
     critic, x = smooth_critic(), images(0, batch=64)
     plain = played(penalty, play(critic, x, x))
@@ -154,7 +208,7 @@ def test_float32_under_autocast(penalty: Objective) -> None:
     assert (rounded / exact - 1).abs() > 1e-4  # half precision would have shown
 
 
-@pytest.mark.parametrize("penalty", [R2(), GradientPenalty()])
+@pytest.mark.parametrize("penalty", [R2(), GradientPenalty(), DRAGAN()])
 def test_half_precision_fakes(penalty: Objective) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         term = played(penalty, play(smooth_critic(), images(0), images(1).bfloat16()))
@@ -171,14 +225,15 @@ def test_r1_reuses_the_pass_of_the_adversarial_loss(image_gradients: bool, half:
     assert len(critic.judged) == passes
 
 
-@pytest.mark.parametrize("kind", [R1, R2])
-def test_a_lazy_penalty_keeps_its_strength(kind: type[ZeroCentredPenalty]) -> None:
+@pytest.mark.parametrize("kind", [R1, R2, GradientPenalty, DRAGAN])
+def test_a_lazy_penalty_keeps_its_strength(kind: type[R1 | R2 | GradientPenalty | DRAGAN]) -> None:
     critic = Quadratic(2.0)
     rounds = [play(critic, images(0), images(1), turn=turn) for turn in range(8)]
-    lazy = [kind(gamma=3.0, every=4).discriminator(round) for round in rounds]
+    lazy = [kind(every=4).discriminator(round) for round in rounds]
     assert [term is None for term in lazy] == [False, True, True, True] * 2
     mean = sum(term.item() for term in lazy if term is not None) / len(rounds)
-    assert mean == pytest.approx(played(kind(gamma=3.0), rounds[1]).item())
+    always = played(kind(), play(critic, images(0), images(1), turn=1))
+    assert mean == pytest.approx(always.item())
 
 
 @pytest.mark.parametrize(("norm", "mixes"), [(nn.BatchNorm1d(8), True), (nn.LayerNorm(8), False)])
@@ -190,6 +245,7 @@ def test_batch_norm_is_why_gradient_penalty_forbids_it(norm: nn.Module, mixes: b
     first, again = (slopes_in_float32(critic, batch)[0] for batch in (x, changed))
     assert torch.allclose(first, again, rtol=1e-4) is not mixes
     assert GradientPenalty.forbids_batch_norm
+    assert DRAGAN.forbids_batch_norm
     assert not R1.forbids_batch_norm
 
 
@@ -199,6 +255,10 @@ def test_batch_norm_is_why_gradient_penalty_forbids_it(norm: nn.Module, mixes: b
         (lambda: R1(gamma=-1.0), r"loss\.objectives\.r1\.gamma must be at least 0, not -1"),
         (lambda: R2(gamma=float("nan")), r"loss\.objectives\.r2\.gamma must be at least 0, not nan"),
         (lambda: R2(every=0), r"loss\.objectives\.r2\.every must be at least 1 \(turn\), not 0"),
+        (lambda: GradientPenalty(every=0), r"loss\.objectives\.gradient_penalty\.every must be at least 1 \(turn\)"),
+        (lambda: DRAGAN(every=0), r"loss\.objectives\.dragan\.every must be at least 1 \(turn\), not 0"),
+        (lambda: DRAGAN(weight=-1.0), r"loss\.objectives\.dragan\.weight and target must be at least 0"),
+        (lambda: DRAGAN(spread=-0.5), r"loss\.objectives\.dragan\.spread must be at least 0, not -0\.5"),
         (lambda: GradientPenalty(weight=-1.0), r"loss\.objectives\.gradient_penalty\.weight and target"),
         (lambda: GradientPenalty(target=-1.0), r"loss\.objectives\.gradient_penalty\.weight and target"),
     ],

@@ -1,0 +1,117 @@
+"""A discriminator that is an autoencoder: what it rebuilds badly is fake (Zhao et al. 2017, Berthelot et al. 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from gan_lightning.losses.energy import EnergyOutput
+from gan_lightning.models.dcgan import DCGANGenerator, halving, pyramid
+from gan_lightning.models.layers import check_shape, check_width, make_norm
+from gan_lightning.models.mlp import MLPGenerator, hidden_layers
+
+HIDDEN_LAYERS = 2
+"""Of each perceptron, where samples are vectors."""
+
+
+def make_generator(
+    latent_dim: int, shape: Sequence[int], value_range: Sequence[float] | None, width: int = 32
+) -> DCGANGenerator | MLPGenerator:
+    """The generator that goes with an `Autoencoder`: DCGAN's for images, a perceptron for vectors.
+
+    Args:
+        latent_dim: length of the noise z.
+        shape: of a sample, as for the `Autoencoder`.
+        value_range: of the data, (-1, 1) or None for unbounded vectors.
+        width: channels of the largest hidden feature maps, or a quarter of the units in a hidden layer.
+
+    Raises:
+        ValueError: another shape, or no channels.
+    """
+    if len(shape) != 1:
+        check_shape("autoencoder", shape)
+        return DCGANGenerator(latent_dim, shape, width)
+    return MLPGenerator(latent_dim, shape, value_range, 4 * width, HIDDEN_LAYERS)
+
+
+class Autoencoder(nn.Module):
+    """Encodes a sample into a code, rebuilds the sample from it, and takes the error for the sample's energy.
+
+    Images pass through strided convolutions and back, vectors through perceptrons without norm. Nothing bounds what is
+    rebuilt.
+
+    Args:
+        shape: of a sample: (channels, size, size) with 1 or 3 channels and 28, 32, 64 or 128 pixels, or (values,).
+        code_dim: length of the code.
+        width: channels of the largest hidden feature maps, which double with each halving; or a quarter of the units in
+            a hidden layer.
+        norm: of feature maps, but for the first: `batch`, `layer` or `none`.
+        error: what the energy is the mean of, over the values of a sample: `squared` differences, as EBGAN takes, or
+            `absolute` ones, as BEGAN.
+
+    Raises:
+        ValueError: another shape, norm or error, or no channels.
+    """
+
+    def __init__(
+        self, shape: Sequence[int], code_dim: int = 64, width: int = 32, norm: str = "batch", error: str = "squared"
+    ) -> None:
+        super().__init__()
+        if len(shape) != 1:
+            check_shape("autoencoder", shape)
+        check_width(width)
+        if code_dim < 1:
+            raise ValueError(f"model.discriminator.code_dim must be at least 1, not {code_dim}")
+        if error not in ("squared", "absolute"):
+            raise ValueError(f"model.discriminator.error={error} is unknown: choose squared or absolute")
+        self.error = error
+        if len(shape) == 1:
+            self.encode, self.decode = perceptrons(shape[0], code_dim, 4 * width)
+        else:
+            self.encode, self.decode = convolutions(shape, code_dim, width, norm)
+
+    def forward(self, samples: Tensor) -> EnergyOutput:
+        """Minus energies as logits (batch,) of samples (batch, *shape); features are the codes, (batch, code_dim)."""
+        codes = self.encode(samples)
+        differences = (self.decode(codes).float() - samples.float()).flatten(start_dim=1)
+        errors = differences.square() if self.error == "squared" else differences.abs()
+        return EnergyOutput(-errors.mean(dim=1), codes)
+
+
+def convolutions(shape: Sequence[int], code_dim: int, width: int, norm: str) -> tuple[nn.Sequential, nn.Sequential]:
+    """Encoder and decoder of images, each other's mirror image: a strided convolution a halving or doubling."""
+    coarsest, widths = pyramid(shape, width)
+    values = widths[-1] * coarsest**2
+    encoder = nn.Sequential(
+        nn.Conv2d(shape[0], width, 4, stride=2, padding=1),
+        nn.LeakyReLU(0.2),
+        *(halving(narrow, wide, norm) for narrow, wide in pairwise(widths)),
+        nn.Flatten(),
+        nn.Linear(values, code_dim),
+    )
+    decoder = nn.Sequential(
+        nn.Linear(code_dim, values),
+        nn.Unflatten(1, (widths[-1], coarsest, coarsest)),
+        nn.LeakyReLU(0.2),
+        *(doubling(wide, narrow, norm) for wide, narrow in pairwise(reversed(widths))),
+        nn.ConvTranspose2d(width, shape[0], 4, stride=2, padding=1),
+    )
+    return encoder, decoder
+
+
+def doubling(wide: int, narrow: int, norm: str) -> nn.Sequential:
+    """(batch, wide, n, n) to (batch, narrow, 2n, 2n). A bias only where no norm would cancel it."""
+    normalise = make_norm(norm, narrow)
+    bias = isinstance(normalise, nn.Identity)
+    return nn.Sequential(
+        nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1, bias=bias), normalise, nn.LeakyReLU(0.2)
+    )
+
+
+def perceptrons(values: int, code_dim: int, units: int) -> tuple[nn.Sequential, nn.Sequential]:
+    """Encoder and decoder of vectors."""
+    encoder = nn.Sequential(hidden_layers(values, units, HIDDEN_LAYERS, "LeakyReLU"), nn.Linear(units, code_dim))
+    decoder = nn.Sequential(hidden_layers(code_dim, units, HIDDEN_LAYERS, "LeakyReLU"), nn.Linear(units, values))
+    return encoder, decoder

@@ -1,0 +1,85 @@
+"""Objectives on what the discriminator sees: the features of its penultimate layer. All of them are the generator's."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from gan_lightning.game import DiscriminatorOutput, Objective, Round
+
+
+def features(output: DiscriminatorOutput, key: str) -> Tensor:
+    """The features of `output` for the objective `key`, (batch, values) of float32.
+
+    Raises:
+        ValueError: the discriminator gives none.
+    """
+    if output.features is None:
+        raise ValueError(
+            f"{key} compares features of the discriminator, and this one returns logits alone: choose a model whose "
+            "discriminator returns features too, such as model=dcgan or model=mlp"
+        )
+    return output.features.flatten(start_dim=1).float()
+
+
+def not_negative(key: str, weight: float) -> float:
+    """`weight` of the objective `key`, if it is at least 0; else a ValueError that names it."""
+    if not weight >= 0:
+        raise ValueError(f"loss.objectives.{key}.weight must be at least 0, not {weight}")
+    return weight
+
+
+class FeatureMatching(Objective):
+    """weight * ||E f(x) - E f(G(z))||^2 for the features f of the discriminator (Salimans et al. 2016, section 3.1).
+
+    Beside an adversarial loss. The square is summed over the features. The means are those of the samples that a device
+    judges at once: several devices or micro-batches each match their own.
+
+    Args:
+        weight: strength; the paper has the term alone.
+
+    Raises:
+        ValueError: `weight` is negative.
+    """
+
+    def __init__(self, weight: float = 1.0) -> None:
+        super().__init__()
+        self.weight = not_negative("feature_matching", weight)
+
+    def generator(self, round: Round) -> Tensor:
+        """A scalar >= 0; data are the target and take no gradient."""
+        real = features(round.real_output, "feature_matching").detach().mean(dim=0)
+        fake = features(round.fake_output, "feature_matching").mean(dim=0)
+        return self.weight * (real - fake).square().sum()
+
+
+class PullAway(Objective):
+    """weight * mean over i != j of cos^2 between the features of fakes i and j (Zhao et al. 2017, section 2.4).
+
+    Fakes whose features point the same way are driven apart. With `loss=ebgan` features are the codes of the
+    autoencoder, and both together are EBGAN-PT. Pairs are those of the samples that a device judges at once.
+
+    Args:
+        weight: strength, .1 in the paper.
+
+    Raises:
+        ValueError: `weight` is negative, or there is only one sample to a device or micro-batch.
+    """
+
+    def __init__(self, weight: float = 0.1) -> None:
+        super().__init__()
+        self.weight = not_negative("pull_away", weight)
+
+    def generator(self, round: Round) -> Tensor:
+        """A scalar in [0, weight]."""
+        codes = features(round.fake_output, "pull_away")
+        count = len(codes)
+        if count < 2:
+            raise ValueError(
+                "pull_away compares samples, and here is one: choose a larger data.batch_size or fewer micro_batches"
+            )
+        with torch.autocast(codes.device.type, enabled=False):
+            codes = normalize(codes, dim=1)
+            cosines = codes @ codes.T
+        return self.weight * cosines.square().fill_diagonal_(0).sum() / (count * (count - 1))

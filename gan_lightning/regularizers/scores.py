@@ -1,0 +1,103 @@
+"""Objectives on the discriminator's scores: where they lie, and how little they may depend on what does not matter."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from gan_lightning.game import Objective, Round, judge
+from gan_lightning.regularizers.features import not_negative
+
+
+class LeCam(Objective):
+    """weight * (E(D(x) - a_F)^2 + E(D(G(z)) - a_R)^2), for training on few data (Tseng et al. 2021).
+
+    a_R and a_F are moving averages of the mean score of data and of fakes: each side is drawn towards what the other
+    side used to score. They begin as plain means and forget by `decay` a turn, and there is no term before the first
+    turn is over. The authors' code leaves out samples that lie beyond the anchor already; this is the formula of the
+    paper. With a Wasserstein loss the best critic then measures a LeCam divergence (their proposition 1).
+
+    Args:
+        weight: lambda of the paper.
+        decay: of the anchors, for each turn of the discriminator.
+
+    Raises:
+        ValueError: `weight` is negative, or `decay` outside [0, 1).
+    """
+
+    real: Tensor
+    fake: Tensor
+
+    def __init__(self, weight: float = 0.3, decay: float = 0.99) -> None:
+        super().__init__()
+        self.weight = not_negative("lecam", weight)
+        if not 0 <= decay < 1:
+            raise ValueError(f"loss.objectives.lecam.decay must be in [0, 1), not {decay}")
+        self.decay = decay
+        self.register_buffer("real", torch.zeros(()))
+        self.register_buffer("fake", torch.zeros(()))
+
+    def discriminator(self, round: Round) -> Tensor | None:
+        """A scalar >= 0, or None on the first turn, before there is an anchor."""
+        if round.turn == 0:
+            return None
+        real = (round.real_logits.float() - self.fake).square().mean()
+        fake = (round.fake_logits.float() - self.real).square().mean()
+        return self.weight * (real + fake)
+
+    def observe(self, round: Round) -> None:
+        """Moves the anchors to the turn's means, by a share that undoes the weight of what they began with."""
+        share = (1 - self.decay) / (1 - self.decay ** (round.turn + 1))
+        self.real.lerp_(round.mean(round.real_logits), share)
+        self.fake.lerp_(round.mean(round.fake_logits), share)
+
+
+class Consistency(Objective):
+    """CR-GAN: weight * E(D(x) - D(T(x)))^2, data and a transformed copy score alike (Zhang et al. 2020).
+
+    T shifts an image by a whole number of pixels down and across, each uniform in [-shift, shift], repeating its
+    border, and mirrors it left to right with probability 1/2 if `flip`. Gradients go through both scores.
+
+    Args:
+        weight: lambda, 10 in the paper.
+        shift: the farthest shift in pixels.
+        flip: mirror images; not for what means something else in a mirror, such as digits.
+
+    Raises:
+        ValueError: `weight` or `shift` is negative, nothing is transformed, or samples are no images.
+    """
+
+    def __init__(self, weight: float = 10.0, shift: int = 2, flip: bool = False) -> None:
+        super().__init__()
+        self.weight = not_negative("consistency", weight)
+        if shift < 0 or (shift == 0 and not flip):
+            raise ValueError(
+                f"loss.objectives.consistency.shift must be at least 1 pixel, or 0 with flip=true, not {shift}"
+            )
+        self.shift, self.flip = shift, flip
+
+    def discriminator(self, round: Round) -> Tensor:
+        """A scalar >= 0."""
+        transformed = judge(round.discriminator, self.transform(round)).logits
+        return self.weight * (round.real_logits.float() - transformed.float()).square().mean()
+
+    def transform(self, round: Round) -> Tensor:
+        """T of the round's data, each image by its own draw; (batch, channels, height, width)."""
+        images = round.real.detach()
+        if images.dim() != 4:
+            raise ValueError(
+                f"consistency shifts images, and samples of this data have shape {list(images.shape[1:])}: choose "
+                "image data, or leave the regularizer out"
+            )
+        across, down, mirrored = round.uniform(3).unbind(dim=1)
+        rows = self.shifted(down, images.shape[2])
+        columns = self.shifted(across, images.shape[3])
+        if self.flip:
+            columns = torch.where(mirrored[:, None] < 0.5, columns.flip(1), columns)
+        samples = torch.arange(len(images), device=images.device)
+        return images.movedim(1, 3)[samples[:, None, None], rows[:, :, None], columns[:, None, :]].movedim(3, 1)
+
+    def shifted(self, draws: Tensor, size: int) -> Tensor:
+        """The old position at each new one, (batch, size), for shifts by U(0, 1) draws (batch,)."""
+        steps = (draws * (2 * self.shift + 1)).long() - self.shift
+        return (torch.arange(size, device=draws.device) + steps[:, None]).clamp(0, size - 1)
