@@ -3,7 +3,14 @@ from __future__ import annotations
 import pytest
 from composing import CONF, GROUPS, answers, composed, resolved
 
-FILES = [(group, name) for group in GROUPS for name in answers(group)]
+from gan_lightning.cli.plugins import is_installed
+
+NOT_INSTALLED = pytest.mark.skipif(not is_installed("hydra-ray-launcher"), reason="ray is too heavy for every test")
+FILES = [
+    pytest.param(group, name, marks=[NOT_INSTALLED] if (group, name) == ("launcher", "ray") else [])
+    for group in GROUPS
+    for name in answers(group)
+]
 NEEDED = {"image_folder": ["data.root=/pictures"]}
 """What an answer asks the user for."""
 

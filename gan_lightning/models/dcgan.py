@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 
 from gan_lightning.game import DiscriminatorOutput, Latent
-from gan_lightning.models.layers import make_norm
-
-COARSEST = {28: 7, 32: 4, 64: 4, 128: 4}
-"""Image size to the size of the smallest feature maps, both in pixels."""
+from gan_lightning.models.layers import COARSEST, check_shape, check_width, make_norm
+from gan_lightning.models.normalization import REFERENCE_SIZE, VirtualBatchNorm, spectrally_normalised
+from gan_lightning.models.statistics import flattened
+from gan_lightning.priors import Prior
 
 
 class DCGANGenerator(nn.Module):
@@ -25,27 +26,42 @@ class DCGANGenerator(nn.Module):
         shape: of an image, (channels, size, size): 1 or 3 channels, size 28, 32, 64 or 128 pixels.
         width: channels of the largest hidden feature maps; they double with each halving. The published 64x64 network
             has 128.
+        norm: `batch`, as published; or `virtual`, by a reference batch that stays the same, see `VirtualBatchNorm`.
+        prior: what the reference batch is drawn from, once, when the network is built; `batch` needs none.
 
     Raises:
-        ValueError: another shape, or no channels.
+        ValueError: another shape or norm, no channels, or no prior for `virtual`.
     """
 
-    def __init__(self, latent_dim: int, shape: Sequence[int], width: int = 64) -> None:
+    reference: Tensor | None
+
+    def __init__(
+        self,
+        latent_dim: int,
+        shape: Sequence[int],
+        width: int = 64,
+        norm: str = "batch",
+        prior: Prior | None = None,
+    ) -> None:
         super().__init__()
         coarsest, widths = pyramid(shape, width)
         self.project = nn.Sequential(
             nn.Linear(latent_dim, widths[-1] * coarsest**2, bias=False),
             nn.Unflatten(1, (widths[-1], coarsest, coarsest)),
-            nn.BatchNorm2d(widths[-1]),
+            generator_norm(norm, widths[-1]),
             nn.ReLU(),
         )
-        self.upsample = nn.Sequential(*(doubling(wide, narrow) for wide, narrow in pairwise(reversed(widths))))
+        self.upsample = nn.Sequential(*(doubling(wide, narrow, norm) for wide, narrow in pairwise(reversed(widths))))
         self.paint = nn.Sequential(nn.ConvTranspose2d(width, shape[0], 4, stride=2, padding=1), nn.Tanh())
         self.apply(initialise)
+        self.register_buffer("reference", draw_reference(prior) if norm == "virtual" else None)
 
     def forward(self, latent: Latent) -> Tensor:
         """Images in [-1, 1], (batch, *shape)."""
-        return self.paint(self.upsample(self.project(latent.z)))
+        if self.reference is None:
+            return self.paint(self.upsample(self.project(latent.z)))
+        maps = self.upsample(self.project(torch.cat([self.reference, latent.z])))
+        return self.paint(maps[len(self.reference) :])
 
 
 class DCGANDiscriminator(nn.Module):
@@ -55,18 +71,31 @@ class DCGANDiscriminator(nn.Module):
         shape: of an image, as for the generator.
         width: channels of the largest hidden feature maps; they double with each halving.
         norm: `batch`, as published; `layer`, for losses that need each sample judged by itself; or `none`.
+        spectral_norm: divide each weight by its largest singular value (Miyato et al. 2018), which takes `norm=none`:
+            a norm of maps would undo it.
+        minibatch: what the score knows of the rest of the batch: `none`, `std` or `discrimination`, see `statistics`.
 
     Raises:
-        ValueError: another shape or norm, or no channels.
+        ValueError: another shape, norm or minibatch, or no channels.
     """
 
-    def __init__(self, shape: Sequence[int], width: int = 64, norm: str = "batch") -> None:
+    def __init__(
+        self,
+        shape: Sequence[int],
+        width: int = 64,
+        norm: str = "batch",
+        spectral_norm: bool = False,
+        minibatch: str = "none",
+    ) -> None:
         super().__init__()
         coarsest, widths = pyramid(shape, width)
         self.look = nn.Sequential(nn.Conv2d(shape[0], width, 4, stride=2, padding=1), nn.LeakyReLU(0.2))
         self.downsample = nn.Sequential(*(halving(narrow, wide, norm) for narrow, wide in pairwise(widths)))
-        self.score = nn.Sequential(nn.Flatten(), nn.Linear(widths[-1] * coarsest**2, 1))
+        flatten, inputs = flattened(minibatch, widths[-1], coarsest)
+        self.score = nn.Sequential(*flatten, nn.Linear(inputs, 1))
         self.apply(initialise)
+        if spectral_norm:
+            spectrally_normalised(self)
 
     def forward(self, samples: Tensor) -> DiscriminatorOutput:
         """Logits (batch,) of images (batch, *shape); features are the smallest maps, (batch, channels, size, size)."""
@@ -80,22 +109,40 @@ def pyramid(shape: Sequence[int], width: int) -> tuple[int, list[int]]:
     Raises:
         ValueError: the networks are not made for images of this shape, or `width` is below 1.
     """
-    channels, size, other = shape if len(shape) == 3 else (0, 0, 0)
-    if channels not in (1, 3) or size not in COARSEST or size != other:
-        raise ValueError(
-            "model=dcgan makes square images of 28, 32, 64 or 128 pixels with 1 or 3 channels, "
-            f"not data.shape={list(shape)}"
-        )
-    if width < 1:
-        raise ValueError(f"width of model.generator and model.discriminator must be at least 1 channel, not {width}")
+    check_shape("dcgan", shape)
+    check_width(width)
+    size = shape[1]
     halvings = (size // COARSEST[size]).bit_length() - 1
     return COARSEST[size], [width * 2**halving for halving in range(halvings)]
 
 
-def doubling(wide: int, narrow: int) -> nn.Sequential:
+def generator_norm(name: str, channels: int) -> nn.Module:
+    """Batch norm of `channels` maps, or virtual batch norm.
+
+    Raises:
+        ValueError: another name.
+    """
+    if name not in ("batch", "virtual"):
+        raise ValueError(f"model.generator.norm={name} is unknown: choose batch or virtual")
+    return nn.BatchNorm2d(channels) if name == "batch" else VirtualBatchNorm(channels)
+
+
+def draw_reference(prior: Prior | None) -> Tensor:
+    """The noise of a reference batch, (REFERENCE_SIZE, dim), a function of torch's own seed.
+
+    Raises:
+        ValueError: there is no prior to draw it from.
+    """
+    if prior is None:
+        raise ValueError("model.generator.norm=virtual draws a reference batch: give model.generator.prior=${prior}")
+    rng = torch.Generator().manual_seed(int(torch.randint(2**62, (), device="cpu")))
+    return prior.sample(REFERENCE_SIZE, rng).z
+
+
+def doubling(wide: int, narrow: int, norm: str) -> nn.Sequential:
     """(batch, wide, n, n) to (batch, narrow, 2n, 2n). No bias: the norm would cancel it."""
     convolution = nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(narrow), nn.ReLU())
+    return nn.Sequential(convolution, generator_norm(norm, narrow), nn.ReLU())
 
 
 def halving(narrow: int, wide: int, norm: str) -> nn.Sequential:
@@ -109,7 +156,7 @@ def initialise(module: nn.Module) -> None:
     """Weights ~ N(0, .02) (Radford et al. 2016, section 4), scales of norms ~ N(1, .02), biases 0 (their code)."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
         nn.init.normal_(module.weight, 0.0, 0.02)
-    elif isinstance(module, nn.BatchNorm2d | nn.GroupNorm):
+    elif isinstance(module, nn.BatchNorm2d | nn.GroupNorm | VirtualBatchNorm):
         nn.init.normal_(module.weight, 1.0, 0.02)
     else:
         return

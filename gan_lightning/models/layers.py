@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 from torch.nn.modules import activation as activations
+from torch.nn.utils.parametrize import is_parametrized
+
+COARSEST = {28: 7, 32: 4, 64: 4, 128: 4}
+"""Image size to the size of the smallest feature maps, both in pixels, for networks that halve and double."""
 
 
 class Maxout(nn.Module):
@@ -72,3 +78,45 @@ def make_norm(name: str, channels: int) -> nn.Module:
     if name not in known:
         raise ValueError(f"model.discriminator.norm={name} is unknown: choose {', '.join(known)}")
     return known[name]
+
+
+def check_shape(model: str, shape: Sequence[int]) -> None:
+    """See that networks which halve and double can be made for images of `shape`, (channels, size, size).
+
+    Raises:
+        ValueError: they cannot: not square, not 1 or 3 channels, or a size that `COARSEST` does not have.
+    """
+    channels, size, other = shape if len(shape) == 3 else (0, 0, 0)
+    if channels not in (1, 3) or size not in COARSEST or size != other:
+        raise ValueError(
+            f"model={model} makes square images of 28, 32, 64 or 128 pixels with 1 or 3 channels, "
+            f"not data.shape={list(shape)}"
+        )
+
+
+def check_width(width: int) -> None:
+    """See that there is at least one channel.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if width < 1:
+        raise ValueError(f"width of model.generator and model.discriminator must be at least 1 channel, not {width}")
+
+
+def initialise_orthogonal(module: nn.Module) -> None:
+    """Orthogonal weights (Saxe et al. 2014) and biases of 0, as BigGAN starts with (Brock et al. 2019).
+
+    For ``network.apply(initialise_orthogonal)``, before spectral norm. A weight is a matrix whose rows are its first
+    axis; the rows, or the columns if they are fewer, have length 1 and stand at right angles.
+
+    Raises:
+        ValueError: the weight is computed from another, as under spectral norm, so that what is set would be lost.
+    """
+    if not isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.Embedding):
+        return
+    if is_parametrized(module, "weight"):
+        raise ValueError("initialise_orthogonal comes before spectral norm, which computes the weight from another")
+    nn.init.orthogonal_(module.weight)
+    if not isinstance(module, nn.Embedding) and module.bias is not None:
+        nn.init.zeros_(module.bias)

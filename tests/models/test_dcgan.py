@@ -6,7 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from gan_lightning.game import Latent
 from gan_lightning.models.dcgan import DCGANDiscriminator, DCGANGenerator
+from gan_lightning.models.normalization import REFERENCE_SIZE
+from gan_lightning.priors import Uniform
 
 
 def weights(network: nn.Module) -> int:
@@ -66,3 +69,46 @@ def test_other_norms_and_widths_are_refused() -> None:
         DCGANDiscriminator((1, 28, 28), norm="group")
     with pytest.raises(ValueError, match="width of model.generator and model.discriminator must be at least 1"):
         DCGANGenerator(5, (1, 28, 28), width=0)
+
+
+@pytest.mark.parametrize("norm", ["batch", "virtual"])
+def test_virtual_batch_norm_makes_each_sample_by_itself(norm: str) -> None:
+    torch.manual_seed(0)
+    generator = DCGANGenerator(5, (1, 28, 28), width=4, norm=norm, prior=Uniform(5))
+    z = torch.randn(6, 5)
+    whole, alone = generator(Latent(z)), generator(Latent(z[:2]))
+    assert torch.allclose(whole[:2], alone, atol=1e-6) == (norm == "virtual")
+    assert torch.allclose(generator.eval()(Latent(z)), whole, atol=1e-6) == (norm == "virtual")
+
+
+def test_the_reference_batch_is_drawn_once_from_the_prior_by_the_seed() -> None:
+    references = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        generator = DCGANGenerator(5, (1, 28, 28), width=4, norm="virtual", prior=Uniform(5))
+        before = generator.state_dict()["reference"].clone()
+        generator(Latent(torch.randn(3, 5)))
+        references.append(generator.state_dict()["reference"])
+        assert torch.equal(before, references[-1])
+        assert before.shape == (REFERENCE_SIZE, 5)
+        assert before.min() < -0.9 < 0.9 < before.max() <= 1
+    assert torch.equal(references[0], references[1])
+    assert not torch.equal(references[0], references[2])
+
+
+def test_virtual_batch_norm_needs_a_prior() -> None:
+    with pytest.raises(ValueError, match=r"norm=virtual draws a reference batch: give model\.generator\.prior"):
+        DCGANGenerator(5, (1, 28, 28), norm="virtual")
+    with pytest.raises(ValueError, match=r"model\.generator\.norm=layer is unknown: choose batch or virtual"):
+        DCGANGenerator(5, (1, 28, 28), norm="layer")
+
+
+@pytest.mark.parametrize("minibatch", ["none", "std", "discrimination"])
+def test_a_score_knows_of_its_batch_when_asked_to(minibatch: str) -> None:
+    torch.manual_seed(0)
+    discriminator = DCGANDiscriminator((1, 28, 28), width=4, norm="none", minibatch=minibatch)
+    nn.init.normal_([*discriminator.score.parameters()][-2])
+    images = torch.randn(4, 1, 28, 28)
+    others = torch.cat([images[:1], 20 * images[1:]])
+    first, again = (discriminator(batch).logits[0] for batch in (images, others))
+    assert torch.allclose(first, again, rtol=1e-4, atol=1e-7) == (minibatch == "none")

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from gan_lightning.models.layers import Maxout, dense, make_activation, make_norm
+from gan_lightning.models.layers import Maxout, dense, initialise_orthogonal, make_activation, make_norm
+from gan_lightning.models.normalization import spectrally_normalised
 
 
 def test_maxout_by_hand() -> None:
@@ -36,3 +37,26 @@ def test_other_names_are_no_activation(name: str) -> None:
 def test_layer_norm_is_over_all_values_of_a_sample() -> None:
     maps = torch.randn(3, 4, 5, 5) * torch.tensor([1.0, 10.0, 100.0, 0.1]).view(1, 4, 1, 1)
     torch.testing.assert_close(make_norm("layer", 4)(maps), nn.functional.layer_norm(maps, (4, 5, 5)))
+
+
+@pytest.mark.parametrize(
+    "layer", [nn.Linear(3, 7), nn.Conv2d(5, 3, 3), nn.ConvTranspose2d(4, 3, 4), nn.Embedding(9, 4)], ids=repr
+)
+def test_orthogonal_rows_or_columns(layer: nn.Module) -> None:
+    initialise_orthogonal(layer)
+    assert isinstance(layer.weight, nn.Parameter)
+    matrix = layer.weight.detach().flatten(1)
+    matrix = matrix if len(matrix) <= matrix.shape[1] else matrix.T
+    torch.testing.assert_close(matrix @ matrix.T, torch.eye(len(matrix)), rtol=0, atol=1e-5)
+    assert all(not bias.any() for name, bias in layer.named_parameters() if name == "bias")
+
+
+def test_norms_keep_their_start() -> None:
+    norm = nn.BatchNorm2d(4)
+    nn.Sequential(nn.Conv2d(2, 4, 3), norm).apply(initialise_orthogonal)
+    assert torch.equal(norm.weight, torch.ones(4))
+
+
+def test_orthogonal_weights_under_spectral_norm_would_be_lost() -> None:
+    with pytest.raises(ValueError, match="initialise_orthogonal comes before spectral norm"):
+        spectrally_normalised(nn.Linear(3, 4)).apply(initialise_orthogonal)

@@ -1,0 +1,39 @@
+"""Self-attention over feature maps."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class SelfAttention(nn.Module):
+    """Each place is told of what stands in the others: x + gamma * attention(x) (Zhang et al. 2019, section 3).
+
+    Queries f and keys g have an eighth of the channels, values h a half, all by 1x1 convolutions without bias; as in
+    the authors' code, keys and values are max-pooled 2x2 first, a quarter of the work. gamma starts at 0: the network
+    learns from what is near first.
+
+    Args:
+        channels: of the feature maps.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        narrow, half = max(channels // 8, 1), max(channels // 2, 1)
+        self.query = nn.Conv2d(channels, narrow, 1, bias=False)
+        self.key = nn.Conv2d(channels, narrow, 1, bias=False)
+        self.value = nn.Conv2d(channels, half, 1, bias=False)
+        self.output = nn.Conv2d(half, channels, 1, bias=False)
+        self.gamma = nn.Parameter(torch.zeros(()))
+        for convolution in (self.query, self.key, self.value, self.output):
+            nn.init.xavier_uniform_(convolution.weight)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(batch, channels, height, width) to the same; height and width at least 2."""
+        queries = self.query(maps).flatten(2)
+        keys = F.max_pool2d(self.key(maps), 2).flatten(2)
+        values = F.max_pool2d(self.value(maps), 2).flatten(2)
+        attention = (queries.mT @ keys).softmax(dim=2)  # (batch, places, pooled places)
+        seen = (values @ attention.mT).unflatten(2, maps.shape[2:])
+        return maps + self.gamma * self.output(seen)

@@ -1,0 +1,190 @@
+"""The networks of R3GAN: residual, grouped, without any normalisation (Huang et al. 2024).
+
+"The GAN is dead; long live the GAN! A Modern GAN Baseline", section 4 and the authors' code. A stage for each size of
+the maps, 4x4 (for images of 28x28: 7x7) up to the image's. The four coarsest stages have the same width; each further
+one has half of the one before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from math import sqrt
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gan_lightning.game import DiscriminatorOutput, Latent
+from gan_lightning.models.layers import COARSEST, check_shape
+
+Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
+
+EXPANSION = 2
+"""Channels within a block to those of its stage."""
+
+GROUP = 16
+"""Channels of a group of a block's 3x3 convolution."""
+
+SLOPE = 0.2
+"""Of the leaky ReLU."""
+
+
+class R3GANGenerator(nn.Module):
+    """Learned maps weighted by the noise, then residual blocks and a doubling a stage. The output is linear.
+
+    Args:
+        latent_dim: length of the noise z. 64 in the paper.
+        shape: of an image, (channels, size, size): 1 or 3 channels, size 28, 32, 64 or 128 pixels.
+        width: channels of the four coarsest stages, a multiple of 8 in every stage. 768 in the paper.
+        blocks: residual blocks in a stage. 2 in the paper.
+
+    Raises:
+        ValueError: another shape or width, or no blocks.
+    """
+
+    def __init__(self, latent_dim: int, shape: Sequence[int], width: int = 768, blocks: int = 2) -> None:
+        super().__init__()
+        coarsest, widths = stages(shape, width, blocks)
+        self.basis = nn.Parameter(torch.randn(width, coarsest, coarsest))
+        self.project = scaled(nn.Linear(latent_dim, width, bias=False))
+        layers = residual_blocks(width, blocks, len(widths))
+        for wide, narrow in pairwise(widths):
+            layers += [*between(wide, narrow), Double(), *residual_blocks(narrow, blocks, len(widths))]
+        self.stages = nn.Sequential(*layers)
+        self.paint = scaled(nn.Conv2d(widths[-1], shape[0], 1, bias=False))
+
+    def forward(self, latent: Latent) -> Tensor:
+        """Images, (batch, *shape); nothing but the game keeps them in [-1, 1], as published."""
+        return self.paint(self.stages(self.basis * self.project(latent.z)[:, :, None, None]))
+
+
+class R3GANDiscriminator(nn.Module):
+    """The generator's mirror image; its last maps are weighted by learned ones and summed, then scored.
+
+    Args:
+        shape: of an image, as for the generator.
+        width: channels of the four coarsest stages, as for the generator.
+        blocks: residual blocks in a stage.
+
+    Raises:
+        ValueError: another shape or width, or no blocks.
+    """
+
+    def __init__(self, shape: Sequence[int], width: int = 768, blocks: int = 2) -> None:
+        super().__init__()
+        coarsest, widths = stages(shape, width, blocks)
+        layers: list[nn.Module] = [scaled(nn.Conv2d(shape[0], widths[-1], 1, bias=False))]
+        for narrow, wide in pairwise(reversed(widths)):
+            layers += [*residual_blocks(narrow, blocks, len(widths)), Halve(), *between(narrow, wide)]
+        self.stages = nn.Sequential(*layers, *residual_blocks(width, blocks, len(widths)))
+        self.score = nn.Sequential(
+            scaled(nn.Conv2d(width, width, coarsest, groups=width, bias=False)),
+            nn.Flatten(),
+            scaled(nn.Linear(width, 1, bias=False)),
+        )
+
+    def forward(self, samples: Tensor) -> DiscriminatorOutput:
+        """Logits (batch,) of images (batch, *shape); features are the smallest maps, (batch, width, size, size)."""
+        features = self.stages(samples)
+        return DiscriminatorOutput(self.score(features).squeeze(1), features)
+
+
+class ResidualBlock(nn.Module):
+    """x + A(B(C(x))): to twice the channels, a grouped 3x3 convolution, and back, with leaky ReLU between.
+
+    Without normalisation the start decides (Zhang et al. 2019, "Fixup Initialization"): the last convolution is 0, so
+    that a block begins as the identity, and the others shrink with the number of blocks in the network.
+
+    Args:
+        width: channels, a multiple of 8.
+        depth: blocks in the network.
+    """
+
+    def __init__(self, width: int, depth: int) -> None:
+        super().__init__()
+        inner = EXPANSION * width
+        gain = sqrt(2 / (1 + SLOPE**2)) * depth ** (-1 / 4)  # L^(-1 / (2m - 2)), m = 3 convolutions in a block
+        self.layers = nn.Sequential(
+            scaled(nn.Conv2d(width, inner, 1), gain),
+            nn.LeakyReLU(SLOPE),
+            scaled(nn.Conv2d(inner, inner, 3, padding=1, groups=inner // GROUP), gain),
+            nn.LeakyReLU(SLOPE),
+            scaled(nn.Conv2d(inner, width, 1, bias=False), 0.0),
+        )
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(batch, width, n, n) to the same."""
+        return maps + self.layers(maps)
+
+
+class Resampling(nn.Module):
+    """Bilinear resampling by 2, with the filter [1, 3, 3, 1] in both directions and zeros around the maps.
+
+    A convolution and not `interpolate`, whose gradient differs from run to run on GPUs.
+    """
+
+    filter: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        row = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
+        self.register_buffer("filter", torch.outer(row, row)[None, None], persistent=False)
+
+    def filters(self, maps: Tensor) -> Tensor:
+        """The filter, once for each channel of `maps`."""
+        return self.filter.expand(maps.shape[1], -1, -1, -1)
+
+
+class Double(Resampling):
+    """(batch, channels, n, n) to (batch, channels, 2n, 2n)."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return F.conv_transpose2d(maps, 4 * self.filters(maps), stride=2, padding=1, groups=maps.shape[1])
+
+
+class Halve(Resampling):
+    """(batch, channels, 2n, 2n) to (batch, channels, n, n), low frequencies only."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return F.conv2d(maps, self.filters(maps), stride=2, padding=1, groups=maps.shape[1])
+
+
+def stages(shape: Sequence[int], width: int, blocks: int) -> tuple[int, list[int]]:
+    """Size of the smallest maps in pixels, and the channels of all stages, smallest maps first.
+
+    Raises:
+        ValueError: the networks are not made for this.
+    """
+    check_shape("r3gan", shape)
+    coarsest = COARSEST[shape[1]]
+    count = (shape[1] // coarsest).bit_length()
+    halved = max(count - 4, 0)
+    least = GROUP // EXPANSION * 2**halved
+    if width < least or width % least:
+        raise ValueError(
+            f"width of model.generator and model.discriminator must be a multiple of {least} channels for images of "
+            f"{shape[1]} pixels, not {width}"
+        )
+    if blocks < 1:
+        raise ValueError(f"blocks of model.generator and model.discriminator must be at least 1, not {blocks}")
+    return coarsest, [width // 2 ** max(stage - 3, 0) for stage in range(count)]
+
+
+def residual_blocks(width: int, blocks: int, count: int) -> list[nn.Module]:
+    """The blocks of one of `count` stages."""
+    return [ResidualBlock(width, depth=blocks * count) for _ in range(blocks)]
+
+
+def between(inputs: int, outputs: int) -> list[nn.Module]:
+    """What takes maps to another number of channels, where it is another."""
+    return [] if inputs == outputs else [scaled(nn.Conv2d(inputs, outputs, 1, bias=False))]
+
+
+def scaled(layer: Layer, gain: float = 1.0) -> Layer:
+    """`layer` with weights ~ N(0, gain^2 / values that a result is a sum of) and a bias of 0 (He et al. 2015)."""
+    nn.init.normal_(layer.weight, 0.0, gain / sqrt(layer.weight[0].numel()))
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer

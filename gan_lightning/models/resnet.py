@@ -1,0 +1,172 @@
+"""The residual networks of SNGAN, and with attention those of SAGAN (Miyato et al. 2018; Zhang et al. 2019).
+
+The published networks are those of SNGAN's table 4, for 32x32 pixels. Images of 28x28 start from 7x7 maps in the
+generator; larger ones have more blocks of the same width. A convolution of 1x1 in a shortcut stands on the smaller side
+of a resampling: the result is the same, the work a quarter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import log2, sqrt
+from typing import TypeVar
+
+from torch import Tensor, nn
+
+from gan_lightning.game import DiscriminatorOutput, Latent
+from gan_lightning.models.attention import SelfAttention
+from gan_lightning.models.layers import COARSEST, check_shape, check_width
+from gan_lightning.models.normalization import spectrally_normalised
+
+Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
+
+
+class ResNetGenerator(nn.Module):
+    """Noise projected to 4x4 or 7x7 maps, a residual block a doubling, then batch norm, ReLU and a convolution.
+
+    Args:
+        latent_dim: length of the noise z.
+        shape: of an image, (channels, size, size): 1 or 3 channels, size 28, 32, 64 or 128 pixels.
+        width: channels of all feature maps. SNGAN has 256.
+        spectral_norm: divide each weight by its largest singular value. SAGAN does.
+        attention: self-attention at half the size of the image. SAGAN has it.
+
+    Raises:
+        ValueError: another shape, or no channels.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        shape: Sequence[int],
+        width: int = 256,
+        spectral_norm: bool = False,
+        attention: bool = False,
+    ) -> None:
+        super().__init__()
+        check_shape("resnet (and sagan)", shape)
+        check_width(width)
+        channels, size = shape[:2]
+        coarsest = COARSEST[size]
+        blocks: list[nn.Module] = [DoublingBlock(width) for _ in range(halvings(size, coarsest))]
+        if attention:
+            blocks.insert(-1, SelfAttention(width))
+        self.project = nn.Sequential(
+            xavier(nn.Linear(latent_dim, width * coarsest**2)), nn.Unflatten(1, (width, coarsest, coarsest))
+        )
+        self.upsample = nn.Sequential(*blocks)
+        self.paint = nn.Sequential(
+            nn.BatchNorm2d(width), nn.ReLU(), xavier(nn.Conv2d(width, channels, 3, padding=1)), nn.Tanh()
+        )
+        if spectral_norm:
+            spectrally_normalised(self)
+
+    def forward(self, latent: Latent) -> Tensor:
+        """Images in [-1, 1], (batch, *shape)."""
+        return self.paint(self.upsample(self.project(latent.z)))
+
+
+class ResNetDiscriminator(nn.Module):
+    """A residual block a halving down to 8x8 or 7x7 maps, two that keep the size, ReLU, the sum over places, a score.
+
+    Args:
+        shape: of an image, as for the generator.
+        width: channels of all feature maps. SNGAN has 128.
+        spectral_norm: divide each weight by its largest singular value, as published.
+        attention: self-attention at half the size of the image. SAGAN has it.
+
+    Raises:
+        ValueError: another shape, or no channels.
+    """
+
+    def __init__(
+        self, shape: Sequence[int], width: int = 128, spectral_norm: bool = True, attention: bool = False
+    ) -> None:
+        super().__init__()
+        check_shape("resnet (and sagan)", shape)
+        check_width(width)
+        channels, size = shape[:2]
+        halving = halvings(size, 7 if size == 28 else 8) - 1
+        blocks: list[nn.Module] = [HalvingBlock(channels, width, first=True)]
+        if attention:
+            blocks.append(SelfAttention(width))
+        blocks += [HalvingBlock(width, width) for _ in range(halving)]
+        blocks += [PlainBlock(width) for _ in range(2)]
+        self.blocks = nn.Sequential(*blocks, nn.ReLU())
+        self.score = xavier(nn.Linear(width, 1, bias=False))
+        if spectral_norm:
+            spectrally_normalised(self)
+
+    def forward(self, samples: Tensor) -> DiscriminatorOutput:
+        """Logits (batch,) of images (batch, *shape); features are the last maps summed over places, (batch, width)."""
+        features = self.blocks(samples).sum((2, 3))
+        return DiscriminatorOutput(self.score(features).squeeze(1), features)
+
+
+class DoublingBlock(nn.Module):
+    """(batch, width, n, n) to (batch, width, 2n, 2n), with batch norm."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.residual = nn.Sequential(
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            nn.Upsample(scale_factor=2),
+            residual_convolution(width, width),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            residual_convolution(width, width),
+        )
+        self.shortcut = nn.Sequential(xavier(nn.Conv2d(width, width, 1)), nn.Upsample(scale_factor=2))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return self.shortcut(maps) + self.residual(maps)
+
+
+class HalvingBlock(nn.Module):
+    """(batch, inputs, 2n, 2n) to (batch, width, n, n). The `first` takes images, which no ReLU may cut off at zero."""
+
+    def __init__(self, inputs: int, width: int, first: bool = False) -> None:
+        super().__init__()
+        self.residual = nn.Sequential(
+            nn.Identity() if first else nn.ReLU(),
+            residual_convolution(inputs, width),
+            nn.ReLU(),
+            residual_convolution(width, width),
+            nn.AvgPool2d(2),
+        )
+        self.shortcut = nn.Sequential(nn.AvgPool2d(2), xavier(nn.Conv2d(inputs, width, 1)))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return self.shortcut(maps) + self.residual(maps)
+
+
+class PlainBlock(nn.Module):
+    """(batch, width, n, n) to the same."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.residual = nn.Sequential(
+            nn.ReLU(), residual_convolution(width, width), nn.ReLU(), residual_convolution(width, width)
+        )
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return maps + self.residual(maps)
+
+
+def halvings(size: int, coarsest: int) -> int:
+    """How often `size` is halved to reach `coarsest`, both in pixels."""
+    return int(log2(size // coarsest))
+
+
+def residual_convolution(inputs: int, outputs: int) -> nn.Conv2d:
+    """A 3x3 convolution, made for the ReLU before it."""
+    return xavier(nn.Conv2d(inputs, outputs, 3, padding=1), sqrt(2))
+
+
+def xavier(layer: Layer, gain: float = 1.0) -> Layer:
+    """`layer` with Xavier's uniform weights times `gain` and a bias of 0, as the authors' code starts."""
+    nn.init.xavier_uniform_(layer.weight, gain)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer

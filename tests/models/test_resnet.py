@@ -1,0 +1,135 @@
+"""The residual networks: SNGAN's counts by hand, its blocks by their definition, where attention stands."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.utils.parametrize import is_parametrized
+
+from gan_lightning.models.attention import SelfAttention
+from gan_lightning.models.resnet import (
+    DoublingBlock,
+    HalvingBlock,
+    PlainBlock,
+    ResNetDiscriminator,
+    ResNetGenerator,
+)
+
+
+def weights(network: nn.Module) -> int:
+    return sum(weight.numel() for weight in network.parameters())
+
+
+def convolution(inputs: int, outputs: int, size: int = 3) -> int:
+    return inputs * outputs * size**2 + outputs
+
+
+def test_as_many_weights_as_table_4_says() -> None:
+    with torch.device("meta"):
+        generator, discriminator = ResNetGenerator(128, (3, 32, 32)), ResNetDiscriminator((3, 32, 32))
+    up = 2 * convolution(256, 256) + convolution(256, 256, 1) + 2 * (2 * 256)
+    assert weights(generator) == (128 + 1) * 4 * 4 * 256 + 3 * up + 2 * 256 + convolution(256, 3)
+    first = convolution(3, 128) + convolution(128, 128) + convolution(3, 128, 1)
+    plain = 2 * convolution(128, 128)
+    assert weights(discriminator) == first + (plain + convolution(128, 128, 1)) + 2 * plain + 128
+    assert (weights(generator), weights(discriminator)) == (4_276_739, 1_053_824)
+
+
+def test_attention_adds_its_four_matrices_and_gamma() -> None:
+    for make in (partial(ResNetGenerator, 6, (1, 28, 28), 16), partial(ResNetDiscriminator, (1, 28, 28), 16)):
+        with_it, without = (weights(make(attention=attention)) for attention in (True, False))
+        assert with_it - without == 16 * (2 + 2 + 8) + 8 * 16 + 1
+
+
+@pytest.mark.parametrize(
+    ("size", "coarsest", "last", "ups", "downs"), [(28, 7, 7, 2, 2), (32, 4, 8, 3, 2), (64, 4, 8, 4, 3)]
+)
+def test_maps_and_where_attention_stands(size: int, coarsest: int, last: int, ups: int, downs: int) -> None:
+    generator = ResNetGenerator(5, (1, size, size), width=4, attention=True)
+    discriminator = ResNetDiscriminator((1, size, size), width=4, attention=True)
+    seen = []
+    for network in (generator, discriminator):
+        for module in network.modules():
+            if isinstance(module, SelfAttention):
+                module.register_forward_hook(lambda module, inputs, output: seen.append(output.shape[-1]))
+    assert generator.project(torch.randn(2, 5)).shape == (2, 4, coarsest, coarsest)
+    maps = generator.upsample(generator.project(torch.randn(2, 5)))
+    assert maps.shape == (2, 4, size, size)
+    assert discriminator.blocks(generator.paint(maps)).shape == (2, 4, last, last)
+    assert seen == [size // 2, size // 2]
+    assert sum(isinstance(block, DoublingBlock) for block in generator.upsample) == ups
+    assert sum(isinstance(block, HalvingBlock) for block in discriminator.blocks) == downs
+    assert sum(isinstance(block, PlainBlock) for block in discriminator.blocks) == 2
+
+
+def test_a_doubling_block_as_published() -> None:
+    block, x = DoublingBlock(4), torch.randn(3, 4, 5, 5)
+    first, second = (layer.weight for layer in block.residual if isinstance(layer, nn.Conv2d))
+    (through,) = (layer.weight for layer in block.shortcut if isinstance(layer, nn.Conv2d))
+    h = F.interpolate(F.batch_norm(x, None, None, training=True).relu(), scale_factor=2)
+    h = F.batch_norm(F.conv2d(h, first, padding=1), None, None, training=True).relu()
+    h = F.conv2d(h, second, padding=1)
+    shortcut = F.conv2d(F.interpolate(x, scale_factor=2), through)  # in the authors' order
+    torch.testing.assert_close(block(x), shortcut + h)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_halving_block_as_published(first: bool) -> None:
+    block, x = HalvingBlock(3, 4, first), torch.randn(2, 3, 6, 6)
+    a, b = (layer.weight for layer in block.residual if isinstance(layer, nn.Conv2d))
+    (through,) = (layer.weight for layer in block.shortcut if isinstance(layer, nn.Conv2d))
+    h = F.avg_pool2d(F.conv2d(F.conv2d(x if first else x.relu(), a, padding=1).relu(), b, padding=1), 2)
+    torch.testing.assert_close(block(x), F.avg_pool2d(F.conv2d(x, through), 2) + h)
+
+
+def test_the_score_is_of_sums_over_places() -> None:
+    discriminator = ResNetDiscriminator((1, 28, 28), width=4, spectral_norm=False)
+    images = torch.randn(3, 1, 28, 28)
+    maps = discriminator.blocks(images)
+    assert maps.min() == 0
+    logits = torch.einsum("bchw,c->b", maps, discriminator.score.weight[0])
+    torch.testing.assert_close(discriminator(images).logits, logits)
+
+
+@pytest.mark.parametrize("spectral", [True, False])
+def test_spectral_norm_is_everywhere_or_nowhere(spectral: bool) -> None:
+    for network in (
+        ResNetGenerator(5, (1, 28, 28), width=8, spectral_norm=spectral, attention=True),
+        ResNetDiscriminator((1, 28, 28), width=8, spectral_norm=spectral, attention=True),
+    ):
+        layers = [module for module in network.modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+        assert len(layers) >= 10
+        assert all(is_parametrized(layer) == spectral for layer in layers)
+
+
+def test_initial_weights_are_xaviers_larger_by_the_root_of_2_in_residuals() -> None:
+    torch.manual_seed(0)
+    networks = nn.ModuleList(
+        [ResNetGenerator(64, (3, 32, 32), width=32), ResNetDiscriminator((3, 32, 32), width=32, spectral_norm=False)]
+    )
+    seen = 0
+    for name, module in networks.named_modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            fans = (module.weight.shape[0] + module.weight.shape[1]) * module.weight[0, 0].numel()
+            bound = (6 / fans) ** 0.5 * (2**0.5 if "residual" in name else 1)
+            assert 0.9 * bound < module.weight.abs().max() <= bound, name
+            assert module.bias is None or not module.bias.any()
+            seen += 1
+    assert seen == (1 + 3 * 3 + 1) + (2 * 3 + 2 * 2 + 1)
+
+
+@pytest.mark.parametrize("shape", [(1, 30, 30), (2, 28, 28), (3, 64, 32), (2,)])
+@pytest.mark.parametrize("make", [lambda shape: ResNetGenerator(5, shape), ResNetDiscriminator])
+def test_other_shapes_are_refused(make, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="square images of 28, 32, 64 or 128 pixels with 1 or 3 channels") as error:
+        make(shape)
+    assert str(error.value).endswith(f"not data.shape={list(shape)}")
+
+
+def test_no_channels_are_refused() -> None:
+    with pytest.raises(ValueError, match="width of model.generator and model.discriminator must be at least 1"):
+        ResNetDiscriminator((1, 28, 28), width=0)
