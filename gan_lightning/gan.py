@@ -176,7 +176,7 @@ class GAN(LightningModule):
 
     def update(self, player: Player, optimizer: LightningOptimizer, pieces: Iterable[Piece], size: int) -> None:
         """One step of one player on the whole batch of `size` samples, computed in `pieces`."""
-        # Autocast may keep half-precision copies of weights, made without gradient or before the last step.
+        # Autocast keeps half-precision copies of weights, made without gradient or before the last step.
         torch.clear_autocast_cache()
         self.player = player
         losses: dict[str, Tensor] = {}

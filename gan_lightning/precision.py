@@ -11,7 +11,24 @@ from torch import Tensor, nn
 from gan_lightning.gan import GAN
 
 
-class ScalePerPlayer(MixedPrecision):
+class HalfPrecision(MixedPrecision):
+    """Autocast that casts a weight once for all passes of an update, where Lightning's casts it at every pass.
+
+    Whoever makes an update forgets the casts before it (``torch.clear_autocast_cache``): weights have changed, or were
+    cast where no gradient was wanted.
+
+    Args:
+        precision: bf16-mixed or 16-mixed.
+        device: kind of device, such as cuda.
+        scaler: of the gradients, for 16-mixed.
+    """
+
+    def autocast_context_manager(self) -> torch.autocast:
+        dtype = torch.bfloat16 if self.precision == "bf16-mixed" else torch.half
+        return torch.autocast(self.device, dtype=dtype, cache_enabled=True)
+
+
+class ScalePerPlayer(HalfPrecision):
     """float16 with a gradient scaler for each player (Micikevicius et al. 2018, section 3.2).
 
     The players' gradients differ by orders of magnitude. Under one scale for both, an overflow of one player would

@@ -4,16 +4,28 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
 from playing import play, tiny_gan, weights
 from torch import Tensor
 
 from gan_lightning.game import Objective, Round
 from gan_lightning.losses.adversarial import NonSaturating
-from gan_lightning.precision import ScalePerPlayer
+from gan_lightning.precision import HalfPrecision, ScalePerPlayer
 
 SGD = partial(torch.optim.SGD, lr=0.1)
+
+
+@pytest.mark.parametrize("settings", [{}, {"micro_batches": 3}, {"share_fakes": True}, {"discriminator_steps": 2}])
+def test_casting_each_weight_once_changes_nothing(settings: dict[str, Any]):
+    """Against Lightning's own autocast, which casts at every pass: stale copies would show."""
+    ours, lightnings = (tiny_gan(optimizer=SGD, max_iterations=4, batch_norm=True, **settings) for _ in range(2))
+    play(ours, size=9, plugins=[HalfPrecision("bf16-mixed", "cpu")])
+    play(lightnings, size=9, precision="bf16-mixed")
+    for name, tensor in lightnings.state_dict().items():
+        torch.testing.assert_close(ours.state_dict()[name], tensor, rtol=1e-2, atol=1e-4, msg=name)
 
 
 class Overflowing(Objective):

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from gan_lightning.callbacks.periodic import playing
 from gan_lightning.game import Batch, Player
@@ -19,6 +20,8 @@ from gan_lightning.gan import GAN
 from gan_lightning.manual import frozen
 
 log = logging.getLogger(__name__)
+
+UNCOMPILED = "the networks run uncompiled, for trainer.compile cannot work here: %s"
 
 PLAYERS: tuple[Player, ...] = ("discriminator", "generator")
 
@@ -31,7 +34,8 @@ class Compile(Callback):
     which need second derivatives; the evaluations of the discriminator; and the averaged generator, which is a copy. So
     nothing is compiled again later, as long as batches keep their shape.
 
-    Where compiling fails (no C++ compiler, say), one line tells why and the networks run as they were written.
+    Where compiling fails (no C++ compiler, say), one line tells why and the networks run as they were written. So it is
+    with spectral norm, whose vectors a second pass overwrites before the backward pass of the first.
 
     Args:
         cuda_graphs: also replay each compiled network as a CUDA graph, which spares small networks the launching of
@@ -45,6 +49,9 @@ class Compile(Callback):
         gan, started = playing(pl_module), time.monotonic()
         log.info("compiling both networks, which may take a minute")
         networks = gan.generator, gan.discriminator
+        if any(is_parametrized(module) for network in networks for module in network.modules()):
+            log.warning(UNCOMPILED, "spectral norm changes between two passes")
+            return
         for network in networks:
             network.compile(mode="reduce-overhead" if self.cuda_graphs else "default", dynamic=False)
         gan.compiled = True
@@ -55,7 +62,7 @@ class Compile(Callback):
             as_written(*networks)
             gan.compiled = False
             reason = str(error).strip().splitlines() or [type(error).__name__]
-            log.warning(f"the networks run uncompiled, for trainer.compile cannot work here: {reason[0]}")
+            log.warning(UNCOMPILED, reason[0])
         else:
             log.info("compiled in %.0f s", time.monotonic() - started)
 

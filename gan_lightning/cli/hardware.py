@@ -25,7 +25,7 @@ from gan_lightning.cli.paths import PACKAGE
 from gan_lightning.cli.record import write_json
 from gan_lightning.gan import GAN
 from gan_lightning.launchers import RankCommand
-from gan_lightning.precision import ScalePerPlayer, set_tf32
+from gan_lightning.precision import HalfPrecision, ScalePerPlayer, set_tf32
 from gan_lightning.strategies import GameStrategy, JobStrategy
 
 
@@ -47,6 +47,8 @@ def trainer_settings(trainer: dict[str, Any], shape: Sequence[int]) -> dict[str,
         settings["precision"] = "bf16-mixed" if len(shape) == 3 and has_native_bfloat16(gpu) else "32-true"
     if settings["precision"] == "16-mixed":
         settings |= {"precision": None, "plugins": [ScalePerPlayer("cuda")]}
+    elif settings["precision"] == "bf16-mixed" and (gpu or settings["accelerator"] == "cpu" or not on_a_mac()):
+        settings |= {"precision": None, "plugins": [HalfPrecision("bf16-mixed", "cuda" if gpu else "cpu")]}
     devices, nodes = gpu_or_one(settings["devices"], gpu), settings["num_nodes"]
     if environment := cluster_environment(devices, nodes):
         settings["plugins"] = [*settings.get("plugins", []), environment]
@@ -91,6 +93,11 @@ def refuse_without_gpu(settings: Mapping[str, Any], gpu: bool) -> None:
 def uses_gpu(accelerator: str) -> bool:
     """Whether Lightning will take CUDA devices."""
     return accelerator in ("gpu", "cuda", "auto") and torch.cuda.is_available()
+
+
+def on_a_mac() -> bool:
+    """Whether `auto` is a Mac's GPU, whose half precision is Lightning's business."""
+    return torch.backends.mps.is_available()
 
 
 def has_native_bfloat16(gpu: bool) -> bool:

@@ -26,7 +26,8 @@ def sweep_dir() -> Path | None:
 
 
 def register_resolvers() -> None:
-    """Make ``${sweep_name:}``, ``${sweep_or_run_dir:}`` and ``${job_type:}`` known to the configuration."""
+    """Make ``${sweep_name:}``, ``${sweep_or_run_dir:}``, ``${job_type:}`` and ``${float:...}`` known to it."""
+    OmegaConf.register_new_resolver("float", float, replace=True)
     OmegaConf.register_new_resolver("job_type", lambda: "sweep" if sweep_dir() else "train", replace=True)
     OmegaConf.register_new_resolver("sweep_name", _sweep_name, replace=True)
     OmegaConf.register_new_resolver("sweep_or_run_dir", _sweep_or_run_dir, replace=True)

@@ -130,6 +130,10 @@ RULES = (
     Rule("optimizer*.lr", _positive, "a number above 0"),
     Rule("optimizer*.betas", _betas, "two numbers from 0 to below 1, such as [0.5,0.999]"),
     Rule("optimizer*.momentum", _share_below_one, "a number from 0 to below 1"),
+    Rule("model.*.width", _positive_whole, "a whole number, at least 1"),
+    Rule("model.*.depth", _positive_whole, "a whole number, at least 1"),
+    Rule("model.*.blocks", _positive_whole, "a whole number, at least 1"),
+    Rule("model.*.code_dim", _positive_whole, "a whole number, at least 1"),
     Rule("prior.dim", _positive_whole, "a whole number, at least 1"),
     Rule("trainer.devices", _devices, "a number of devices, a list such as [0,1], or auto"),
     Rule("trainer.num_nodes", _positive_whole, "a whole number, at least 1"),
@@ -178,7 +182,9 @@ def leaves(config: DictConfig, prefix: str = "") -> Iterator[tuple[str, Any]]:
         value = config[name]
         if isinstance(value, DictConfig):
             yield from leaves(value, f"{key}.")
-        else:
+        elif not isinstance(value, ListConfig) or not any(
+            OmegaConf.is_interpolation(value, index) for index in range(len(value))
+        ):
             yield key, value
 
 

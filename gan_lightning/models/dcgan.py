@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_lightning.game import DiscriminatorOutput, Latent
-from gan_lightning.models.layers import COARSEST, check_shape, check_width, make_norm
+from gan_lightning.models.layers import COARSEST, check_shape, check_width, gradient_in_layout, make_norm
 from gan_lightning.models.normalization import REFERENCE_SIZE, VirtualBatchNorm, spectrally_normalised
 from gan_lightning.models.statistics import flattened
 from gan_lightning.priors import Prior
@@ -59,9 +59,9 @@ class DCGANGenerator(nn.Module):
     def forward(self, latent: Latent) -> Tensor:
         """Images in [-1, 1], (batch, *shape)."""
         if self.reference is None:
-            return self.paint(self.upsample(self.project(latent.z)))
-        maps = self.upsample(self.project(torch.cat([self.reference, latent.z])))
-        return self.paint(maps[len(self.reference) :])
+            return self.paint(self.upsample(gradient_in_layout(self.project(latent.z))))
+        maps = gradient_in_layout(self.project(torch.cat([self.reference, latent.z])))
+        return self.paint(self.upsample(maps)[len(self.reference) :])
 
 
 class DCGANDiscriminator(nn.Module):
@@ -100,7 +100,7 @@ class DCGANDiscriminator(nn.Module):
     def forward(self, samples: Tensor) -> DiscriminatorOutput:
         """Logits (batch,) of images (batch, *shape); features are the smallest maps, (batch, channels, size, size)."""
         features = self.downsample(self.look(samples))
-        return DiscriminatorOutput(self.score(features).squeeze(1), features)
+        return DiscriminatorOutput(self.score(gradient_in_layout(features)).squeeze(1), features)
 
 
 def pyramid(shape: Sequence[int], width: int) -> tuple[int, list[int]]:

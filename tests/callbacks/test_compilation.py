@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,11 +12,14 @@ import torch
 from playing import Batches, quiet_trainer, tiny_gan
 from torch import nn
 from torch._dynamo.utils import counters
+from torch.nn.utils.parametrizations import spectral_norm
 
 from gan_lightning.callbacks.compilation import Compile
 from gan_lightning.gan import GAN
 from gan_lightning.losses.adversarial import NonSaturating, Wasserstein
 from gan_lightning.regularizers.gradients import R1, GradientPenalty
+
+SGD = partial(torch.optim.SGD, lr=0.1)
 
 GAMES: dict[str, dict[str, Any]] = {
     "gan": {"batch_norm": True},
@@ -98,6 +102,17 @@ def test_where_it_cannot_work_one_line_says_so(monkeypatch: pytest.MonkeyPatch, 
     assert record.message.endswith("cannot work here: no C++ compiler")
     for key, tensor in plain.state_dict().items():
         assert torch.equal(gan.state_dict()[key], tensor)
+
+
+def test_spectral_norm_stays_uncompiled_and_one_line_says_so(caplog: pytest.LogCaptureFixture):
+    gan = tiny_gan()
+    gan.discriminator = nn.Sequential(spectral_norm(nn.Linear(2, 1)), nn.Flatten(0))
+    gan.players = ((gan.generator, SGD, None), (gan.discriminator, SGD, None))
+    with caplog.at_level(logging.WARNING):
+        play(gan, Compile())
+    (record,) = (record for record in caplog.records if "compile" in record.message)
+    assert "spectral norm" in record.message
+    assert gan.iterations == 3
 
 
 @pytest.mark.slow

@@ -40,8 +40,10 @@ def test_auto_precision_is_half_for_images_where_the_hardware_has_it(
     monkeypatch: pytest.MonkeyPatch, native: bool, shape: list[int], precision: str
 ):
     monkeypatch.setattr(hardware, "has_native_bfloat16", lambda gpu: native)
-    assert trainer_settings(TRAINER, shape)["precision"] == precision
-    assert trainer_settings({**TRAINER, "precision": "bf16-mixed"}, shape)["precision"] == "bf16-mixed"
+    for wanted, given in ((precision, "auto"), ("bf16-mixed", "bf16-mixed")):
+        settings = trainer_settings({**TRAINER, "precision": given}, shape)
+        assert settings["precision"] == (None if wanted == "bf16-mixed" else wanted)
+        assert [plugin.precision for plugin in settings.get("plugins", [])] == [wanted] * (wanted == "bf16-mixed")
 
 
 def test_one_device_needs_no_strategy_and_two_get_ours():

@@ -6,7 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from gan_lightning.models.layers import Maxout, dense, initialise_orthogonal, make_activation, make_norm
+from gan_lightning.models.layers import (
+    Maxout,
+    dense,
+    gradient_in_layout,
+    initialise_orthogonal,
+    make_activation,
+    make_norm,
+)
 from gan_lightning.models.normalization import spectrally_normalised
 
 
@@ -60,3 +67,19 @@ def test_norms_keep_their_start() -> None:
 def test_orthogonal_weights_under_spectral_norm_would_be_lost() -> None:
     with pytest.raises(ValueError, match="initialise_orthogonal comes before spectral norm"):
         spectrally_normalised(nn.Linear(3, 4)).apply(initialise_orthogonal)
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_a_gradient_comes_back_in_the_layout_of_its_maps(layout: torch.memory_format) -> None:
+    maps = torch.randn(2, 3, 4, 4, dtype=torch.double).to(memory_format=layout).requires_grad_()
+    result = gradient_in_layout(maps)
+    assert torch.equal(result, maps)
+    other = torch.contiguous_format if layout == torch.channels_last else torch.channels_last
+    weight = torch.randn(2, 3, 4, 4, dtype=torch.double).contiguous(memory_format=other)
+    result.backward(weight)
+    assert maps.grad is not None
+    assert torch.equal(maps.grad, weight)
+    assert maps.grad.is_contiguous(memory_format=layout)
+    assert torch.autograd.gradgradcheck(
+        lambda x: gradient_in_layout(x).pow(3).flatten(1).sum(1), [maps.detach().requires_grad_()]
+    )
