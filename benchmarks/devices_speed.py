@@ -71,11 +71,13 @@ class Runs:
 
     Args:
         batch: images of an iteration, over all processes.
+        width: of both networks.
         warm_up: iterations before the clock starts.
         iterations: timed ones, a multiple of `LINES`.
     """
 
     batch: int
+    width: int
     warm_up: int
     iterations: int
     differences: dict[str, float] = field(default_factory=dict)
@@ -83,7 +85,8 @@ class Runs:
     def speed(self, name: str) -> float:
         """Images a second of the DCGAN with one of `STRATEGIES`; the ranks' difference is kept in `differences`."""
         every = self.iterations // LINES
-        settings = [*DCGAN, *STRATEGIES[name], f"log_every={every}", f"data.batch_size={self.batch}"]
+        widths = [f"model.{player}.width={self.width}" for player in ("generator", "discriminator")]
+        settings = [*DCGAN, *widths, *STRATEGIES[name], f"log_every={every}", f"data.batch_size={self.batch}"]
         with TemporaryDirectory() as folder:
             run([*settings, f"max_iterations={self.warm_up + self.iterations}"], Path(folder))
             if name != ONE:
@@ -165,15 +168,16 @@ def main() -> None:
     """Measure and print."""
     parser = arguments_of(__doc__, rounds=3, iterations=100, warm_up=20)
     parser.add_argument("--batch", type=positive, default=128, help="images of an iteration (default: 128)")
+    parser.add_argument("--width", type=positive, default=32, help="of both networks (default: 32)")
     given = parser.parse_args()
     if given.batch % 2:
         parser.error(f"--batch must be even, not {given.batch}")
     if given.iterations % LINES:
         parser.error(f"--iterations must be a multiple of {LINES}, not {given.iterations}")
-    runs = Runs(given.batch, given.warm_up, given.iterations)
+    runs = Runs(given.batch, given.width, given.warm_up, given.iterations)
     measured = in_turns({name: partial(runs.speed, name) for name in STRATEGIES}, given.rounds)
     apart = {optimizer: runs.difference_from_one_process(optimizer) for optimizer in ("adam", "sgd")}
-    title = f"DCGAN, 32 pixels, batch {given.batch}, medians (range)"
+    title = f"DCGAN of width {given.width}, 32 pixels, batch {given.batch}, medians (range)"
     present(
         table_of(measured, runs.differences, title),
         f"Two processes and one, an MLP in float32 after 20 iterations: weights differ by at most {apart['adam']:.1e} "

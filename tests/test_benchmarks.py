@@ -211,7 +211,7 @@ def test_a_run_that_fails_says_why(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_two_processes_stay_one_model() -> None:
-    runs = devices_speed.Runs(batch=8, warm_up=1, iterations=devices_speed.LINES)
+    runs = devices_speed.Runs(batch=8, width=8, warm_up=1, iterations=devices_speed.LINES)
     speeds = {name: [runs.speed(name)] for name in devices_speed.STRATEGIES}
     assert runs.differences[devices_speed.OWN] == 0
     # By SGD: Adam divides by the gradient's size, so that rounding of a gradient near 0 becomes a step.
