@@ -20,9 +20,12 @@ from gan_lightning.gan import GAN
 
 @pytest.fixture(autouse=True)
 def handlers_are_as_before() -> Iterator[None]:
+    # Tests that were started in the background ignore Ctrl+C, and so would the run.
+    outside = signal.signal(signal.SIGINT, signal.default_int_handler)
     before = [signal.getsignal(number) for number in SIGNALS]
     yield
     assert [signal.getsignal(number) for number in SIGNALS] == before
+    signal.signal(signal.SIGINT, outside)
 
 
 @pytest.mark.parametrize(
