@@ -23,9 +23,11 @@ class Latent:
 
     Attributes:
         z: the noise, (batch, dim).
+        labels: the classes asked of the generator, (batch,) of int64; None where nobody asks.
     """
 
     z: Tensor
+    labels: Tensor | None = field(default=None, kw_only=True)
 
     def __len__(self) -> int:
         return len(self.z)
@@ -34,7 +36,11 @@ class Latent:
         """The same record of fewer samples; every field is cut along its first axis. All rows are the record itself."""
         if rows.indices(len(self)) == (0, len(self), 1):
             return self
-        return type(self)(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+        cut: dict[str, Any] = {}
+        for column in fields(self):
+            values = getattr(self, column.name)
+            cut[column.name] = None if values is None else values[rows]
+        return type(self)(**cut)
 
 
 @dataclass
@@ -66,7 +72,7 @@ class Round:
 
     Attributes:
         generator: called as ``generator(latent)``, returns samples.
-        discriminator: called as ``discriminator(samples)``, returns a `DiscriminatorOutput` or bare logits (batch,).
+        discriminator: called as `judge` does, returns a `DiscriminatorOutput` or bare logits (batch,).
         latent: what `fake` was made from.
         real: a batch of data; images are in [-1, 1], (batch, channels, height, width).
         fake: as many generated samples. Detached from the generator on the discriminator's turn.
@@ -89,11 +95,11 @@ class Round:
     # Real and fake pass through the discriminator apart: batch norm over both together would leak which is which.
     @cached_property
     def real_output(self) -> DiscriminatorOutput:
-        return judge(self.discriminator, self.real)
+        return judge(self.discriminator, self.real, self.labels)
 
     @cached_property
     def fake_output(self) -> DiscriminatorOutput:
-        return judge(self.discriminator, self.fake)
+        return judge(self.discriminator, self.fake, self.latent.labels)
 
     @property
     def real_logits(self) -> Tensor:
@@ -152,13 +158,37 @@ def stacked(records: Sequence[Record]) -> Record:
     return type(records[0])(**columns)
 
 
-def judge(discriminator: Callable[[Tensor], Tensor | DiscriminatorOutput], samples: Tensor) -> DiscriminatorOutput:
+def judge(
+    discriminator: nn.Module, samples: Tensor, labels: Tensor | None = None, *, as_written: bool = False
+) -> DiscriminatorOutput:
     """The discriminator's output for `samples`; bare logits are wrapped, so any network that returns scores will do.
 
-    ``judge(discriminator.forward, samples)`` runs a compiled network as it was written.
+    Args:
+        discriminator: called as ``discriminator(samples)``, or as ``discriminator(samples, labels)`` where it has an
+            attribute `takes_labels` that is True.
+        samples: (batch, ...).
+        labels: their classes, (batch,); of no use to a discriminator that does not take them.
+        as_written: run a compiled network as it was written.
+
+    Raises:
+        ValueError: the discriminator takes labels, and there are none.
     """
-    output = discriminator(samples)
+    call = discriminator.forward if as_written else discriminator
+    if not takes_labels(discriminator):
+        output = call(samples)
+    elif labels is not None:
+        output = call(samples, labels)
+    else:
+        raise ValueError(
+            "the discriminator is told the class of each sample, and there is none: choose data with classes, such as "
+            "data=mnist10k, and a prior that draws classes, such as prior=labelled"
+        )
     return output if isinstance(output, DiscriminatorOutput) else DiscriminatorOutput(output)
+
+
+def takes_labels(discriminator: nn.Module) -> bool:
+    """Whether the discriminator is called with the classes of its samples."""
+    return bool(getattr(discriminator, "takes_labels", False))
 
 
 class Objective(nn.Module):

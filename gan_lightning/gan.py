@@ -35,7 +35,7 @@ class GAN(LightningModule):
 
     Args:
         generator: called with a `Latent`, returns samples.
-        discriminator: called with samples, returns a `DiscriminatorOutput` or bare logits (batch,).
+        discriminator: called as `judge` does, returns a `DiscriminatorOutput` or bare logits (batch,).
         prior: what the generator is fed.
         objectives: the ideas in the game, by the names they have in the log.
         generator_optimizer: makes the generator's optimizer from its parameters.
@@ -285,7 +285,7 @@ class GAN(LightningModule):
         was_training = self.discriminator.training
         try:
             with torch.autocast(self.device.type, enabled=False):
-                return judge(self.discriminator.eval().forward, samples).logits.float()
+                return judge(self.discriminator.eval(), samples, as_written=True).logits.float()
         finally:
             self.discriminator.train(was_training)
 

@@ -18,7 +18,13 @@ from gan_lightning.precision import HalfPrecision, ScalePerPlayer
 SGD = partial(torch.optim.SGD, lr=0.1)
 
 
-@pytest.mark.parametrize("settings", [{}, {"micro_batches": 3}, {"share_fakes": True}, {"discriminator_steps": 2}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *({}, {"micro_batches": 3}, {"share_fakes": True}, {"discriminator_steps": 2}),
+        {"share_fakes": True, "discriminator_steps": 2},
+    ],
+)
 def test_casting_each_weight_once_changes_nothing(settings: dict[str, Any]):
     """Against Lightning's own autocast, which casts at every pass: stale copies would show."""
     ours, lightnings = (tiny_gan(optimizer=SGD, max_iterations=4, batch_norm=True, **settings) for _ in range(2))

@@ -10,6 +10,7 @@ from gan_lightning.callbacks.evaluation import real_data
 from gan_lightning.callbacks.periodic import Periodic, playing
 from gan_lightning.figures.images import MOST_FRAMES, Pixels, Reel, log_picture, save_animation, save_picture, tile
 from gan_lightning.gan import GAN
+from gan_lightning.randomness import generator_for
 
 IMAGES_IN_MOTION = 16
 """How many images the animation shows: few enough to follow, and for a small file."""
@@ -23,7 +24,7 @@ class SampleGrid(Periodic):
 
     Args:
         every: iterations between two grids.
-        count: images in a grid, at least 1.
+        count: images in a grid, at least 1; about so many where the prior arranges them, in a row a class, say.
 
     Attributes:
         last_path: the newest grid; None before the first, and on all ranks but the first.
@@ -47,10 +48,11 @@ class SampleGrid(Periodic):
         super().on_train_start(trainer, gan)
 
     def act(self, trainer: Trainer, gan: GAN) -> None:
-        images = gan.generate(gan.draw(self.count, "samples"))
+        latent, columns = gan.prior.arranged(self.count, generator_for(gan.seed, "samples", device=gan.device))
+        images = gan.generate(latent)
         if not trainer.is_global_zero:
             return
-        grid = tile(images)
+        grid = tile(images, columns=columns)
         self.last_path = folder(trainer) / f"iteration_{gan.iterations:06d}.png"
         save_picture(grid, self.last_path)
         log_picture(trainer.loggers, "samples", grid, gan.iterations)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -26,11 +27,23 @@ def sweep_dir() -> Path | None:
 
 
 def register_resolvers() -> None:
-    """Make ``${sweep_name:}``, ``${sweep_or_run_dir:}``, ``${job_type:}`` and ``${float:...}`` known to it."""
+    """Make the resolvers that our files use known to it: ``${float:...}``, ``${widened:...}`` and others."""
     OmegaConf.register_new_resolver("float", float, replace=True)
+    OmegaConf.register_new_resolver("total", _total, replace=True)
+    OmegaConf.register_new_resolver("widened", _widened, replace=True)
     OmegaConf.register_new_resolver("job_type", lambda: "sweep" if sweep_dir() else "train", replace=True)
     OmegaConf.register_new_resolver("sweep_name", _sweep_name, replace=True)
     OmegaConf.register_new_resolver("sweep_or_run_dir", _sweep_or_run_dir, replace=True)
+
+
+def _total(*numbers: int | None) -> int:
+    """The sum; null counts for nothing."""
+    return sum(number or 0 for number in numbers)
+
+
+def _widened(shape: Sequence[int], times: int, plus: int | None = 0) -> list[int]:
+    """`shape` with `times` as many channels, and `plus` more; null counts for nothing."""
+    return [shape[0] * times + (plus or 0), *shape[1:]]
 
 
 def _sweep_name() -> str | None:

@@ -32,12 +32,13 @@ def to_uint8(images: Tensor) -> Tensor:
     return quantise(images.float()).to(torch.uint8)
 
 
-def tile(images: Tensor, least_width_px: int = 560) -> Pixels:
-    """All `images` in one picture, row by row, as near to a square as whole rows allow.
+def tile(images: Tensor, least_width_px: int = 560, columns: int | None = None) -> Pixels:
+    """All `images` in one picture, row by row.
 
     Args:
         images: (count, 1 or 3, height, width) in [-1, 1].
         least_width_px: the picture is enlarged by a whole factor, each pixel repeated, until it is at least so wide.
+        columns: images in a row; None: as near to a square as whole rows allow.
 
     Raises:
         ValueError: when `images` are not images.
@@ -47,7 +48,7 @@ def tile(images: Tensor, least_width_px: int = 560) -> Pixels:
             f"only grey and colour images can be tiled, (count, 1 or 3, height, width), not {tuple(images.shape)}: "
             "for samples that are not images choose callbacks.samples=null"
         )
-    columns = -int(-(len(images) ** 0.5) // 1)
+    columns = columns or -int(-(len(images) ** 0.5) // 1)
     grid: Pixels = make_grid(to_uint8(images), nrow=columns, padding=2, pad_value=128).permute(1, 2, 0).cpu().numpy()
     factor = -(-least_width_px // grid.shape[1])
     return grid.repeat(factor, axis=0).repeat(factor, axis=1)

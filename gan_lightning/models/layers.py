@@ -86,14 +86,11 @@ def check_shape(model: str, shape: Sequence[int]) -> None:
     """See that networks which halve and double can be made for images of `shape`, (channels, size, size).
 
     Raises:
-        ValueError: they cannot: not square, not 1 or 3 channels, or a size that `COARSEST` does not have.
+        ValueError: they cannot: not square, no channels, or a size that `COARSEST` does not have.
     """
     channels, size, other = shape if len(shape) == 3 else (0, 0, 0)
-    if channels not in (1, 3) or size not in COARSEST or size != other:
-        raise ValueError(
-            f"model={model} makes square images of 28, 32, 64 or 128 pixels with 1 or 3 channels, "
-            f"not data.shape={list(shape)}"
-        )
+    if channels < 1 or size not in COARSEST or size != other:
+        raise ValueError(f"model={model} makes square images of 28, 32, 64 or 128 pixels, not data.shape={list(shape)}")
 
 
 def check_width(width: int) -> None:

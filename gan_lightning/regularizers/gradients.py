@@ -31,12 +31,12 @@ def slopes(logits: Tensor, samples: Tensor) -> Tensor:
     return gradient.flatten(start_dim=1)
 
 
-def slopes_in_float32(discriminator: nn.Module, samples: Tensor) -> Tensor:
+def slopes_in_float32(discriminator: nn.Module, samples: Tensor, labels: Tensor | None = None) -> Tensor:
     """`slopes` at a detached copy of `samples`, by a forward pass of its own without autocast; (batch, values)."""
     samples = samples.detach().float().requires_grad_()
     # The inner gradient stays inside too: it runs matrix products, which autocast would take to half precision.
     with torch.autocast(samples.device.type, enabled=False):
-        return slopes(judge(discriminator.forward, samples).logits, samples)
+        return slopes(judge(discriminator, samples, labels, as_written=True).logits, samples)
 
 
 class SlopePenalty(Objective, ABC):
@@ -96,10 +96,10 @@ class GivenSlopePenalty(SlopePenalty):
 
     @abstractmethod
     def points(self, round: Round) -> Tensor:
-        """Where the slope is penalised, (batch, ...) of float32."""
+        """Where the slope is penalised, (batch, ...) of float32; the classes there are those of the data."""
 
     def penalty(self, round: Round) -> Tensor:
-        gradients = slopes_in_float32(round.discriminator, self.points(round))
+        gradients = slopes_in_float32(round.discriminator, self.points(round), round.labels)
         norms = (gradients.square().sum(dim=1) + 1e-12).sqrt()  # the derivative of sqrt(0) is infinite
         return self.weight * (norms - self.target).square().mean()
 
@@ -175,20 +175,15 @@ class ZeroCentredPenalty(SlopePenalty):
             raise ValueError(f"loss.objectives.{self.key}.gamma must be at least 0, not {gamma}")
         self.gamma = gamma
 
-    @abstractmethod
-    def samples(self, round: Round) -> Tensor:
-        """Where the slope is penalised, (batch, ...)."""
-
-    @abstractmethod
-    def logits(self, round: Round) -> Tensor:
-        """The discriminator's scores of `samples`, (batch,)."""
+    of_data: ClassVar[bool]
+    """Whether the slope is penalised at data, or at fakes."""
 
     def penalty(self, round: Round) -> Tensor:
-        samples = self.samples(round)
+        samples, labels = (round.real, round.labels) if self.of_data else (round.fake, round.latent.labels)
         if samples.requires_grad and not torch.is_autocast_enabled(samples.device.type):
-            gradients = slopes(self.logits(round), samples)
+            gradients = slopes(round.real_logits if self.of_data else round.fake_logits, samples)
         else:
-            gradients = slopes_in_float32(round.discriminator, samples)
+            gradients = slopes_in_float32(round.discriminator, samples, labels)
         return self.gamma / 2 * gradients.square().sum(dim=1).mean()
 
 
@@ -196,25 +191,11 @@ class R1(ZeroCentredPenalty):
     """The zero-centred penalty on data: the discriminator is flat where the data are (Mescheder et al. 2018, eq. 9)."""
 
     key = "r1"
-
-    def samples(self, round: Round) -> Tensor:
-        """The batch of data."""
-        return round.real
-
-    def logits(self, round: Round) -> Tensor:
-        """Scores of the data."""
-        return round.real_logits
+    of_data = True
 
 
 class R2(ZeroCentredPenalty):
     """The zero-centred penalty on fakes (Mescheder et al. 2018, eq. 10)."""
 
     key = "r2"
-
-    def samples(self, round: Round) -> Tensor:
-        """The batch of fakes."""
-        return round.fake
-
-    def logits(self, round: Round) -> Tensor:
-        """Scores of the fakes."""
-        return round.fake_logits
+    of_data = False

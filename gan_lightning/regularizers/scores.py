@@ -78,7 +78,7 @@ class Consistency(Objective):
 
     def discriminator(self, round: Round) -> Tensor:
         """A scalar >= 0."""
-        transformed = judge(round.discriminator, self.transform(round)).logits
+        transformed = judge(round.discriminator, self.transform(round), round.labels).logits
         return self.weight * (round.real_logits.float() - transformed.float()).square().mean()
 
     def transform(self, round: Round) -> Tensor:

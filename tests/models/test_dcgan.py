@@ -56,10 +56,10 @@ def test_a_convolution_has_a_bias_where_no_norm_follows(norm: str) -> None:
         assert (convolution.bias is None) == (norm != "none")
 
 
-@pytest.mark.parametrize("shape", [(1, 30, 30), (2, 28, 28), (3, 64, 32), (2,), (28, 28)])
+@pytest.mark.parametrize("shape", [(1, 30, 30), (0, 28, 28), (3, 64, 32), (2,), (28, 28)])
 @pytest.mark.parametrize("make", [lambda shape: DCGANGenerator(5, shape), lambda shape: DCGANDiscriminator(shape)])
 def test_other_shapes_are_refused(make, shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="square images of 28, 32, 64 or 128 pixels with 1 or 3 channels") as error:
+    with pytest.raises(ValueError, match="square images of 28, 32, 64 or 128 pixels, not") as error:
         make(shape)
     assert str(error.value).endswith(f"not data.shape={list(shape)}")
 

@@ -122,10 +122,10 @@ def test_initial_weights_are_xaviers_larger_by_the_root_of_2_in_residuals() -> N
     assert seen == (1 + 3 * 3 + 1) + (2 * 3 + 2 * 2 + 1)
 
 
-@pytest.mark.parametrize("shape", [(1, 30, 30), (2, 28, 28), (3, 64, 32), (2,)])
+@pytest.mark.parametrize("shape", [(1, 30, 30), (0, 28, 28), (3, 64, 32), (2,)])
 @pytest.mark.parametrize("make", [lambda shape: ResNetGenerator(5, shape), ResNetDiscriminator])
 def test_other_shapes_are_refused(make, shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="square images of 28, 32, 64 or 128 pixels with 1 or 3 channels") as error:
+    with pytest.raises(ValueError, match="square images of 28, 32, 64 or 128 pixels, not") as error:
         make(shape)
     assert str(error.value).endswith(f"not data.shape={list(shape)}")
 

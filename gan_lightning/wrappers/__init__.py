@@ -1,0 +1,1 @@
+"""What a discriminator can be wrapped in: it sees samples otherwise, or says more of them."""

@@ -1,0 +1,62 @@
+"""A network that holds another: what all wrappers of a discriminator share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from gan_lightning.game import DiscriminatorOutput, judge, takes_labels
+
+
+class Wrapper(nn.Module):
+    """A discriminator that asks another one.
+
+    A subclass changes the samples before `network` judges them, or adds to what it says. One that reads the labels
+    itself sets `takes_labels` to True after this constructor; any other hands them on.
+
+    Args:
+        network: the discriminator within.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.takes_labels = takes_labels(network)
+
+    def forward(self, samples: Tensor, labels: Tensor | None = None) -> DiscriminatorOutput:
+        """The output of the network within, for samples (batch, ...) and their classes (batch,)."""
+        return judge(self.network, samples, labels)
+
+
+def wrapped(network: nn.Module, wrappers: Mapping[str, Callable[[nn.Module], nn.Module]]) -> nn.Module:
+    """`network` in all of `wrappers`, the first of them innermost."""
+    for wrap in wrappers.values():
+        network = wrap(network)
+    return network
+
+
+def vectors(features: Tensor) -> Tensor:
+    """Features as one vector for each sample: maps (batch, channels, height, width) summed over places."""
+    return features.sum((2, 3)) if features.dim() == 4 else features.flatten(start_dim=1)
+
+
+@torch.no_grad()
+def width_of_features(network: nn.Module, shape: Sequence[int]) -> int:
+    """Length of the `vectors` of the features that a discriminator gives for samples of `shape`.
+
+    It is asked of two samples of zeros, in evaluation mode, which leaves no trace.
+
+    Raises:
+        ValueError: the discriminator gives no features.
+    """
+    was_training = network.training
+    zeros = torch.zeros(2, *shape)
+    output = judge(network.eval(), zeros, torch.zeros(2, dtype=torch.int64))
+    network.train(was_training)
+    if output.features is None:
+        raise ValueError(
+            "the discriminator gives no features, which a head reads: choose a model that does, such as model=dcgan"
+        )
+    return vectors(output.features).shape[1]
