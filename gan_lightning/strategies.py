@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 
 from gan_lightning.gan import GAN
 from gan_lightning.launchers import CommandLauncher, RankCommand
+from gan_lightning.shared_memory import SharedMemory, share_memory
 
 BUCKET_BYTES = 25 * 2**20
 """Gradients of more than this travel in several messages, each as soon as the backward pass has computed it."""
@@ -47,7 +48,7 @@ class GameStrategy(JobStrategy):
     norm, state of objectives) are averaged with them, so that the ranks stay one model.
 
     Gradients of up to `BUCKET_BYTES` are one message; those of a larger player are sent while the last backward pass
-    still computes the others.
+    still computes the others. Between processes of one machine's processor, small ones go through shared memory.
     """
 
     def __init__(self, command: RankCommand | None = None, **kwargs: Any) -> None:
@@ -79,6 +80,13 @@ class GameStrategy(JobStrategy):
         parts = (self.game.generator, self.game.discriminator, self.game.objectives)
         self.homes = [module for part in parts for module in part.modules() if module._buffers]
         self.messages.clear()
+        self.memory = self.memory_for(max(sum(w.numel() for w in part.parameters()) for part in parts[:2]))
+
+    def memory_for(self, weights: int) -> SharedMemory | None:
+        """Where means of as many values are taken; None where the ranks have no memory in common, or these are many."""
+        values = weights + sum(buffer.numel() for buffer in self.buffers())
+        on_one_processor = self.root_device.type == "cpu" and dist.get_world_size() == self.num_processes
+        return share_memory(values) if on_one_processor and 4 * values <= BUCKET_BYTES else None
 
     def pre_backward(self, closure_loss: Tensor) -> None:
         for messages in self.messages.values():
@@ -87,9 +95,14 @@ class GameStrategy(JobStrategy):
     def optimizer_step(
         self, optimizer: Optimizer, closure: Callable[[], Any], model: GAN | nn.Module | None = None, **kwargs: Any
     ) -> Any:
-        if id(optimizer) not in self.messages:
-            self.messages[id(optimizer)] = Messages([w for group in optimizer.param_groups for w in group["params"]])
-        self.messages[id(optimizer)].finish(self.buffers())
+        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+        if self.memory is not None:
+            tensors = [*(weight.grad for weight in weights if weight.grad is not None), *self.buffers()]
+            write_back(self.memory.mean(tensors), tensors)
+        else:
+            if id(optimizer) not in self.messages:
+                self.messages[id(optimizer)] = Messages(weights)
+            self.messages[id(optimizer)].finish(self.buffers())
         return super().optimizer_step(optimizer, closure, model, **kwargs)
 
     def buffers(self) -> list[Tensor]:

@@ -113,17 +113,25 @@ def sizes_of_messages(play: Callable[[], object]) -> list[int]:
     return sizes
 
 
+class Sending(strategies.GameStrategy):
+    """As between two machines, which have no memory in common."""
+
+    def memory_for(self, weights: int) -> None:
+        return None
+
+
 def main(folder: Path) -> None:
     """Play every game on this rank, in one message and in many, and count the messages of the last."""
     found: dict[str, Any] = {}
     two = {"devices": 2, "use_distributed_sampler": False}
     for name in GAMES:
         found[name] = played(name, strategy=strategies.GameStrategy(), **two)
+        found[f"{name} in one message"] = played(name, strategy=Sending(), **two)
     strategies.BUCKET_BYTES = 40
     for name in GAMES:
         found[f"{name} in buckets"] = played(name, strategy=strategies.GameStrategy(), **two)
     strategies.BUCKET_BYTES = 2**20
-    found["messages"] = sizes_of_messages(lambda: played("pieces", strategy=strategies.GameStrategy(), **two))
+    found["messages"] = sizes_of_messages(lambda: played("pieces", strategy=Sending(), **two))
     gan = tiny_gan(batch_norm=True)
     play_rows(gan, 2, strategy=strategies.GameStrategy(), **two)
     found["batch norm"] = {key: tensor.clone() for key, tensor in gan.state_dict().items()}

@@ -20,7 +20,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     return on_two_ranks(tmp_path_factory.mktemp("ranks"))
 
 
-@pytest.mark.parametrize("sent", ["", " in buckets"])
+@pytest.mark.parametrize("sent", ["", " in one message", " in buckets"])
 @pytest.mark.parametrize("name", GAMES)
 def test_ranks_agree_to_the_bit_and_with_one_process(name: str, sent: str, found: list[dict[str, Any]]):
     alone = played(name)
