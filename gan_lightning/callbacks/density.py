@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning import LightningModule, Trainer
-from torch import Tensor
+from torch import Tensor, nn
 
 from gan_lightning.callbacks.evaluation import real_data
 from gan_lightning.callbacks.periodic import Periodic, playing
@@ -17,6 +17,7 @@ from gan_lightning.figures.density import density_figure
 from gan_lightning.figures.images import MOST_FRAMES, Reel, log_picture, save_animation, save_picture
 from gan_lightning.figures.scene import Frame, Scene
 from gan_lightning.figures.theory import Array, Box, box_around, game_value
+from gan_lightning.game import takes_labels
 from gan_lightning.gan import GAN
 from gan_lightning.randomness import generator_for
 
@@ -29,6 +30,9 @@ class DensityPlot(Periodic):
     Logs ``val/game_value``, V(D, G) estimated from samples, and ``val/optimal_value``, C(G) = 2 JSD - log 4 with a
     kernel estimate of the generated density; at -log 4 = -1.386 the game is over. Training waits for these numbers, not
     for the pictures: they are drawn after it. A continued run draws what happened since it was continued.
+
+    A discriminator that judges packs of samples, or is told their class, has nothing to say of a point by itself: it is
+    left out of the pictures then, and there is no V(D, G).
 
     Args:
         every: iterations between two frames.
@@ -70,11 +74,12 @@ class DensityPlot(Periodic):
             return
         fakes = self.fakes(gan)
         samples = array(fakes)
+        alone = judges_alone(gan.discriminator)
         frame = Frame(
             iteration=gan.iterations,
             samples=samples,
-            scores=array(gan.judge(self.points)),
-            game_value=None if self.critic else game_value(gan.judge(self.real), gan.judge(fakes)),
+            scores=array(gan.judge(self.points)) if alone else None,
+            game_value=game_value(gan.judge(self.real), gan.judge(fakes)) if alone and not self.critic else None,
             optimal_value=self.scene.optimal_value(samples),
         )
         self.reel.add(gan.iterations, frame)
@@ -117,6 +122,12 @@ def known_distribution(data: RealData) -> Distribution:
             "choose callbacks=images"
         )
     return data.distribution
+
+
+def judges_alone(discriminator: nn.Module) -> bool:
+    """Whether it can be asked about a single sample: it is told no class, and no part of it packs samples."""
+    packs = any(getattr(part, "pack", 1) > 1 for part in discriminator.modules())
+    return not (packs or takes_labels(discriminator))
 
 
 def array(values: Tensor) -> Array:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from lightning import LightningModule, Trainer
 
-from gan_lightning.callbacks.periodic import Periodic
+from gan_lightning.callbacks.periodic import Periodic, playing
 from gan_lightning.checks import whole
 from gan_lightning.data.base import RealData, share
 from gan_lightning.gan import GAN
@@ -77,7 +77,10 @@ class Evaluation(Periodic):
             raise ValueError(f"metrics.monitor={monitor} is not measured: choose from {', '.join(measured) or 'null'}")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Count the real samples."""
+        """See that the fakes will have the classes that a metric needs, and count the real samples."""
+        latent = playing(pl_module).draw(1, "evaluation")
+        for metric in self.metrics.values():
+            metric.check_labels(latent.labels)
         self.count_real(real_data(trainer), pl_module.device, trainer.global_rank, trainer.world_size)
         super().on_train_start(trainer, pl_module)
 
@@ -118,9 +121,10 @@ class Evaluation(Periodic):
         for metric in self.metrics.values():
             metric.reset()
         for start in range(mine.start, mine.stop, self.batch_size):
-            fakes = gan.generate(latent[start : min(start + self.batch_size, mine.stop)])
+            asked = latent[start : min(start + self.batch_size, mine.stop)]
+            fakes = gan.generate(asked)
             for metric in self.metrics.values():
-                metric.update(fakes, real=False)
+                metric.update(fakes, real=False, labels=asked.labels)
         return {f"val/{key}": value for metric in self.metrics.values() for key, value in metric.compute().items()}
 
     def remember(self, value: float, iteration: int) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import OmegaConf
+from omegaconf import ListConfig, OmegaConf
 
 from gan_lightning.cli.errors import UserError
 
@@ -41,9 +41,9 @@ def _total(*numbers: int | None) -> int:
     return sum(number or 0 for number in numbers)
 
 
-def _widened(shape: Sequence[int], times: int, plus: int | None = 0) -> list[int]:
+def _widened(shape: Sequence[int], times: int, plus: int | None = 0) -> ListConfig:
     """`shape` with `times` as many channels, and `plus` more; null counts for nothing."""
-    return [shape[0] * times + (plus or 0), *shape[1:]]
+    return ListConfig([shape[0] * times + (plus or 0), *shape[1:]])
 
 
 def _sweep_name() -> str | None:

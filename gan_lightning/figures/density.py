@@ -33,6 +33,7 @@ class DensityFigure(ABC):
     """Draws frames of one scene, all on the same axes, so that an animation keeps still.
 
     What stays the same is drawn once and kept as pixels: axes and their labels take ten times as long as what moves.
+    Where frames have no scores there is no discriminator in the picture, but its optimum is.
 
     Args:
         scene: what all frames share.
@@ -43,6 +44,7 @@ class DensityFigure(ABC):
     def __init__(self, scene: Scene, frames: Sequence[Frame], dpi: int) -> None:
         self.scene = scene
         self.score_range = score_range(frames) if scene.critic else (0.0, 1.0)
+        self.judges = all(frame.scores is not None for frame in frames)
         self.figure = Figure(dpi=dpi)
         canvas = FigureCanvasAgg(self.figure)
         self.moving = self.lay_out(frames)
@@ -69,6 +71,7 @@ class DensityFigure(ABC):
 
     def verdict(self, frame: Frame) -> Array:
         """What is plotted of the discriminator at the scene's points: D, or a critic's scores."""
+        assert frame.scores is not None  # or it would not be plotted
         return frame.scores if self.scene.critic else 1 / (1 + np.exp(-frame.scores.clip(-80, 80)))
 
 
@@ -79,11 +82,14 @@ class LineFigure(DensityFigure):
 
     def lay_out(self, frames: Sequence[Frame]) -> list[Artist]:
         self.figure.set_size_inches(7.0, 5.2)
-        upper, lower = self.figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
+        heights = [3, 2] if self.judges or not self.scene.critic else [1]
+        panels = self.figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
         self.figure.subplots_adjust(left=0.1, right=0.98, bottom=0.13, top=0.93, hspace=0.22)
         self.heading = self.figure.text(0.1, 0.94, "", fontsize=12)
         self.values = self.figure.text(0.54, 0.015, "", ha="center")
-        return [self.heading, self.values, *self.lay_out_densities(upper, frames), *self.lay_out_discriminator(lower)]
+        panels[-1].set(xlabel="x")
+        moving = [self.heading, self.values, *self.lay_out_densities(panels[0], frames)]
+        return moving + [artist for panel in panels[1:] for artist in self.lay_out_discriminator(panel)]
 
     def lay_out_densities(self, panel: Axes, frames: Sequence[Frame]) -> list[Artist]:
         scene, (x,) = self.scene, self.scene.lattice.axes
@@ -104,16 +110,18 @@ class LineFigure(DensityFigure):
     def lay_out_discriminator(self, panel: Axes) -> list[Artist]:
         scene, (low, high) = self.scene, self.score_range
         label = "critic's score" if scene.critic else "D(x)"
-        zero = np.zeros(scene.points.cells)
-        (self.judged,) = panel.plot(*scene.points.axes, zero, color="black", label=label)
-        moving: list[Artist] = [self.judged]
+        moving: list[Artist] = []
+        if self.judges:
+            zero = np.zeros(scene.points.cells)
+            (self.judged,) = panel.plot(*scene.points.axes, zero, color="black", label=label)
+            moving.append(self.judged)
         if not scene.critic:
             panel.axhline(0.5, color="black", linestyle="--", linewidth=0.8)
             zero = np.zeros(scene.lattice.cells)
             (self.optimum,) = panel.plot(*scene.lattice.axes, zero, color=OPTIMAL, label="D*(x) = p / (p + q)")
             moving.insert(0, self.optimum)
         margin = 0.05 * (high - low)
-        panel.set(xlabel="x", ylabel=label, ylim=(low - margin, high + margin))
+        panel.set(ylabel=label, ylim=(low - margin, high + margin))
         panel.legend(**ABOVE, **LEFT)
         return moving
 
@@ -123,7 +131,8 @@ class LineFigure(DensityFigure):
         counts, _ = np.histogram(frame.samples, self.edges)
         self.histogram.set_data(counts / (len(frame.samples) * (self.edges[1] - self.edges[0])))
         self.generated.set_ydata(estimate / scene.lattice.cell_volume)
-        self.judged.set_ydata(self.verdict(frame))
+        if self.judges:
+            self.judged.set_ydata(self.verdict(frame))
         if not scene.critic:
             self.optimum.set_ydata(optimal_discriminator(scene.density, estimate))
         self.legend.get_texts()[1].set_text(generated_label(frame.samples))
@@ -142,25 +151,28 @@ class PlaneFigure(DensityFigure):
         # alike, by one such cell, which leaves D* at 1/2 where they are equal.
         self.blur_cells = lattice.cells / scene.points.cells
         self.blurred_density = blurred(scene.density, self.blur_cells)
-        count = 2 if scene.critic else 3
+        count = 1 + self.judges + (not scene.critic)
         self.figure.set_size_inches(4.15 * count + 0.5, 4.5)
-        panels = self.figure.subplots(1, count, sharex=True, sharey=True)
+        panels = self.figure.subplots(1, count, sharex=True, sharey=True, squeeze=False)[0]
         self.figure.subplots_adjust(left=0.13 / count, right=1 - 0.11 / count, bottom=0.12, top=0.93, wspace=0.05)
         panels[0].set(xlim=(lattice.low[0], lattice.high[0]), ylim=(lattice.low[1], lattice.high[1]))
         for panel in panels:
             panel.set_aspect("equal")
             panel.locator_params(nbins=5)
-        panels[1].set_title("critic's score" if scene.critic else "D(x)")
-        self.judged = self.map(panels[1], "bilinear")
-        self.figure.colorbar(self.judged, ax=panels, fraction=0.06 / count, pad=0.04 / count)
+        maps: list[AxesImage] = []
+        if self.judges:
+            panels[1].set_title("critic's score" if scene.critic else "D(x)")
+            self.judged = self.map(panels[1], "bilinear")
+            maps.append(self.judged)
+        if not scene.critic:
+            panels[-1].set_title("D*(x) = p / (p + q), blurred; grey: neither")
+            self.optimum = self.map(panels[-1], "nearest")
+            maps.append(self.optimum)
+        if maps:
+            self.figure.colorbar(maps[0], ax=panels, fraction=0.06 / count, pad=0.04 / count)
         self.values = self.figure.text(0.5, 0.015, "", ha="center")
         self.heading = panels[0].text(0, 1.02, "", transform=panels[0].transAxes, fontsize=12)
-        moving = [self.lay_out_samples(panels[0]), self.judged, self.heading, self.values]
-        if not scene.critic:
-            panels[2].set_title("D*(x) = p / (p + q), blurred; grey: neither")
-            self.optimum = self.map(panels[2], "nearest")
-            moving.append(self.optimum)
-        return moving
+        return [self.lay_out_samples(panels[0]), *maps, self.heading, self.values]
 
     def lay_out_samples(self, panel: Axes) -> Artist:
         panel.plot(*self.scene.real[: self.points_shown].T, color=DATA, markersize=4, alpha=0.3, **DOTS)
@@ -185,7 +197,8 @@ class PlaneFigure(DensityFigure):
     def update(self, frame: Frame) -> None:
         scene = self.scene
         self.generated.set_data(*frame.samples[: self.points_shown].T)
-        self.judged.set_data(self.verdict(frame).reshape(scene.points.shape).T)
+        if self.judges:
+            self.judged.set_data(self.verdict(frame).reshape(scene.points.shape).T)
         if not scene.critic:
             fake = scene.lattice.sample_masses(frame.samples, self.blur_cells)
             self.optimum.set_data(optimal_discriminator(self.blurred_density, fake).T)
@@ -200,7 +213,7 @@ def density_figure(scene: Scene, frames: Sequence[Frame], dpi: int) -> DensityFi
 
 def score_range(frames: Sequence[Frame]) -> tuple[float, float]:
     """What a critic said over all `frames`, apart from the most extreme hundredth."""
-    scores = np.concatenate([frame.scores for frame in frames])
+    scores = np.concatenate([[], *(frame.scores for frame in frames if frame.scores is not None)])
     finite = scores[np.isfinite(scores)]  # a game that has diverged is drawn all the same
     low, high = np.quantile(finite, [0.005, 0.995]) if len(finite) else (0.0, 0.0)
     return float(low), float(max(high, low + 1e-6))

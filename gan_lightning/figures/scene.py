@@ -17,14 +17,14 @@ class Frame:
     Attributes:
         iteration: generator updates made.
         samples: generated points, (count, 1 or 2).
-        scores: the discriminator's logits at the scene's `points`.
-        game_value: V(D, G) in nats; None where the discriminator is a critic.
+        scores: the discriminator's logits at the scene's `points`; None where it does not judge single points.
+        game_value: V(D, G) in nats; None there too, and where the discriminator is a critic.
         optimal_value: C(G) in nats, estimated.
     """
 
     iteration: int
     samples: Array
-    scores: Array
+    scores: Array | None
     game_value: float | None
     optimal_value: float
 

@@ -23,6 +23,9 @@ class SampleMetric(Metric, ABC):
     keys: ClassVar[tuple[str, ...]]
     """Names of the numbers that `compute` returns."""
 
+    needs_labels: ClassVar[bool] = False
+    """True: fakes are judged by the classes that they were made for, and without them not at all."""
+
     @abstractmethod
     def accumulate(self, samples: Tensor, real: bool) -> None:
         """Take a batch of float32 samples into the states; called without gradient and outside autocast."""
@@ -31,16 +34,46 @@ class SampleMetric(Metric, ABC):
     def compute(self) -> dict[str, float]:
         """The numbers named in `keys`, over all samples since the last reset, of all ranks."""
 
-    def update(self, images: Tensor, real: bool) -> None:
+    def accumulate_labelled(self, samples: Tensor, labels: Tensor) -> None:
+        """Take fakes and the classes they were made for into the states, after `accumulate` took the fakes alone.
+
+        Args:
+            samples: (batch, ...) of float32.
+            labels: of int64; (batch,), or (batch, n) where a latent asks for n of them.
+        """
+        return
+
+    def update(self, images: Tensor, real: bool, labels: Tensor | None = None) -> None:
         """Take a batch into account.
 
         Args:
             images: samples (batch, ...); images are (batch, channels, height, width) in [-1, 1].
             real: whether they come from the data. A metric that knows the true distribution has no use for them.
+            labels: of fakes, the classes they were made for, as in `Latent`; None where nobody asked for any.
+
+        Raises:
+            ValueError: fakes without labels, and the metric needs them.
         """
+        if not real:
+            self.check_labels(labels)
         # Features and moments in the half precision of a training step would be off in the third digit.
         with torch.autocast(images.device.type, enabled=False):
-            self.accumulate(images.float(), real)
+            samples = images.float()
+            self.accumulate(samples, real)
+            if labels is not None and not real:
+                self.accumulate_labelled(samples, labels)
+
+    def check_labels(self, labels: Tensor | None) -> None:
+        """Refuse fakes whose latents have these `labels`, where they are needed and None.
+
+        Raises:
+            ValueError: they are.
+        """
+        if self.needs_labels and labels is None:
+            raise ValueError(
+                f"{' and '.join(self.keys)}: no fake was made for a class: choose a prior that draws classes, such as "
+                "prior=labelled"
+            )
 
     def reset(self) -> None:
         """Forget the fakes and keep what is known of the real samples."""

@@ -1,7 +1,8 @@
-"""Normalisations that act otherwise than batch norm: on the weights, or by a batch that stays the same."""
+"""Normalisations beside plain batch norm: of the weights, by a condition, or by a batch that stays the same."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TypeVar
 
 import torch
@@ -14,8 +15,10 @@ REFERENCE_SIZE = 64
 """Samples in the reference batch of virtual batch norm; more make it steadier and each pass dearer."""
 
 
-def spectrally_normalised(network: Network) -> Network:
+def spectrally_normalised(network: Network, spared: Iterable[nn.Module] = ()) -> Network:
     """`network` with every convolution, linear layer and embedding divided by its largest singular value, in place.
+
+    The modules in `spared`, with all that is in them, keep their weights as they are.
 
     Miyato et al. 2018, algorithm 1: a weight is taken as a matrix of one row for each output (a transposed convolution
     by its own axis of outputs), and its largest singular value sigma follows by one step of the power method for each
@@ -32,10 +35,40 @@ def spectrally_normalised(network: Network) -> Network:
     It may stand around any model: ``_target_: gan_lightning.models.normalization.spectrally_normalised`` with the model
     as its ``network``.
     """
+    kept = {part for module in spared for part in module.modules()}
     for module in network.modules():
-        if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.ConvTranspose2d | nn.Embedding):
+        weighted = isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.ConvTranspose2d | nn.Embedding)
+        if weighted and module not in kept:
             spectral_norm(module)
     return network
+
+
+class ConditionalBatchNorm(nn.Module):
+    """Batch norm of feature maps whose gain and bias a condition decides, for each sample its own.
+
+    gain = 1 + A c and bias = B c, linear in the condition c (Brock et al. 2019, section 3 and appendix B). Where c is a
+    class as a one-hot vector, each class has a gain, from 1, and a bias, from 0, of its own (Dumoulin et al. 2017;
+    Miyato and Koyama 2018). The batch is normalised as a whole, whatever its conditions.
+
+    A and B start at 0. Spectral norm takes no weights that are 0: they are set before it, or spared.
+
+    Args:
+        channels: of the feature maps.
+        condition_dim: length of a condition.
+    """
+
+    def __init__(self, channels: int, condition_dim: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels, affine=False)
+        self.gain = nn.Linear(condition_dim, channels, bias=False)
+        self.bias = nn.Linear(condition_dim, channels, bias=False)
+        nn.init.zeros_(self.gain.weight)
+        nn.init.zeros_(self.bias.weight)
+
+    def forward(self, maps: Tensor, condition: Tensor) -> Tensor:
+        """Maps (batch, channels, height, width), told by their conditions (batch, condition_dim), of the same shape."""
+        gain, bias = 1 + self.gain(condition), self.bias(condition)
+        return torch.addcmul(bias[..., None, None], self.norm(maps), gain[..., None, None])
 
 
 class VirtualBatchNorm(nn.Module):

@@ -7,16 +7,19 @@ of a resampling: the result is the same, the work a quarter.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import repeat
 from math import log2, sqrt
 from typing import TypeVar
 
 from torch import Tensor, nn
+from torch.nn.functional import interpolate, one_hot, relu
 
+from gan_lightning.checks import whole
 from gan_lightning.game import DiscriminatorOutput, Latent
 from gan_lightning.models.attention import SelfAttention
 from gan_lightning.models.layers import COARSEST, check_shape, check_width
-from gan_lightning.models.normalization import spectrally_normalised
+from gan_lightning.models.normalization import ConditionalBatchNorm, spectrally_normalised
 
 Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
 
@@ -30,9 +33,12 @@ class ResNetGenerator(nn.Module):
         width: channels of all feature maps. SNGAN has 256.
         spectral_norm: divide each weight by its largest singular value. SAGAN does.
         attention: self-attention at half the size of the image. SAGAN has it.
+        num_classes: how many classes there are, for blocks with a gain and bias of batch norm for each, as in the
+            conditional networks of Miyato and Koyama 2018 and SAGAN: the generator then makes the class that its latent
+            asks for. None: it is told no class.
 
     Raises:
-        ValueError: another shape, or no channels.
+        ValueError: another shape, no channels, or no classes.
     """
 
     def __init__(
@@ -42,13 +48,18 @@ class ResNetGenerator(nn.Module):
         width: int = 256,
         spectral_norm: bool = False,
         attention: bool = False,
+        num_classes: int | None = None,
     ) -> None:
         super().__init__()
         check_shape("resnet (and sagan)", shape)
         check_width(width)
+        self.num_classes = None if num_classes is None else whole("model.generator.num_classes", num_classes)
         channels, size = shape[:2]
         coarsest = COARSEST[size]
-        blocks: list[nn.Module] = [DoublingBlock(width) for _ in range(halvings(size, coarsest))]
+        blocks: list[nn.Module] = [
+            DoublingBlock(width) if num_classes is None else ConditionalDoublingBlock(width, width, num_classes)
+            for _ in range(halvings(size, coarsest))
+        ]
         if attention:
             blocks.insert(-1, SelfAttention(width))
         self.project = nn.Sequential(
@@ -59,11 +70,20 @@ class ResNetGenerator(nn.Module):
             nn.BatchNorm2d(width), nn.ReLU(), xavier(nn.Conv2d(width, channels, 3, padding=1)), nn.Tanh()
         )
         if spectral_norm:
-            spectrally_normalised(self)
+            # The gains and biases of classes stay as they are: from 0 there is nothing to divide.
+            spectrally_normalised(self, [norm for norm in self.modules() if isinstance(norm, ConditionalBatchNorm)])
 
     def forward(self, latent: Latent) -> Tensor:
-        """Images in [-1, 1], (batch, *shape)."""
-        return self.paint(self.upsample(self.project(latent.z)))
+        """Images in [-1, 1], (batch, *shape).
+
+        Raises:
+            ValueError: there are classes, and the latent asks for none.
+        """
+        maps = self.project(latent.z)
+        if self.num_classes is None:
+            return self.paint(self.upsample(maps))
+        classes = one_hot(asked(latent), self.num_classes).float()
+        return self.paint(conditioned(self.upsample, maps, repeat(classes)))
 
 
 class ResNetDiscriminator(nn.Module):
@@ -91,7 +111,7 @@ class ResNetDiscriminator(nn.Module):
         if attention:
             blocks.append(SelfAttention(width))
         blocks += [HalvingBlock(width, width) for _ in range(halving)]
-        blocks += [PlainBlock(width) for _ in range(2)]
+        blocks += [PlainBlock(width, width) for _ in range(2)]
         self.blocks = nn.Sequential(*blocks, nn.ReLU())
         self.score = xavier(nn.Linear(width, 1, bias=False))
         if spectral_norm:
@@ -123,6 +143,45 @@ class DoublingBlock(nn.Module):
         return self.shortcut(maps) + self.residual(maps)
 
 
+class ConditionalDoublingBlock(nn.Module):
+    """(batch, inputs, n, n) to (batch, outputs, 2n, 2n): `DoublingBlock` with conditional batch norm."""
+
+    def __init__(self, inputs: int, outputs: int, condition_dim: int) -> None:
+        super().__init__()
+        self.first_norm = ConditionalBatchNorm(inputs, condition_dim)
+        self.first = residual_convolution(inputs, outputs)
+        self.second_norm = ConditionalBatchNorm(outputs, condition_dim)
+        self.second = residual_convolution(outputs, outputs)
+        self.shortcut = nn.Sequential(xavier(nn.Conv2d(inputs, outputs, 1)), nn.Upsample(scale_factor=2))
+
+    def forward(self, maps: Tensor, condition: Tensor) -> Tensor:
+        hidden = self.first(interpolate(relu(self.first_norm(maps, condition)), scale_factor=2))
+        hidden = self.second(relu(self.second_norm(hidden, condition)))
+        return self.shortcut(maps) + hidden
+
+
+def conditioned(layers: Iterable[nn.Module], maps: Tensor, conditions: Iterable[Tensor]) -> Tensor:
+    """`maps` through `layers`, each conditional block of which is told the next of `conditions`."""
+    remaining = iter(conditions)
+    for layer in layers:
+        maps = layer(maps, next(remaining)) if isinstance(layer, ConditionalDoublingBlock) else layer(maps)
+    return maps
+
+
+def asked(latent: Latent) -> Tensor:
+    """The classes that `latent` asks for, (batch,) of int64.
+
+    Raises:
+        ValueError: it asks for none.
+    """
+    if latent.labels is None:
+        raise ValueError(
+            "the generator makes the class it is asked for, and the latents ask for none: choose a prior that draws "
+            "classes, such as prior=labelled"
+        )
+    return latent.labels
+
+
 class HalvingBlock(nn.Module):
     """(batch, inputs, 2n, 2n) to (batch, width, n, n). The `first` takes images, which no ReLU may cut off at zero."""
 
@@ -142,16 +201,17 @@ class HalvingBlock(nn.Module):
 
 
 class PlainBlock(nn.Module):
-    """(batch, width, n, n) to the same."""
+    """(batch, inputs, n, n) to (batch, width, n, n); a convolution of 1x1 in the shortcut where these differ."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, inputs: int, width: int) -> None:
         super().__init__()
         self.residual = nn.Sequential(
-            nn.ReLU(), residual_convolution(width, width), nn.ReLU(), residual_convolution(width, width)
+            nn.ReLU(), residual_convolution(inputs, width), nn.ReLU(), residual_convolution(width, width)
         )
+        self.shortcut = nn.Identity() if inputs == width else xavier(nn.Conv2d(inputs, width, 1))
 
     def forward(self, maps: Tensor) -> Tensor:
-        return maps + self.residual(maps)
+        return self.shortcut(maps) + self.residual(maps)
 
 
 def halvings(size: int, coarsest: int) -> int:

@@ -12,9 +12,10 @@ from lightning import Trainer
 from lightning.pytorch.loggers import Logger
 from PIL import Image
 from playing import quiet_trainer
+from torch import nn
 from torch.optim import Adam
 
-from gan_lightning.callbacks.density import DensityPlot, known_distribution
+from gan_lightning.callbacks.density import DensityPlot, judges_alone, known_distribution
 from gan_lightning.data import toys
 from gan_lightning.data.mnist import Mnist10k
 from gan_lightning.data.toys import ToyData
@@ -24,6 +25,8 @@ from gan_lightning.gan import GAN
 from gan_lightning.losses.adversarial import NonSaturating
 from gan_lightning.models.mlp import MLPDiscriminator, MLPGenerator
 from gan_lightning.priors import Gaussian
+from gan_lightning.variants.pacgan import Packed
+from gan_lightning.wrappers.base import Wrapper
 
 
 class Notebook(Logger):
@@ -50,12 +53,12 @@ def data(axes: int = 1) -> ToyData:
     return toys.gaussian(3.0, 0.5, **facts) if axes == 1 else toys.ring(8, 1.0, 0.01, **facts)
 
 
-def small_gan(axes: int = 1, max_iterations: int = 5) -> GAN:
+def small_gan(axes: int = 1, max_iterations: int = 5, discriminator: nn.Module | None = None) -> GAN:
     torch.manual_seed(0)
     optimizer = partial(Adam, lr=1e-2)
     return GAN(
         MLPGenerator(latent_dim=2, shape=[axes], value_range=None, width=8, depth=1, batch_norm=True),
-        MLPDiscriminator(shape=[axes], width=8, depth=1),
+        discriminator or MLPDiscriminator(shape=[axes], width=8, depth=1),
         Gaussian(2),
         {"adversarial": NonSaturating()},
         optimizer,
@@ -95,15 +98,46 @@ def test_frames_show_the_discriminator_of_their_moment(tmp_path: Path):
     gan, plot = small_gan(2), DensityPlot(1, count=50)
     fit(gan, 2, tmp_path, plot)
     (x, y), cells = plot.scene.points.axes, plot.scene.points.cells
-    scores = plot.reel.frames[-1].scores.reshape(cells, cells)
+    before, after = plot.reel.frames[0].scores, plot.reel.frames[-1].scores
+    assert before is not None and after is not None
+    scores = after.reshape(cells, cells)
     corner = gan.judge(torch.tensor([[x[-1], y[0]]]))
     assert scores[-1, 0] == pytest.approx(corner.item(), rel=1e-4, abs=1e-5)
-    assert not np.allclose(scores, plot.reel.frames[0].scores.reshape(cells, cells))
+    assert not np.allclose(scores, before.reshape(cells, cells))
 
 
 def test_a_critic_has_scores_and_no_game_value(tmp_path: Path):
     notebook = Notebook()
     fit(small_gan(), 1, tmp_path, DensityPlot(5, count=50, critic=True), logger=notebook)
+    assert all(line.keys() == {"val/optimal_value"} for line in notebook.lines.values())
+    assert (tmp_path / "density.png").is_file()
+
+
+def packed(pack: int) -> Packed:
+    return Packed(MLPDiscriminator(shape=[2 * pack], width=8, depth=1), pack)
+
+
+class Told(nn.Module):
+    """A discriminator that is told classes."""
+
+    takes_labels = True
+
+
+@pytest.mark.parametrize("discriminator", [packed(2), Wrapper(packed(4)), nn.Sequential(packed(2)), Wrapper(Told())])
+def test_packs_and_classes_cannot_be_judged_by_single_points(discriminator: nn.Module):
+    assert not judges_alone(discriminator)
+
+
+def test_any_other_discriminator_is_asked_about_single_points():
+    assert judges_alone(MLPDiscriminator(shape=[2], width=8, depth=1))
+    assert judges_alone(Wrapper(packed(1)))
+
+
+@pytest.mark.parametrize("critic", [False, True])
+def test_a_discriminator_of_packs_is_left_out(critic: bool, tmp_path: Path):
+    gan, plot, notebook = small_gan(2, 2, Wrapper(packed(4))), DensityPlot(1, count=51, critic=critic), Notebook()
+    fit(gan, 2, tmp_path, plot, logger=notebook)
+    assert [frame.scores for frame in plot.reel.frames] == [None] * 3
     assert all(line.keys() == {"val/optimal_value"} for line in notebook.lines.values())
     assert (tmp_path / "density.png").is_file()
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -19,13 +19,14 @@ from gan_lightning.metrics.base import SampleMetric, concatenated
 from gan_lightning.metrics.digits import DigitQuality
 from gan_lightning.metrics.mixture import MixtureQuality
 from gan_lightning.metrics.sliced_wasserstein import SlicedWasserstein
+from gan_lightning.priors import Gaussian, Labelled
 from gan_lightning.regularizers.gradients import GradientPenalty
 
 
 class MeanOfFakes(SampleMetric):
     """Remembers what it is shown, and gives means that are known."""
 
-    keys = ("mean", "real_count")
+    keys: ClassVar[tuple[str, ...]] = ("mean", "real_count")
     fake_values: list[Tensor]
     real_count: Tensor
 
@@ -44,6 +45,24 @@ class MeanOfFakes(SampleMetric):
 
     def compute(self) -> dict[str, float]:
         return {"mean": concatenated(self.fake_values).double().mean().item(), "real_count": float(self.real_count)}
+
+
+class LabelsOfFakes(MeanOfFakes):
+    """Remembers which fakes it was shown for which labels."""
+
+    keys = ("asked",)
+    needs_labels = True
+    fake_labels: list[Tensor]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("fake_labels", [], dist_reduce_fx="cat")
+
+    def accumulate_labelled(self, samples: Tensor, labels: Tensor) -> None:
+        self.fake_labels.append(labels)
+
+    def compute(self) -> dict[str, float]:
+        return {"asked": float(len(concatenated(self.fake_labels)))}
 
 
 class Recorder(Logger):
@@ -109,6 +128,34 @@ def test_the_ranks_judge_exactly_the_fakes_of_one(world_size: int):
     fakes = torch.cat([concatenated(metric.fake_values) for metric in ranks]).reshape(-1, 2)
     torch.testing.assert_close(fakes, expected)
     assert sum(metric.real_count for metric in ranks) == 50
+
+
+@pytest.mark.parametrize("world_size", [1, 2])
+def test_every_fake_is_judged_with_the_class_it_was_made_for(world_size: int):
+    gan = tiny_gan()
+    gan.prior = Labelled(3, Gaussian(3), num_classes=4)
+    latent = gan.draw(23, "evaluation")
+    ranks = []
+    for rank in range(world_size):
+        metric = LabelsOfFakes()
+        callback = evaluation(metrics={"labels": metric})
+        callback.count_real(data(), "cpu", rank, world_size)
+        callback.measure(gan, rank, world_size)
+        ranks.append(metric)
+    assert latent.labels is not None and len(latent.labels.unique()) == 4
+    assert torch.equal(torch.cat([concatenated(metric.fake_labels) for metric in ranks]), latent.labels)
+    fakes = torch.cat([concatenated(metric.fake_values) for metric in ranks]).reshape(-1, 2)
+    torch.testing.assert_close(fakes, gan.generate(latent))
+
+
+def test_a_metric_of_classes_without_classes_is_told_before_the_first_update():
+    gan = tiny_gan()
+    with pytest.raises(ValueError, match="asked: no fake was made for a class: .*prior=labelled"):
+        fit(gan, evaluation(metrics={"labels": LabelsOfFakes()}, every=1000))
+    assert gan.turns == 0
+    callback = evaluation(metrics={"labels": LabelsOfFakes()})
+    with pytest.raises(ValueError, match="no fake was made for a class"):
+        callback.measure(gan)
 
 
 def test_it_judges_the_averaged_generator():

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -74,6 +76,20 @@ def test_the_data_themselves_come_near_the_least_value():
         scene = scene_of(axes)
         assert LEAST_VALUE <= scene.data_value < LEAST_VALUE + allowed
         assert scene.optimal_value(scene.real + 100) == 0.0
+
+
+@pytest.mark.parametrize(("axes", "critic"), [(1, False), (1, True), (2, False), (2, True)])
+def test_without_scores_all_but_the_discriminator_is_drawn(axes: int, critic: bool):
+    scene = scene_of(axes, critic)
+    frames = [frame_of(scene, 0, scene.real * 0.5), frame_of(scene, 100, scene.real)]
+    frames = [replace(frame, scores=None, game_value=None) for frame in frames]
+    figure = density_figure(scene, frames, dpi=40)
+    assert (figure.draw(frames[0]) != figure.draw(frames[1])).any()
+    panels = figure.figure.axes
+    names = {panel.get_title() for panel in panels}.union(*(panel.get_legend_handles_labels()[1] for panel in panels))
+    assert not names & {"D(x)", "critic's score"}
+    assert any(name.startswith("D*(x)") for name in names) != critic
+    assert len(panels) == 1 + (not critic) * axes  # in the plane, D* has a scale of its colours too
 
 
 def test_three_dimensions_cannot_be_drawn():

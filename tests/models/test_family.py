@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from torch import nn
 
 from gan_lightning.ema import frozen_copy
-from gan_lightning.game import Latent, Round, judge
+from gan_lightning.game import Latent, Round, judge, takes_labels
 from gan_lightning.losses.adversarial import NonSaturating
 from gan_lightning.regularizers.gradients import slopes
 
@@ -27,7 +27,11 @@ IMAGES = [(channels, size, size) for size in (28, 32, 64, 128) for channels in (
 LINEAR = ("r3gan",)
 """Models of images whose output is unbounded, as published."""
 SPECTRAL = ("loss.discriminator_norm=none", "model.discriminator.spectral_norm=true")
+WIDTHS_OF_2 = ("model.generator.width=2", "model.discriminator.width=2")
 WIDTHS_OF_8 = ("model.generator.width=8", "model.discriminator.width=8")
+DIM = 60
+"""Length of the noise; it divides among the places where models let it in."""
+LABELS = torch.arange(8)
 Shape = tuple[int, ...]
 Range = tuple[int, int] | None
 CASES: list[tuple[str, Shape, Range, tuple[str, ...]]] = [
@@ -45,6 +49,9 @@ CASES: list[tuple[str, Shape, Range, tuple[str, ...]]] = [
     *(("sagan", shape, (-1, 1), SMALL) for shape in ((1, 28, 28), (3, 32, 32))),
     *(("r3gan", shape, (-1, 1), WIDTHS_OF_8) for shape in ((1, 28, 28), (3, 32, 32))),
     ("r3gan", (3, 64, 64), (-1, 1), ("model.generator.width=16", "model.discriminator.width=16")),
+    ("resnet", (1, 28, 28), (-1, 1), (*SMALL, "model.generator.num_classes=10")),
+    ("sagan", (3, 32, 32), (-1, 1), (*SMALL, "model.generator.num_classes=10")),
+    *(("biggan", shape, (-1, 1), WIDTHS_OF_2) for shape in ((1, 28, 28), (3, 32, 32), (1, 64, 64))),
 ]
 
 
@@ -53,14 +60,14 @@ def choose(model: str, shape: Shape, value_range: Range, *overrides: str) -> Dic
     """The model's file, with the facts that it reads from others."""
     bounds = "null" if value_range is None else str(list(value_range))
     facts = [
-        "+prior=gaussian",
-        "prior.dim=6",
+        f"prior.dim={DIM}",
         f"+data.shape={list(shape)}",
         f"+data.value_range={bounds}",
+        "+data.num_classes=10",
         "+loss.discriminator_norm=batch",
     ]
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose(overrides=[f"+model={model}", *facts, *overrides]).model
+        return compose(overrides=["+prior=gaussian", f"+model={model}", *facts, *overrides]).model
 
 
 def make_pair(model: str, shape: Shape, value_range: Range, *overrides: str, seed: int = 0) -> tuple[Any, Any]:
@@ -81,15 +88,16 @@ def test_a_pair_plays(model: str, shape: Shape, value_range: Range, overrides: t
     generator, discriminator = make_pair(model, shape, value_range, *overrides)
     leave_zero(generator)
     leave_zero(discriminator)
-    latent = Latent(torch.randn(8, 6))
-    round = Round(generator, discriminator, latent, real=torch.randn(8, *shape), fake=generator(latent))
+    latent = Latent(torch.randn(8, DIM), labels=LABELS)
+    round = Round(generator, discriminator, latent, torch.randn(8, *shape), generator(latent), labels=LABELS)
+    told = [LABELS] if takes_labels(discriminator) else []
     assert round.fake.shape == (8, *shape)
     for output in (round.real_output, round.fake_output):
         assert output.logits.shape == (8,)
         assert output.logits.isfinite().all()
         assert output.features is not None
         assert len(output.features) == 8
-        torch.testing.assert_close(discriminator.score(output.features).flatten(), output.logits)  # penultimate
+        torch.testing.assert_close(discriminator.score(output.features, *told).flatten(), output.logits)  # penultimate
 
     (NonSaturating().generator(round) + round.real_logits.mean()).backward()
     for player in (generator, discriminator):
@@ -106,7 +114,7 @@ def test_output_is_bounded_as_the_data_are(
     generator, _ = make_pair(model, shape, value_range, *overrides)
     for parameter in generator.parameters():
         parameter.detach().mul_(5)  # far into whatever bounds the output
-    samples = generator(Latent(torch.randn(8, 6)))
+    samples = generator(Latent(torch.randn(8, DIM), labels=LABELS))
     assert samples.isfinite().all()
     assert samples.abs().max() > 0.99
     assert (samples.abs().max() <= 1) == (value_range is not None and model not in LINEAR)
@@ -114,23 +122,24 @@ def test_output_is_bounded_as_the_data_are(
 
 @pytest.mark.parametrize(("model", "shape", "value_range", "overrides"), CASES)
 def test_a_state_is_the_whole_network(model: str, shape: Shape, value_range: Range, overrides: tuple[str, ...]) -> None:
-    latent, real = Latent(torch.randn(8, 6)), torch.randn(8, *shape)
+    batches: list[Latent | torch.Tensor] = [Latent(torch.randn(8, DIM), labels=LABELS), torch.randn(8, *shape)]
     trained = make_pair(model, shape, value_range, *overrides)
-    for network, inputs in zip(trained, (latent, real), strict=True):
-        network(inputs)  # what moves in training mode has moved
+    for network, inputs in zip(trained, batches, strict=True):
+        values(network, inputs)  # what moves in training mode has moved
     for network, other, inputs in zip(
-        trained, make_pair(model, shape, value_range, *overrides, seed=1), (latent, real), strict=True
+        trained, make_pair(model, shape, value_range, *overrides, seed=1), batches, strict=True
     ):
         other.load_state_dict(network.state_dict())
         average, again = frozen_copy(network), other.eval()
         with torch.no_grad():
-            first, second, third = (values(each(inputs)) for each in (average, average, again))
+            first, second, third = (values(each, inputs) for each in (average, average, again))
         assert torch.equal(first, second)
         assert torch.equal(first, third)
 
 
-def values(output: Any) -> torch.Tensor:
-    return output if isinstance(output, torch.Tensor) else output.logits
+def values(network: nn.Module, inputs: Latent | torch.Tensor) -> torch.Tensor:
+    """A generator's samples, or a discriminator's logits."""
+    return network(inputs) if isinstance(inputs, Latent) else judge(network, inputs, LABELS).logits
 
 
 @pytest.mark.parametrize(("model", "shape", "value_range", "overrides"), CASES)
@@ -140,7 +149,7 @@ def test_a_discriminator_has_second_derivatives(
     _, discriminator = make_pair(model, shape, value_range, *overrides)
     leave_zero(discriminator)
     samples = torch.randn(4, *shape, requires_grad=True)
-    slopes(judge(discriminator, samples).logits, samples).square().sum().backward()
+    slopes(judge(discriminator, samples, LABELS[:4]).logits, samples).square().sum().backward()
     assert all(weight.grad is None or weight.grad.isfinite().all() for weight in discriminator.parameters())
     assert any(weight.grad is not None and weight.grad.any() for weight in discriminator.parameters())
 

@@ -1,22 +1,28 @@
-"""The residual networks: SNGAN's counts by hand, its blocks by their definition, where attention stands."""
+"""The residual networks: SNGAN's counts by hand, its blocks by their definition, where attention and classes stand."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
+from itertools import repeat
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrize import is_parametrized
 
+from gan_lightning.game import Latent
 from gan_lightning.models.attention import SelfAttention
+from gan_lightning.models.normalization import ConditionalBatchNorm
 from gan_lightning.models.resnet import (
+    ConditionalDoublingBlock,
     DoublingBlock,
     HalvingBlock,
     PlainBlock,
     ResNetDiscriminator,
     ResNetGenerator,
+    conditioned,
 )
 
 
@@ -37,6 +43,12 @@ def test_as_many_weights_as_table_4_says() -> None:
     plain = 2 * convolution(128, 128)
     assert weights(discriminator) == first + (plain + convolution(128, 128, 1)) + 2 * plain + 128
     assert (weights(generator), weights(discriminator)) == (4_276_739, 1_053_824)
+
+
+def test_classes_have_gains_and_biases_of_their_own_in_the_blocks_alone() -> None:
+    with torch.device("meta"):
+        told, plain = (ResNetGenerator(128, (3, 32, 32), num_classes=count) for count in (10, None))
+    assert weights(told) - weights(plain) == 3 * 2 * 256 * 2 * (10 - 1)
 
 
 def test_attention_adds_its_four_matrices_and_gamma() -> None:
@@ -77,6 +89,27 @@ def test_a_doubling_block_as_published() -> None:
     torch.testing.assert_close(block(x), shortcut + h)
 
 
+def test_a_conditional_doubling_block_as_published() -> None:
+    torch.manual_seed(0)
+    block, x, condition = ConditionalDoublingBlock(4, 6, 3), torch.randn(5, 4, 5, 5), torch.randn(5, 3)
+    norms = [module for module in block.modules() if isinstance(module, ConditionalBatchNorm)]
+    for norm in norms:
+        nn.init.normal_(norm.gain.weight)
+        nn.init.normal_(norm.bias.weight)
+    first, second = (layer.weight for layer in (block.first, block.second))
+    (through,) = (layer.weight for layer in block.shortcut if isinstance(layer, nn.Conv2d))
+
+    def batch_norm(maps: Tensor, norm: ConditionalBatchNorm) -> Tensor:
+        gain, bias = 1 + condition @ norm.gain.weight.T, condition @ norm.bias.weight.T
+        return F.batch_norm(maps, None, None, training=True) * gain[..., None, None] + bias[..., None, None]
+
+    h = F.conv2d(F.interpolate(batch_norm(x, norms[0]).relu(), scale_factor=2), first, padding=1)
+    h = F.conv2d(batch_norm(h, norms[1]).relu(), second, padding=1)
+    expected = F.conv2d(F.interpolate(x, scale_factor=2), through) + h  # in the authors' order
+    torch.testing.assert_close(block(x, condition), expected, rtol=1e-4, atol=1e-5)
+    assert block(x, condition).shape == (5, 6, 10, 10)
+
+
 @pytest.mark.parametrize("first", [True, False])
 def test_a_halving_block_as_published(first: bool) -> None:
     block, x = HalvingBlock(3, 4, first), torch.randn(2, 3, 6, 6)
@@ -84,6 +117,87 @@ def test_a_halving_block_as_published(first: bool) -> None:
     (through,) = (layer.weight for layer in block.shortcut if isinstance(layer, nn.Conv2d))
     h = F.avg_pool2d(F.conv2d(F.conv2d(x if first else x.relu(), a, padding=1).relu(), b, padding=1), 2)
     torch.testing.assert_close(block(x), F.avg_pool2d(F.conv2d(x, through), 2) + h)
+
+
+@pytest.mark.parametrize("width", [3, 4])
+def test_a_plain_block_as_published(width: int) -> None:
+    block, x = PlainBlock(3, width), torch.randn(2, 3, 6, 6)
+    a, b = (layer.weight for layer in block.residual if isinstance(layer, nn.Conv2d))
+    shortcut = F.conv2d(x, block.shortcut.weight) if isinstance(block.shortcut, nn.Conv2d) else x
+    h = F.conv2d(F.conv2d(x.relu(), a, padding=1).relu(), b, padding=1)
+    torch.testing.assert_close(block(x), shortcut + h)
+    assert isinstance(block.shortcut, nn.Conv2d) == (width != 3)
+
+
+def test_each_conditional_block_is_told_the_next_condition() -> None:
+    layers = [ConditionalDoublingBlock(2, 2, 1), nn.ReLU(), ConditionalDoublingBlock(2, 2, 1)]
+    told: list[Tensor] = []
+    for block in layers[::2]:
+        block.register_forward_hook(lambda block, inputs, output: told.append(inputs[1]))
+
+    def numbered() -> Iterator[Tensor]:
+        yield from (torch.full((3, 1), float(number)) for number in range(2))
+
+    conditioned(layers, torch.randn(3, 2, 2, 2), numbered())
+    assert [condition.unique().tolist() for condition in told] == [[0.0], [1.0]]
+    conditioned(layers, torch.randn(3, 2, 2, 2), repeat(told[1]))
+    assert told[2] is told[3] is told[1]
+
+
+def told_apart(**settings: bool) -> ResNetGenerator:
+    """A generator whose blocks have learned what each of five classes is."""
+    torch.manual_seed(0)
+    generator = ResNetGenerator(6, (1, 28, 28), width=8, num_classes=5, **settings)
+    for norm in generator.modules():
+        if isinstance(norm, ConditionalBatchNorm):
+            nn.init.normal_(norm.gain.weight)
+            nn.init.normal_(norm.bias.weight)
+    return generator.eval()
+
+
+@pytest.mark.parametrize("attention", [True, False])
+def test_a_generator_makes_the_class_that_is_asked_for(attention: bool) -> None:
+    generator, z = told_apart(attention=attention), torch.randn(1, 6).expand(3, 6)
+    first, second, third = generator(Latent(z, labels=torch.tensor([0, 3, 3])))
+    torch.testing.assert_close(second, third)
+    assert (first - second).abs().max() > 0.01
+
+
+def test_classes_start_alike() -> None:
+    generator, z = ResNetGenerator(6, (1, 28, 28), width=8, num_classes=5).eval(), torch.randn(1, 6).expand(2, 6)
+    first, second = generator(Latent(z, labels=torch.tensor([0, 3])))
+    torch.testing.assert_close(first, second)
+
+
+def test_what_a_class_is_learns_from_its_samples_alone() -> None:
+    generator = told_apart().train()
+    images = generator(Latent(torch.randn(3, 6), labels=torch.tensor([0, 3, 3])))
+    images.square().sum().backward()
+    norms = [norm for norm in generator.modules() if isinstance(norm, ConditionalBatchNorm)]
+    assert len(norms) == 2 * 2
+    for weight in (layer.weight for norm in norms for layer in (norm.gain, norm.bias)):
+        assert weight.grad is not None  # and 0 where no sample was
+        assert [bool(column.any()) for column in weight.grad.T] == [True, False, False, True, False]
+
+
+def test_a_generator_of_classes_wants_to_be_asked_for_one() -> None:
+    with pytest.raises(ValueError, match="choose a prior that draws classes, such as prior=labelled"):
+        told_apart()(Latent(torch.randn(2, 6)))
+
+
+@pytest.mark.parametrize("count", [0, -1, 2.5])
+def test_there_are_no_classes_by_halves(count: int) -> None:
+    with pytest.raises(ValueError, match=rf"model\.generator\.num_classes must be a whole number .* not {count}"):
+        ResNetGenerator(6, (1, 28, 28), width=8, num_classes=count)
+
+
+def test_spectral_norm_leaves_the_gains_and_biases_of_classes_alone() -> None:
+    generator = ResNetGenerator(6, (1, 28, 28), width=8, spectral_norm=True, num_classes=5)
+    for name, layer in generator.named_modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            assert is_parametrized(layer) != name.endswith((".gain", ".bias")), name
+    images = generator(Latent(torch.randn(2, 6), labels=torch.tensor([0, 3])))
+    assert images.isfinite().all()  # divided by their largest singular value, zeros would be none
 
 
 def test_the_score_is_of_sums_over_places() -> None:

@@ -1,0 +1,236 @@
+"""The zoo: every experiment on handwritten digits, trained with the same budget, in one table and one picture.
+
+    python -m benchmarks.zoo                             # all of them, three seeds each
+    python -m benchmarks.zoo --only acgan,wgan_gp        # some
+    python -m benchmarks.zoo --resume                    # goes on after the last run that finished
+    python -m benchmarks.zoo --no-train                  # the table and the picture anew, from the runs that are there
+    python -m benchmarks.zoo trainer.precision=32-true   # with further overrides for every run
+
+A run is ``python train.py experiment=X max_iterations=N seed=S``, one after another, in outputs/zoo/<images>/X_s<S>.
+The budget is the number of real images that the discriminator sees, the same for all: N is that divided by the batch
+and by the discriminator's steps to one of the generator. The experiments are those that data=mnist10k and its digit
+metrics judge, all ten digits together. What was measured goes to benchmarks/results/zoo.md and zoo.png; the lines of
+zoo_notes.md beside them, where there is one, stand below the table. A run that fails is told with its reason and leaves
+the others alone; the exit code is 1 then.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from benchmarks.common import composed, hardware, positive
+from benchmarks.zoo_table import Protocol, Row, save_picture, spread, table_of
+from gan_lightning.cli.changes import changes, plain
+from gan_lightning.cli.paths import conf_dir
+from gan_lightning.cli.resume import quoted
+
+ROOT = Path(__file__).parents[1]
+DIGITS, JUDGE = "gan_lightning.data.mnist.Mnist10k", "gan_lightning.metrics.digits.DigitQuality"
+NUM_FAKES = 9000
+IMAGES = 48000
+
+
+class Run:
+    """One experiment with one seed.
+
+    Args:
+        experiment: its name.
+        seed: of everything.
+        images: the budget, real images that the discriminator sees.
+        overrides: what else is to be otherwise than in the experiment's file.
+        runs: where the runs of this budget lie.
+    """
+
+    def __init__(self, experiment: str, seed: int, images: int, overrides: tuple[str, ...], runs: Path) -> None:
+        self.experiment, self.seed = experiment, seed
+        self.directory = runs / f"{experiment}_s{seed}"
+        game = composed([f"experiment={experiment}", *overrides], self.directory)
+        self.iterations = max(1, images // (game.data.batch_size * game.loss.discriminator_steps))
+        every = [f"{what}_every={self.iterations}" for what in ("evaluate", "samples", "checkpoint")]
+        self.overrides = [
+            *(f"experiment={experiment}", f"max_iterations={self.iterations}", f"seed={seed}", "logger=csv", *every),
+            *(f"metrics.num_fakes={NUM_FAKES}", *overrides),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.experiment} seed {self.seed}"
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """What its result.json says; nothing where there is none."""
+        path = self.directory / "result.json"
+        return json.loads(path.read_text()) if path.is_file() else {}
+
+    def problem(self) -> str | None:
+        """Why it cannot stand in the table; None where it can."""
+        result = self.result
+        if result.get("status") != "finished" or result.get("iterations") != self.iterations:
+            log = self.directory / "zoo.log"
+            lines = [line.strip(" -") for line in log.read_text().splitlines() if line.strip()] if log.is_file() else []
+            return result.get("error") or (lines or ["nothing is known of it"])[-1]
+        before = OmegaConf.load(self.directory / "config.yaml")
+        try:
+            changed = list(changes(OmegaConf.to_container(before), settings(*self.overrides)))
+        except (HydraException, OmegaConfBaseException) as error:
+            return " ".join(str(error).split())
+        more = f", and {len(changed) - 1} more" if len(changed) > 1 else ""
+        return f"it was trained with other settings: {changed[0]}{more}" if changed else None
+
+    def summary(self) -> str:
+        """What came out, in a few words."""
+        row = Row(self.experiment, [self.directory], [self.result])
+        return f"fid {spread(row.values('val/fid'), 1)}, {self.result['seconds']:.0f} s"
+
+    def play(self) -> None:
+        """Train it from the beginning, to whatever end, with all that it prints in zoo.log."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+        self.directory.mkdir(parents=True)
+        (self.directory / "hardware.txt").write_text(hardware())
+        command = [sys.executable, str(ROOT / "train.py"), *self.overrides, f"hydra.run.dir={quoted(self.directory)}"]
+        with (self.directory / "zoo.log").open("w") as log:
+            process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+            try:
+                code = process.wait()
+            except KeyboardInterrupt:  # which it has been told too
+                process.wait()
+                raise
+            if code < 0:
+                log.write(f"it was ended by signal {-code}\n")
+
+
+@cache
+def settings(*overrides: str) -> dict[str, Any]:
+    """What ``python train.py <overrides>`` makes a run of."""
+    return plain(composed(overrides, ROOT))
+
+
+def zoo(names: Iterable[str]) -> tuple[list[str], dict[str, str]]:
+    """Those experiments of `names` that are for the digits, and what is wrong with those that do not compose."""
+    found, problems = [], {}
+    for name in sorted(names):
+        try:
+            if for_digits(name):
+                found.append(name)
+        except HydraException as error:
+            problems[name] = " ".join(str(error).split())
+    return found, problems
+
+
+@cache
+def for_digits(experiment: str) -> bool:
+    """Whether an experiment is judged against the ten digits that data=mnist10k trains on.
+
+    Raises:
+        HydraException: it does not compose.
+    """
+    config = composed([f"experiment={experiment}"], ROOT)
+    data, judges = config.data, [metric.get("_target_") for metric in config.metrics.metrics.values()]
+    return data._target_ == DIGITS and data.classes is None and data.reference == "train" and JUDGE in judges
+
+
+def train(runs: Sequence[Run]) -> None:
+    """Train those of `runs` that cannot stand in the table yet, a line for each."""
+    waiting = [run for run in runs if run.problem() is not None]
+    if len(waiting) < len(runs):
+        print(f"{len(runs) - len(waiting)} of {len(runs)} runs have finished before")
+    started = time.monotonic()
+    for number, run in enumerate(waiting, start=1):
+        print(f"[{number}/{len(waiting)}] {run}: ", end="", flush=True)
+        run.play()
+        told = f"failed: {problem}" if (problem := run.problem()) else run.summary()
+        left = (time.monotonic() - started) / number * (len(waiting) - number)
+        print(f"{told}; about {left / 60:.0f} min to go", flush=True)
+
+
+def rows_of(runs: Sequence[Run]) -> Iterator[Row]:
+    """A row for each experiment with a run that can stand in the table."""
+    for experiment in dict.fromkeys(run.experiment for run in runs):
+        mine = [run for run in runs if run.experiment == experiment and run.problem() is None]
+        if mine:
+            yield Row(experiment, [run.directory for run in mine], [run.result for run in mine])
+
+
+def present(runs: Sequence[Run], problems: dict[str, str], protocol: Protocol, folder: Path) -> bool:
+    """Write the table and the picture into `folder`, and print the table; whether there was anything to write."""
+    rows = sorted(rows_of(runs), key=lambda row: row.order)
+    if not rows:
+        return False
+    folder.mkdir(parents=True, exist_ok=True)
+    notes = folder / "zoo_notes.md"
+    table = table_of(rows, problems, protocol, notes.read_text() if notes.is_file() else "")
+    (folder / "zoo.md").write_text(table)
+    save_picture({row.experiment: row.samples() for row in rows}, folder / "zoo.png")
+    print(f"\n{table}\n{os.path.relpath(folder / 'zoo.md')}, {os.path.relpath(folder / 'zoo.png')}")
+    return True
+
+
+def parser() -> argparse.ArgumentParser:
+    """Of the command line."""
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("overrides", nargs="*", help="overrides for every run")
+    made.add_argument("--images", type=positive, default=IMAGES, help=f"the budget of a run (default: {IMAGES})")
+    made.add_argument("--seeds", type=positive, default=3, help="runs of an experiment, from seed 0 on (default: 3)")
+    made.add_argument("--only", help="train these alone: names, with commas between; the table has all")
+    made.add_argument("--resume", action="store_true", help="keep the runs that finished, train the others anew")
+    made.add_argument("--no-train", action="store_true", help="only the table and the picture, from what is there")
+    made.add_argument("--runs", type=Path, default=ROOT / "outputs" / "zoo", help="where the runs go")
+    made.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results", help="where the table goes")
+    return made
+
+
+def main() -> None:
+    """Train what is not there yet, and show all that is."""
+    given = parser().parse_args()
+    folder, overrides = given.runs.resolve() / str(given.images), tuple(given.overrides)
+    known = {path.stem for path in Path(conf_dir(), "experiment").glob("*.yaml")}
+    there = {path.name.rpartition("_s")[0] for path in folder.glob("*_s*")}
+    asked = set(given.only.split(",")) if given.only else known
+    experiments, problems = zoo(known & there if given.no_train else known & (asked | there))
+    wrong = asked - {*experiments, *problems} if given.only else set()
+    if wrong:
+        parser().error(f"--only {','.join(sorted(wrong))}: no experiment of this name is judged by all ten digits")
+    runs = [
+        Run(experiment, seed, given.images, overrides, folder)
+        for seed in range(given.seeds)
+        for experiment in experiments
+    ]
+    if not given.no_train:
+        chosen = [run for run in runs if run.experiment in asked]
+        if not given.resume and any(run.directory.exists() for run in chosen):
+            parser().error(f"{folder} holds such runs already: go on with --resume, or delete them to begin anew")
+        try:
+            train(chosen)
+        except KeyboardInterrupt:
+            print("\nstopped: go on with --resume")
+            sys.exit(130)
+    runs = [run for run in runs if run.directory.exists()]
+    problems |= {str(run): problem for run in runs if (problem := run.problem())}
+    written = present(runs, problems, Protocol(given.images, given.seeds, overrides), given.results.resolve())
+    for name, problem in problems.items():
+        print(f"not in the table: {name}: {problem}", file=sys.stderr)
+    sys.exit(0 if written and not problems else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""Images of two domains, of which nobody knows which belong together."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from gan_lightning.data.base import Images, RealData, share
+from gan_lightning.data.loader import Batch, BatchOrder, InMemoryLoader, at_the_start, normalize
+from gan_lightning.randomness import seed_of
+
+
+class Domains(NamedTuple):
+    """The images of domain A and those of domain B: of one size, as many as there are of each."""
+
+    a: Images
+    b: Images
+
+
+class UnpairedImages(RealData):
+    """Pairs of an image of domain A and one of domain B that have nothing to do with each other, held in memory.
+
+    A sample is both in one tensor, (2 * channels, size, size): first the channels of the image of A, then those of the
+    image of B. A source defines `read`.
+
+    Args:
+        shape: of a sample.
+        num_classes: must be None, for a pair has no class.
+        value_range: must be (-1, 1).
+        batch_size: pairs of one turn over all devices.
+        seed: of the order of the images, in each domain another.
+    """
+
+    def __init__(
+        self, *, shape: Sequence[int], num_classes: None, value_range: Sequence[float], batch_size: int, seed: int
+    ) -> None:
+        super().__init__(shape=shape, num_classes=None, value_range=value_range, batch_size=batch_size, seed=seed)
+        if num_classes is not None:
+            raise ValueError(f"data.num_classes must be null, for a pair of images has no class, not {num_classes!r}")
+        if self.value_range != (-1, 1):
+            raise ValueError(f"data.value_range must be [-1, 1] for images, the range of tanh, not {value_range!r}")
+        if len(self.shape) != 3 or self.shape[0] % 2:
+            raise ValueError(
+                f"data.shape must be [2 * channels, height, width] for images of two domains, not {list(self.shape)}"
+            )
+        self._domains: Domains | None = None
+
+    @abstractmethod
+    def read(self) -> Domains:
+        """The training images of both domains, (count, channels, height, width) of uint8 each."""
+
+    def setup(self, stage: str) -> None:
+        """Read the images, so that what is wrong with them is told before training starts."""
+        if stage == "fit":
+            self.domains()
+
+    def domains(self) -> Domains:
+        """The training images of both domains, on the CPU; read when first asked for.
+
+        Raises:
+            ValueError: they are not of the shape that half a sample has.
+        """
+        if self._domains is None:
+            read = self.read()
+            half = (self.shape[0] // 2, *self.shape[1:])
+            for pixels, _ in read:
+                if tuple(pixels.shape[1:]) != half:
+                    raise ValueError(f"data.shape={list(self.shape)}, but an image has shape {list(pixels.shape[1:])}")
+            self._domains = read
+        return self._domains
+
+    def train_dataloader(self) -> PairLoader:
+        """Endless batches of pairs, from the turn that the run has reached."""
+        device, rank, world_size = self.place()
+        loaders = [
+            InMemoryLoader(
+                pixels,
+                None,
+                BatchOrder(len(pixels), self.batch_size, seed_of(self.seed, domain), rank, world_size),
+                device,
+                self.turn,
+            )
+            for domain, (pixels, _) in zip(("a", "b"), self.domains(), strict=True)
+        ]
+        return PairLoader(*loaders)
+
+    @property
+    def reference_size(self) -> int:
+        """Images in the larger domain."""
+        return max(len(images.pixels) for images in self.domains())
+
+    def reference_batches(
+        self, device: torch.device | str, rank: int = 0, world_size: int = 1, batch_size: int = 500
+    ) -> Iterator[Tensor]:
+        """See `RealData`. The images of each domain in their order; the smaller domain begins anew where it ends."""
+        mine = share(self.reference_size, rank, world_size)
+        for rows in torch.arange(mine.start, mine.stop).split(batch_size):
+            yield torch.cat([normalize(pixels[rows % len(pixels)].to(device)) for pixels, _ in self.domains()], dim=1)
+
+
+class PairLoader:
+    """Endless batches of pairs: each domain in an order of its own.
+
+    Args:
+        a: batches of domain A.
+        b: batches of domain B, as large.
+    """
+
+    def __init__(self, a: InMemoryLoader, b: InMemoryLoader) -> None:
+        self.a, self.b = a, b
+
+    def __iter__(self) -> Iterator[Batch]:
+        for (a, _), (b, _) in zip(self.a, self.b, strict=True):
+            yield torch.cat([a, b], dim=1), None

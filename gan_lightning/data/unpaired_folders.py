@@ -1,0 +1,118 @@
+"""Any two folders of images."""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gan_lightning.checks import whole
+from gan_lightning.data.base import Images
+from gan_lightning.data.image_folder import ImageFolder
+from gan_lightning.data.unpaired import Domains, UnpairedImages
+
+log = logging.getLogger(__name__)
+
+
+class UnpairedFolders(UnpairedImages):
+    """Domain A and domain B are two folders: of as many images as they have, at any depth and of any size.
+
+    Each image is scaled and cropped about its centre to a square. All are held in memory, as uint8.
+
+    Args:
+        a: the folder of domain A.
+        b: that of domain B.
+        image_size: height and width that images are brought to, pixels.
+        channels: 3 for colour, 1 for grey; images of the other kind are converted.
+        num_workers: threads that read images.
+        unpaired_images: arguments of `UnpairedImages`; `shape` is (2 * channels, image_size, image_size).
+    """
+
+    def __init__(
+        self,
+        *,
+        a: str,
+        b: str,
+        image_size: int,
+        channels: int,
+        num_workers: int,
+        **unpaired_images: Any,
+    ) -> None:
+        super().__init__(**unpaired_images)
+        if channels not in (1, 3):
+            raise ValueError(f"data.channels must be 3 (colour) or 1 (grey), not {channels!r}")
+        self.image_size, self.channels = whole("data.image_size", image_size), channels
+        if self.shape != (2 * channels, image_size, image_size):
+            raise ValueError(
+                f"data.shape={list(self.shape)} must follow data.channels and data.image_size: "
+                f"{[2 * channels, image_size, image_size]}"
+            )
+        self.a, self.b = a, b
+        self.num_workers = whole("data.num_workers", num_workers, minimum=0)
+
+    def read(self) -> Domains:
+        """Read all images.
+
+        Raises:
+            FileNotFoundError: a folder has none.
+            ValueError: a file cannot be read.
+        """
+        a, b = (
+            Images(read_folder(key, str(folder), self.channels, self.image_size, self.num_workers), None)
+            for key, folder in (("data.a", self.a), ("data.b", self.b))
+        )
+        return Domains(a, b)
+
+
+@lru_cache(maxsize=2)
+def read_folder(key: str, folder: str, channels: int, size: int, threads: int) -> Tensor:
+    """The images in a folder, (count, channels, size, size) of uint8. Those read last are kept: do not write to them.
+
+    Args:
+        key: what the folder is called in messages.
+        folder: where the images are.
+        channels: 1 or 3.
+        size: pixels.
+        threads: that read, beside this one.
+
+    Raises:
+        FileNotFoundError: there are none.
+        ValueError: one of them cannot be read.
+    """
+    root = Path(folder).expanduser()
+    shape = (channels, size, size)
+    source = ImageFolder(
+        root=folder,
+        image_size=size,
+        channels=channels,
+        num_classes=None,
+        in_memory=True,
+        num_workers=0,
+        shape=shape,
+        value_range=(-1, 1),
+        batch_size=1,
+        seed=0,
+    )
+    try:
+        images = source.dataset
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{key}={root} must be a folder with images in it (png, jpg, webp, ...)") from error
+    log.info("reading the %d images in %s into memory", len(images), root)
+    pixels = torch.empty(len(images), *shape, dtype=torch.uint8)
+
+    def read(row: int) -> None:
+        try:
+            pixels[row] = images[row][0]
+        except Exception as error:  # every kind of file is broken in its own way
+            path = images.dataset.samples[row][0]
+            raise ValueError(f"{key}: {path} cannot be read ({error}): repair it or take it away") from error
+
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        for _ in pool.map(read, range(len(images))):  # asked for each, so that an error is told
+            pass
+    return pixels

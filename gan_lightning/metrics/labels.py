@@ -1,0 +1,102 @@
+"""Do fakes show what was asked for? A classifier of digits reads them, and its answers are held against the labels."""
+
+from __future__ import annotations
+
+from abc import ABC
+
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from gan_lightning.metrics.base import SampleMetric
+from gan_lightning.metrics.features import digit_sized, quantise, trained_digit_classifier
+
+DIGITS = 10
+
+
+class Readings(SampleMetric, ABC):
+    """Counts the fakes by their label and by the digit that the classifier that comes with the package reads in them.
+
+    Args:
+        num_labels: how many labels there may be.
+    """
+
+    needs_labels = True
+
+    fake_readings: Tensor
+    """Fakes by label (row) and digit (column)."""
+
+    def __init__(self, num_labels: int) -> None:
+        super().__init__()
+        self.classifier = trained_digit_classifier()
+        self.add_state("fake_readings", torch.zeros(num_labels, DIGITS, dtype=torch.int64), dist_reduce_fx="sum")
+
+    def accumulate(self, samples: Tensor, real: bool) -> None:
+        """Real digits and fakes without a label say nothing here."""
+
+    def accumulate_labelled(self, samples: Tensor, labels: Tensor) -> None:
+        """Take grey images (batch, 1, height, width) in [-1, 1] and their labels (batch,).
+
+        Raises:
+            ValueError: the images are not of one channel, there are several labels to an image, or a label is too high.
+        """
+        name = " and ".join(self.keys)
+        if labels.ndim != 1:
+            raise ValueError(f"{name} takes one label for each fake, (batch,), not {tuple(labels.shape)}")
+        num_labels = len(self.fake_readings)
+        if (labels >= num_labels).any():
+            raise ValueError(f"{name} takes labels below {num_labels}, not {int(labels.max())}: choose metrics=digits")
+        digits = self.classifier(digit_sized(quantise(samples)).div(127.5).sub(1.0)).argmax(dim=1)
+        cells = torch.bincount(labels * DIGITS + digits, minlength=num_labels * DIGITS)
+        self.fake_readings += cells.reshape(num_labels, DIGITS)
+
+    def share(self, right: Tensor) -> float:
+        """`right` fakes, a scalar, as a share of all.
+
+        Raises:
+            ValueError: there are none.
+        """
+        total = self.fake_readings.sum()
+        if not total:
+            raise ValueError(f"{' and '.join(self.keys)} needs at least one fake with a label: raise metrics.num_fakes")
+        return (right.double() / total).item()
+
+
+class DigitOfLabel(Readings):
+    """Are the fakes the digits that were asked for?
+
+    `compute` gives `label_accuracy`, the share of fakes that are read as the digit of their label, in [0, 1]; .1 is
+    chance.
+    """
+
+    keys = ("label_accuracy",)
+
+    def __init__(self) -> None:
+        super().__init__(DIGITS)
+
+    def compute(self) -> dict[str, float]:
+        """The number described above."""
+        return {"label_accuracy": self.share(self.fake_readings.trace())}
+
+
+class DigitOfCode(Readings):
+    """Do codes that were learned without labels stand for digits?
+
+    Each is matched to a digit, as in Chen et al. 2016, "InfoGAN", section 7.2. `compute` gives `code_accuracy`, the
+    share of fakes that are read as the digit of their code, under the one-to-one matching that makes it the largest, in
+    [0, 1]. Of ten codes that mean nothing a little more than .1 are right. Of more codes than digits, the fakes of
+    those without a digit are wrong.
+
+    Args:
+        num_labels: how many codes there may be; fewer cost nothing.
+    """
+
+    keys = ("code_accuracy",)
+
+    def __init__(self, num_labels: int = 100) -> None:
+        super().__init__(num_labels)
+
+    def compute(self) -> dict[str, float]:
+        """The number described above."""
+        codes, digits = linear_sum_assignment(self.fake_readings.cpu().numpy(), maximize=True)
+        return {"code_accuracy": self.share(self.fake_readings[codes, digits].sum())}

@@ -1,0 +1,107 @@
+"""Whether digits are still the same digits after they were translated into another domain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from gan_lightning.metrics.base import SampleMetric
+from gan_lightning.metrics.features import DIGIT_SIZE, DigitClassifier, quantise, trained_digit_classifier
+
+OUTLINE_WEIGHTS = Path(__file__).parent / "assets" / "outline_classifier.pt"
+NO_OUTLINE = 10
+"""What the classifier of outlines calls an image that is none."""
+INSTEAD = "choose variant=cyclegan data=digit_outlines, or metrics=sliced_wasserstein for other images"
+
+
+class DigitTranslation(SampleMetric):
+    """The share of digits whose class survives translation, for `data=digit_outlines`.
+
+    `compute` gives
+
+    - `kept_a_to_b`: of strokes turned into outlines, those that a classifier of outlines reads as the digit they were
+      made from. It knows eleven classes, the last of them "no outline", so that leaving the strokes as they are does
+      not pass.
+    - `kept_b_to_a`: of outlines turned into strokes, those that the package's classifier of digits reads as the digit
+      they were made from.
+    - `kept`: the mean of both.
+
+    The sources are the training digits of their domains, which the translators have seen. The classifier of outlines
+    was trained on digits of domain B alone, so that the sources of `kept_a_to_b` are new to it; those of `kept_b_to_a`
+    were, as strokes, among the 9 000 that the classifier of digits was trained on.
+    """
+
+    keys = ("kept_a_to_b", "kept_b_to_a", "kept")
+    needs_labels = True
+
+    kept_digits: Tensor
+    count: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.of_strokes, self.of_outlines = trained_digit_classifier(), trained_outline_classifier()
+        self.add_state("kept_digits", torch.zeros(2, dtype=torch.int64), dist_reduce_fx="sum")
+        self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
+
+    def check_labels(self, labels: Tensor | None) -> None:
+        """Refuse fakes of which nobody knows what their sources show.
+
+        Raises:
+            ValueError: they are such.
+        """
+        if labels is None or labels.ndim != 2:
+            raise ValueError(f"metrics=translation is for pairs of digits whose classes are known: {INSTEAD}")
+
+    def accumulate(self, samples: Tensor, real: bool) -> None:
+        """Nothing is taken of images alone, but they are looked at.
+
+        Raises:
+            ValueError: they are not pairs of grey digits, (batch, 2, 28, 28).
+        """
+        if tuple(samples.shape[1:]) != (2, DIGIT_SIZE, DIGIT_SIZE):
+            raise ValueError(
+                f"metrics=translation reads samples (batch, 2, 28, 28), not {tuple(samples.shape)}: {INSTEAD}"
+            )
+
+    def accumulate_labelled(self, samples: Tensor, labels: Tensor) -> None:
+        """Take pairs of fakes, (batch, 2, 28, 28) in [-1, 1]: a stroke made of an outline, an outline made of a stroke.
+
+        Args:
+            samples: the pairs.
+            labels: the digits that the sources show, (batch, 2): that of the stroke, that of the outline.
+        """
+        strokes, outlines = quantise(samples).div(127.5).sub(1.0).split(1, dim=1)
+        read = torch.stack([self.of_outlines(outlines).argmax(dim=1), self.of_strokes(strokes).argmax(dim=1)], dim=1)
+        self.kept_digits += (read == labels).sum(dim=0)
+        self.count += len(labels)
+
+    def compute(self) -> dict[str, float]:
+        """The numbers described above.
+
+        Raises:
+            ValueError: there are no fakes.
+        """
+        if self.count == 0:
+            raise ValueError("metrics=translation has no fakes to judge: raise metrics.num_fakes")
+        a_to_b, b_to_a = (self.kept_digits.double() / self.count).tolist()
+        return {"kept_a_to_b": a_to_b, "kept_b_to_a": b_to_a, "kept": (a_to_b + b_to_a) / 2}
+
+
+def outline_classifier(dim: int) -> DigitClassifier:
+    """A classifier of 28x28 outlines in [-1, 1] with eleven logits: the ten digits, and `NO_OUTLINE`; untrained."""
+    classifier = DigitClassifier(dim)
+    classifier.head = nn.Linear(dim, NO_OUTLINE + 1)
+    return classifier
+
+
+def trained_outline_classifier() -> DigitClassifier:
+    """The classifier with the weights that come with the package, frozen (`train_outline_classifier.py`)."""
+    weights = torch.load(OUTLINE_WEIGHTS, map_location="cpu", weights_only=True)
+    with torch.device("meta"):  # without weights of its own, which would be drawn from torch's random numbers
+        classifier = outline_classifier(dim=weights["head.weight"].shape[1])
+    classifier.load_state_dict({name: weight.float() for name, weight in weights.items()}, assign=True)
+    # Channels last: on a CPU the pooling is several times faster.
+    nn.utils.convert_conv2d_weight_memory_format(classifier, torch.channels_last)
+    return classifier.requires_grad_(False)

@@ -1,0 +1,187 @@
+"""CycleGAN: two networks that turn images of one domain into the other's, and two that judge patches.
+
+Zhu et al. 2017, "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks", section 7.1. A sample
+is an image of domain A and one of domain B in one tensor, (2 * channels, size, size), as `data/unpaired.py` has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import chain, pairwise
+
+import torch
+from torch import Tensor, nn
+
+from gan_lightning.game import DiscriminatorOutput, Latent
+from gan_lightning.models.dcgan import initialise
+from gan_lightning.models.layers import check_width
+
+LEAST_SIZE = 16
+"""Pixels. Below, the translators' smallest maps are too small to be padded by reflection."""
+
+
+@dataclass
+class PatchOutput(DiscriminatorOutput):
+    """What two critics of patches say of pairs of images; `logits` is the mean of it all.
+
+    Attributes:
+        patches: scores, (batch, 2, height, width); of the patches of A's image first, then of those of B's.
+    """
+
+    patches: Tensor = field(kw_only=True)
+
+
+class TwoTranslators(nn.Module):
+    """The generator of CycleGAN: G turns images of A into images of B, F those of B into images of A.
+
+    Args:
+        shape: of a sample, (2 * channels, size, size): 1 or 3 channels, size at least 16 and a multiple of 4.
+        width: channels of the largest feature maps. Published: 64.
+        blocks: residual blocks in each network. Published: 6 for 128x128 pixels, 9 for larger images.
+        halvings: how often maps are halved before the blocks, and doubled after them. Published: 2, which leaves small
+            images little to draw fine lines with.
+
+    Attributes:
+        a_to_b: G; takes and gives images in [-1, 1], (batch, channels, size, size).
+        b_to_a: F, likewise.
+
+    Raises:
+        ValueError: another shape, no channels, no blocks, or other than 1 or 2 halvings.
+    """
+
+    def __init__(self, shape: Sequence[int], width: int = 64, blocks: int = 9, halvings: int = 2) -> None:
+        super().__init__()
+        channels = channels_of_a_domain(shape)
+        check_width(width)
+        if blocks < 1:
+            raise ValueError(f"model.generator.blocks must be at least 1, not {blocks}")
+        if halvings not in (1, 2):
+            raise ValueError(f"model.generator.halvings must be 1 or 2, not {halvings}")
+        self.a_to_b = translator(channels, width, blocks, halvings)
+        self.b_to_a = translator(channels, width, blocks, halvings)
+        self.apply(initialise)
+
+    def forward(self, latent: Latent) -> Tensor:
+        """F(b), an image of A, beside G(a), an image of B: (batch, *shape) in [-1, 1].
+
+        Args:
+            latent: its z is pairs of source images (a, b), (batch, *shape) in [-1, 1].
+        """
+        a, b = latent.z.chunk(2, dim=1)
+        return torch.cat([self.b_to_a(b), self.a_to_b(a)], dim=1)
+
+
+class TwoCritics(nn.Module):
+    """The discriminator of CycleGAN: a PatchGAN for each domain (Isola et al. 2017, section 6.1.2).
+
+    Every score is of a patch: of 16, 34 or 70 pixels in each direction for a `depth` of 1, 2 or 3.
+
+    Args:
+        shape: of a sample, as for the translators.
+        width: channels of the largest feature maps; they double with each halving, up to eight times. Published: 64.
+        depth: halvings. Published: 3.
+
+    Raises:
+        ValueError: another shape, no channels, or a depth that leaves no patches of such small images.
+    """
+
+    def __init__(self, shape: Sequence[int], width: int = 64, depth: int = 3) -> None:
+        super().__init__()
+        channels = channels_of_a_domain(shape)
+        check_width(width)
+        if depth < 1 or patches_across(shape[1], depth) < 1:
+            raise ValueError(
+                f"model.discriminator.depth={depth} does not suit images of {shape[1]} pixels: choose "
+                f"{max(d for d in range(1, 4) if patches_across(shape[1], d) >= 1)} or less, at least 1"
+            )
+        self.of_a = critic(channels, width, depth)
+        self.of_b = critic(channels, width, depth)
+        self.apply(initialise)
+
+    def forward(self, samples: Tensor) -> PatchOutput:
+        """Scores of the patches of samples (batch, *shape)."""
+        a, b = samples.chunk(2, dim=1)
+        patches = torch.cat([self.of_a(a), self.of_b(b)], dim=1)
+        return PatchOutput(patches.float().mean((1, 2, 3)), patches=patches)
+
+
+def channels_of_a_domain(shape: Sequence[int]) -> int:
+    """Channels of an image, half of those of a sample of `shape`.
+
+    Raises:
+        ValueError: the networks are not made for such samples.
+    """
+    channels, size, other = shape if len(shape) == 3 else (0, 0, 0)
+    if channels not in (2, 6) or size != other or size < LEAST_SIZE or size % 4:
+        raise ValueError(
+            "model=cyclegan translates square images of two domains, grey or colour, whose size is a multiple of 4 "
+            f"and at least {LEAST_SIZE} pixels, so that a sample has shape [2, size, size] or [6, size, size], not "
+            f"data.shape={list(shape)}: choose data=digit_outlines or data=unpaired_folders"
+        )
+    return channels // 2
+
+
+def translator(channels: int, width: int, blocks: int, halvings: int) -> nn.Sequential:
+    """c7s1-k, d2k, d4k, residual blocks, u2k, uk, c7s1, in the paper's notation, for two halvings."""
+    widths = [width * 2**halving for halving in range(halvings + 1)]
+    down = (halving(narrow, wide) for narrow, wide in pairwise(widths))
+    up = (doubling(wide, narrow) for wide, narrow in pairwise(reversed(widths)))
+    return nn.Sequential(
+        nn.ReflectionPad2d(3),
+        *normalised(nn.Conv2d(channels, width, 7, bias=False), nn.ReLU()),
+        *chain.from_iterable(normalised(convolution, nn.ReLU()) for convolution in down),
+        *(ResidualBlock(widths[-1]) for _ in range(blocks)),
+        *chain.from_iterable(normalised(convolution, nn.ReLU()) for convolution in up),
+        nn.ReflectionPad2d(3),
+        nn.Conv2d(width, channels, 7),
+        nn.Tanh(),
+    )
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions that keep the size, added to what they were given; no activation after the sum."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.residual = nn.Sequential(
+            nn.ReflectionPad2d(1),
+            *normalised(nn.Conv2d(width, width, 3, bias=False), nn.ReLU()),
+            nn.ReflectionPad2d(1),
+            *normalised(nn.Conv2d(width, width, 3, bias=False)),
+        )
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return maps + self.residual(maps)
+
+
+def critic(channels: int, width: int, depth: int) -> nn.Sequential:
+    """`depth` convolutions that halve, one that does not, and the scores; the first has no norm."""
+    widths = [width * min(2**halving, 8) for halving in range(depth + 1)]
+    layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+    for number in range(1, depth + 1):
+        stride = 2 if number < depth else 1
+        convolution = nn.Conv2d(widths[number - 1], widths[number], 4, stride, padding=1, bias=False)
+        layers += normalised(convolution, nn.LeakyReLU(0.2))
+    return nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 4, padding=1))
+
+
+def patches_across(size: int, depth: int) -> int:
+    """How many patches stand side by side in an image of `size` pixels: each halving halves, each further layer has 1
+    fewer."""
+    return size // 2**depth - 2
+
+
+def halving(narrow: int, wide: int) -> nn.Conv2d:
+    """(batch, narrow, 2n, 2n) to (batch, wide, n, n)."""
+    return nn.Conv2d(narrow, wide, 3, stride=2, padding=1, bias=False)
+
+
+def doubling(wide: int, narrow: int) -> nn.ConvTranspose2d:
+    """(batch, wide, n, n) to (batch, narrow, 2n, 2n)."""
+    return nn.ConvTranspose2d(wide, narrow, 3, stride=2, padding=1, output_padding=1, bias=False)
+
+
+def normalised(convolution: nn.Conv2d | nn.ConvTranspose2d, *activation: nn.Module) -> list[nn.Module]:
+    """A convolution, without a bias that the norm would cancel, instance norm without weights, an activation."""
+    return [convolution, nn.InstanceNorm2d(convolution.out_channels), *activation]

@@ -1,0 +1,54 @@
+"""BigGAN's orthogonal regularization of the generator's weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
+
+from gan_lightning.game import Objective, Round
+from gan_lightning.regularizers.features import not_negative
+
+
+class OrthogonalRegularization(Objective):
+    """weight * sum over layers of ||W^T W * (1 - I)||_F^2, for the generator (Brock et al. 2019, eq. 3).
+
+    The columns of W are the filters of a layer, one for each output; their inner products with each other go to 0, and
+    their lengths are left alone. It smooths a generator that is to bear truncated noise. Every linear layer and
+    convolution counts, embeddings do not.
+
+    Under spectral norm, W are the weights that are learned, before they are divided by their largest singular value, as
+    in the authors' code. That code adds half the gradient of eq. 3: its strength is twice `weight`.
+
+    Args:
+        weight: beta, 1e-4 in the paper.
+
+    Raises:
+        ValueError: `weight` is negative.
+    """
+
+    def __init__(self, weight: float = 1e-4) -> None:
+        super().__init__()
+        self.weight = not_negative("orthogonal", weight)
+
+    def generator(self, round: Round) -> Tensor:
+        """A scalar >= 0."""
+        with torch.autocast(round.fake.device.type, enabled=False):
+            return self.weight * torch.stack([overlap(rows) for rows in filters(round.generator)]).sum()
+
+
+def overlap(rows: Tensor) -> Tensor:
+    """The sum of the squared inner products of different `rows`, (count, length), each pair twice; a scalar."""
+    products = rows @ rows.T
+    return (products - products.diag().diag()).square().sum()
+
+
+def filters(network: nn.Module) -> Iterator[Tensor]:
+    """The learned weights of each linear layer and convolution, as a row for each output."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d | nn.ConvTranspose2d):
+            name = "parametrizations.weight.original" if is_parametrized(layer, "weight") else "weight"
+            weight = layer.get_parameter(name)
+            yield (weight.transpose(0, 1) if isinstance(layer, nn.ConvTranspose2d) else weight).flatten(1)

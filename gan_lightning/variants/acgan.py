@@ -1,0 +1,106 @@
+"""ACGAN: the discriminator also tells the class, and both players want it told rightly (Odena et al. 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from gan_lightning.game import DiscriminatorOutput, Objective, Round, judge
+from gan_lightning.models.layers import gradient_in_layout
+from gan_lightning.variants.cgan import classes
+from gan_lightning.wrappers.base import Wrapper, width_of_features
+
+
+@dataclass
+class ClassOutput(DiscriminatorOutput):
+    """What a discriminator says that also tells classes.
+
+    Attributes:
+        class_logits: of each class, (batch, num_classes) of float32, before any softmax.
+    """
+
+    class_logits: Tensor = field(kw_only=True)
+
+
+class Flat(Wrapper):
+    """A discriminator whose features are one vector a sample, maps laid out: a head on it knows what stands where."""
+
+    def forward(self, samples: Tensor, labels: Tensor | None = None) -> DiscriminatorOutput:
+        """The output of the network within; features are (batch, values)."""
+        output = judge(self.network, samples, labels)
+        if output.features is None:
+            return output
+        return replace(output, features=gradient_in_layout(output.features).flatten(start_dim=1))
+
+
+class ClassHead(Wrapper):
+    """A discriminator with a second linear layer on its features, which tells the class.
+
+    Args:
+        network: the discriminator within, which gives features.
+        shape: of one sample.
+        num_classes: how many classes there are; None where the data have none.
+
+    Raises:
+        ValueError: there are no classes, or the network gives no features.
+    """
+
+    def __init__(self, network: nn.Module, shape: Sequence[int], num_classes: int | None) -> None:
+        super().__init__(Flat(network))
+        self.classify = nn.Linear(width_of_features(self.network, shape), classes(num_classes))
+
+    def forward(self, samples: Tensor, labels: Tensor | None = None) -> ClassOutput:
+        """The network's output for samples (batch, ...), and the logits of their classes."""
+        output = judge(self.network, samples, labels)
+        return ClassOutput(output.logits, output.features, class_logits=self.classify(output.features).float())
+
+
+class AuxiliaryClassifier(Objective):
+    """Cross-entropy of the class that the discriminator tells, for both players (Odena et al. 2017, section 3).
+
+    Beside an adversarial loss. The target is the class of data and, for fakes, the class that was asked for.
+
+    Args:
+        weight: strength for both players, 1 in the paper.
+        fake_weight: of the fakes in the discriminator's term, 1 in the paper; 0 has it learn classes from data alone,
+            and not from fakes that are not yet what was asked for.
+
+    Raises:
+        ValueError: `weight` or `fake_weight` is negative.
+    """
+
+    def __init__(self, weight: float = 1.0, fake_weight: float = 1.0) -> None:
+        super().__init__()
+        if not (weight >= 0 and fake_weight >= 0):
+            raise ValueError(
+                f"loss.objectives.acgan.weight and fake_weight must be at least 0, not {weight} and {fake_weight}"
+            )
+        self.weight, self.fake_weight = weight, fake_weight
+
+    def discriminator(self, round: Round) -> Tensor:
+        """weight * (E -log C(y|x) + fake_weight E -log C(c|G(z, c))), a scalar >= 0."""
+        real = class_loss(round.real_output, round.labels)
+        return self.weight * (real + self.fake_weight * class_loss(round.fake_output, round.latent.labels))
+
+    def generator(self, round: Round) -> Tensor:
+        """weight * E -log C(c|G(z, c)), a scalar >= 0."""
+        return self.weight * class_loss(round.fake_output, round.latent.labels)
+
+
+def class_loss(output: DiscriminatorOutput, labels: Tensor | None) -> Tensor:
+    """Mean cross-entropy of the classes that `output` tells, in nats.
+
+    Raises:
+        ValueError: it tells none, or the samples have no class.
+    """
+    if not isinstance(output, ClassOutput):
+        raise ValueError("acgan needs a discriminator that tells classes: choose variant=acgan")
+    if labels is None:
+        raise ValueError(
+            "acgan needs the class of each sample: choose data with classes, such as data=mnist10k, and a prior that "
+            "draws classes, which variant=acgan brings along"
+        )
+    return cross_entropy(output.class_logits, labels)

@@ -1,0 +1,280 @@
+"""ADA: the discriminator sees augmented images, the more often the surer it is of the data (Karras et al. 2020).
+
+"Training Generative Adversarial Networks with Limited Data". The wrapper transforms images with probability p, and the
+objective moves p, so that the discriminator never learns a small set of images by heart.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import affine_grid, grid_sample
+
+from gan_lightning.checks import positive, whole
+from gan_lightning.game import DiscriminatorOutput, Objective, Round
+from gan_lightning.wrappers.base import Wrapper
+
+
+class AdaptiveAugmentation(Wrapper):
+    """A discriminator that sees images transformed at random, data and fakes alike, in both players' turns.
+
+    In training mode each of `transforms` is applied to each image with probability p, in the order of `TRANSFORMS` and
+    with the strengths of the paper (its appendix B); in evaluation mode images pass as they are. The moves make one
+    affine map, by which an image is sampled once, bilinearly, as if its border were a mirror. The paper samples from an
+    image of twice the size through wavelet filters, which matters for larger images.
+
+    A penalty on the slope at images, such as r1, is on images before they are transformed. With moves it takes torch
+    2.12: the second derivative of `grid_sample` is not in earlier ones.
+
+    The draws come from torch's own generator, which the game seeds for each turn and device: several devices, or
+    several micro-batches, augment otherwise than one.
+
+    Args:
+        network: the discriminator within.
+        transforms: the names of those to use. Up to p = .8 or so the generator hardly takes them over (section 2.2);
+            nearer to 1 the fakes come out mirrored, turned or recoloured themselves.
+
+    Attributes:
+        p: the probability of each of them, a scalar.
+
+    Raises:
+        ValueError: there is another transformation, or none.
+    """
+
+    p: Tensor
+
+    def __init__(self, network: nn.Module, transforms: Sequence[str]) -> None:
+        super().__init__(network)
+        unknown = [name for name in transforms if name not in TRANSFORMS]
+        if unknown or not transforms:
+            given = ", ".join(unknown) or "none"
+            raise ValueError(f"wrappers.ada.transforms must be some of {', '.join(TRANSFORMS)}, not {given}")
+        self.transforms = frozenset(transforms)
+        self.register_buffer("p", torch.zeros(()))
+
+    def forward(self, samples: Tensor, labels: Tensor | None = None) -> DiscriminatorOutput:
+        """The output for transformed samples (batch, channels, height, width) and their classes (batch,).
+
+        Raises:
+            ValueError: the samples are no images, or have no colours for a transformation of colours.
+        """
+        if samples.dim() != 4:
+            raise ValueError(
+                f"variant=ada transforms images, and samples of this data have shape {list(samples.shape[1:])}: choose "
+                "image data, or leave the variant out"
+            )
+        colours = sorted(self.transforms & {"luma_flip", "hue", "saturation"})
+        if colours and samples.shape[1] != 3:
+            raise ValueError(
+                f"{' and '.join(colours)} of wrappers.ada.transforms are for images of 3 channels, not "
+                f"{samples.shape[1]}: leave them out"
+            )
+        if self.training:
+            with torch.autocast(samples.device.type, enabled=False):
+                samples = self.transformed(samples.float())
+        return super().forward(samples, labels)
+
+    def transformed(self, images: Tensor) -> Tensor:
+        """What the network within sees of `images`, (batch, channels, height, width) of float32."""
+        draws = Draws(images, self.p)
+        images = moved(images, [move(draws) for name, move in MOVES if name in self.transforms])
+        for name, recolour in COLOURS.items():
+            if name in self.transforms:
+                images = recolour(images, draws)
+        return images
+
+
+class Draws(NamedTuple):
+    """Random numbers for `images`, each 0 but with probability `p`: then nothing is done to that image.
+
+    All transformations are as likely as their inverses, which is why signs do not matter.
+    """
+
+    images: Tensor
+    p: Tensor
+
+    def normal(self, std: float, *shape: int) -> Tensor:
+        """N(0, std^2), (batch, *shape)."""
+        return self.sometimes(std * torch.randn(len(self.images), *shape, device=self.images.device))
+
+    def uniform(self, reach: float, *shape: int) -> Tensor:
+        """U(-reach, reach), (batch, *shape)."""
+        return self.sometimes(reach * (2 * torch.rand(len(self.images), *shape, device=self.images.device) - 1))
+
+    def whole(self, options: int, *shape: int) -> Tensor:
+        """0 to `options` - 1, each as likely, (batch, *shape)."""
+        return self.sometimes((options * torch.rand(len(self.images), *shape, device=self.images.device)).floor())
+
+    def sometimes(self, values: Tensor) -> Tensor:
+        """`values` (batch, ...) for the images chosen with probability `p`, all of an image's or none."""
+        chosen = torch.rand(len(values), *[1] * (values.dim() - 1), device=values.device) < self.p
+        return values * chosen
+
+    def rarely(self) -> Draws:
+        """Draws so rare that one of two is made with probability `p`."""
+        return self._replace(p=1 - (1 - self.p).sqrt())
+
+    def pixels(self, shares: Tensor) -> Tensor:
+        """`shares` (batch, 2, 1) of the images' width and height, in pixels."""
+        height, width = self.images.shape[2:]
+        return torch.cat([shares[:, :1] * width, shares[:, 1:] * height], dim=1)
+
+
+def stretch(across: Tensor, down: Tensor) -> Tensor:
+    """Scaling by factors (batch, 1, 1), as matrices (batch, 2, 2)."""
+    return torch.cat([across, down], dim=2).squeeze(1).diag_embed()
+
+
+def turn(angle: Tensor) -> Tensor:
+    """Rotation by angles (batch, 1, 1), in radians, as matrices (batch, 2, 2)."""
+    cosine, sine = angle.cos(), angle.sin()
+    return torch.cat([torch.cat([cosine, -sine], dim=2), torch.cat([sine, cosine], dim=2)], dim=1)
+
+
+def x_flip(draws: Draws) -> Tensor:
+    """Mirrored left to right, by an even chance."""
+    flipped = draws.whole(2, 1, 1)
+    return stretch(1 - 2 * flipped, torch.ones_like(flipped))
+
+
+def isotropic_scaling(draws: Draws) -> Tensor:
+    """By 2^N(0, .2^2)."""
+    factor = draws.normal(0.2, 1, 1).exp2()
+    return stretch(factor, factor)
+
+
+def anisotropic_scaling(draws: Draws) -> Tensor:
+    """By 2^N(0, .2^2) across, and down by the inverse."""
+    factor = draws.normal(0.2, 1, 1).exp2()
+    return stretch(factor, 1 / factor)
+
+
+def rotation(draws: Draws) -> Tensor:
+    """By any angle: once before and once after the anisotropic scaling, together with probability p."""
+    return turn(draws.rarely().uniform(math.pi, 1, 1))
+
+
+MOVES: tuple[tuple[str, Callable[[Draws], Tensor]], ...] = (
+    # onto whole pixels
+    ("x_flip", x_flip),
+    ("rotate_90", lambda draws: turn(draws.whole(4, 1, 1) * (math.pi / 2))),
+    ("integer_translation", lambda draws: draws.pixels(draws.uniform(1 / 8, 2, 1)).round()),
+    # between pixels
+    ("isotropic_scaling", isotropic_scaling),
+    ("rotation", rotation),
+    ("anisotropic_scaling", anisotropic_scaling),
+    ("rotation", rotation),
+    ("fractional_translation", lambda draws: draws.pixels(draws.normal(1 / 8, 2, 1))),
+)
+"""Matrices (batch, 2, 2), or shifts (batch, 2, 1) in pixels, by the names of the transformations, the first first."""
+
+
+def moved(images: Tensor, moves: Sequence[Tensor]) -> Tensor:
+    """`images` under all of `moves`, by one sampling; those that nothing moves are what they were, to the bit."""
+    batch, _, height, width = images.shape
+    linear = torch.eye(2, device=images.device).expand(batch, 2, 2)
+    shift = torch.zeros(batch, 2, 1, device=images.device)
+    for move in moves:
+        # The old place of a new one, from the last move back. No matrix product, which a GPU may round to TF32.
+        further = (linear[..., None] * move[:, None]).sum(dim=2)
+        linear, shift = (further, shift) if move.shape[2] == 2 else (linear, shift + further)
+    still = ((linear == torch.eye(2, device=images.device)) & (shift == 0)).all(dim=2).all(dim=1)
+    # `affine_grid` counts places from -1 to 1 along each axis.
+    across = torch.cat([linear[:, :1, :1], linear[:, :1, 1:] * (height / width), shift[:, :1] * (2 / width)], dim=2)
+    down = torch.cat([linear[:, 1:, :1] * (width / height), linear[:, 1:, 1:], shift[:, 1:] * (2 / height)], dim=2)
+    places = affine_grid(torch.cat([across, down], dim=1), list(images.shape), align_corners=False)
+    sampled = grid_sample(images, places, padding_mode="reflection", align_corners=False)
+    return torch.where(still[:, None, None, None], images, sampled)
+
+
+def luma_flip(images: Tensor, draws: Draws) -> Tensor:
+    """Light for dark, by an even chance; colours stay."""
+    return images - 2 * draws.whole(2, 1, 1, 1) * images.mean(dim=1, keepdim=True)
+
+
+def hue(images: Tensor, draws: Draws) -> Tensor:
+    """Colours turned about the grey axis by any angle."""
+    angle = draws.uniform(math.pi, 1, 1, 1)
+    colours = images - images.mean(dim=1, keepdim=True)
+    across = (colours.roll(1, dims=1) - colours.roll(-1, dims=1)) / math.sqrt(3)  # cross product with the axis
+    return images + (angle.cos() - 1) * colours + angle.sin() * across
+
+
+def saturation(images: Tensor, draws: Draws) -> Tensor:
+    """The distance from grey by 2^N(0, 1)."""
+    return images + (draws.normal(1.0, 1, 1, 1).exp2() - 1) * (images - images.mean(dim=1, keepdim=True))
+
+
+COLOURS: dict[str, Callable[[Tensor, Draws], Tensor]] = {
+    "brightness": lambda images, draws: images + draws.normal(0.2, 1, 1, 1),
+    "contrast": lambda images, draws: images * draws.normal(0.5, 1, 1, 1).exp2(),
+    "luma_flip": luma_flip,
+    "hue": hue,
+    "saturation": saturation,
+}
+"""New images of old, by the names of the transformations, the first first."""
+
+TRANSFORMS = tuple(dict.fromkeys([*(name for name, _ in MOVES), *COLOURS]))
+
+
+class AdaptiveProbability(Objective):
+    """Moves the p of `AdaptiveAugmentation` so that r = E sign(D(x)), over data as augmented, tends to `target`.
+
+    r is near 1 when the discriminator knows the data by heart, and near 0 when it cannot tell them from fakes. After
+    every `every` turns p goes up, if the mean r of these turns was above the target, or else down, by as much as takes
+    it from 0 to 1 within `adjustment_images` images, and stays within [0, 1]. It is the same on all devices. Scores
+    must be positive for what is called real, as log-odds and those of a hinge loss are; a Wasserstein critic's are not.
+
+    Args:
+        target: of r, in [-1, 1]; .6 in the paper.
+        adjustment_images: data seen, over all devices, while p goes from 0 to 1; 500 000 in the paper.
+        every: turns of the discriminator from one move of p to the next; 4 in the paper.
+
+    Raises:
+        ValueError: `target` is outside its range, or one of the others not positive.
+    """
+
+    p: Tensor
+    r: Tensor
+    signs: Tensor
+
+    def __init__(self, target: float = 0.6, adjustment_images: float = 500_000, every: int = 4) -> None:
+        super().__init__()
+        if not -1 <= target <= 1:
+            raise ValueError(f"loss.objectives.ada.target must be in [-1, 1], not {target}")
+        self.target = target
+        self.adjustment_images = positive("loss.objectives.ada.adjustment_images", adjustment_images)
+        self.every = whole("loss.objectives.ada.every", every)
+        for state in ("p", "r", "signs"):
+            self.register_buffer(state, torch.zeros(()))
+
+    def observe(self, round: Round) -> None:
+        """Notes the turn's r, and moves p when it is time to.
+
+        Raises:
+            ValueError: no part of the discriminator augments by a probability.
+        """
+        parts = round.discriminator.modules()
+        augmentation = next((part for part in parts if isinstance(part, AdaptiveAugmentation)), None)
+        if augmentation is None:
+            raise ValueError(
+                "loss.objectives.ada moves the probability of an augmentation, and the discriminator has none: choose "
+                "variant=ada, which brings both"
+            )
+        self.signs.add_(round.mean(round.real_logits.sign()))
+        if (round.turn + 1) % self.every:
+            return
+        self.r.copy_(self.signs / self.every)
+        self.signs.zero_()
+        images = self.every * (round.noise.batch_size or len(round.real))
+        step = (self.r - self.target).sign() * (images / self.adjustment_images)
+        augmentation.p.add_(step).clamp_(0, 1)
+        self.p.copy_(augmentation.p)
+
+    def readings(self) -> dict[str, Tensor]:
+        """p and r, for the log."""
+        return {"p": self.p, "r": self.r}

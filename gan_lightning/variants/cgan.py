@@ -1,0 +1,51 @@
+"""Conditional GAN: both players are told the class (Mirza and Osindero 2014).
+
+The generator gets it from the prior, one-hot behind the noise; the discriminator gets it beside each sample.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
+
+from gan_lightning.game import DiscriminatorOutput, judge
+from gan_lightning.wrappers.base import Wrapper
+
+
+class ClassChannels(Wrapper):
+    """A discriminator that sees each sample with its class behind it, one-hot: as constant maps behind an image's.
+
+    Args:
+        network: the discriminator within, made for `num_classes` more channels than samples have.
+        num_classes: how many classes there are; None where the data have none.
+
+    Raises:
+        ValueError: there are no classes.
+    """
+
+    def __init__(self, network: nn.Module, num_classes: int | None) -> None:
+        super().__init__(network)
+        self.takes_labels = True
+        self.num_classes = classes(num_classes)
+
+    def forward(self, samples: Tensor, labels: Tensor | None = None) -> DiscriminatorOutput:
+        """The output for samples (batch, channels, ...) of the classes `labels` (batch,)."""
+        assert labels is not None  # `judge` sees to it
+        told = one_hot(labels, self.num_classes).to(samples)
+        maps = told.view(*told.shape, *[1] * (samples.dim() - 2)).expand(-1, -1, *samples.shape[2:])
+        return judge(self.network, torch.cat([samples, maps], dim=1), labels)
+
+
+def classes(num_classes: int | None) -> int:
+    """`num_classes`, if there are any.
+
+    Raises:
+        ValueError: there are none.
+    """
+    if not num_classes:
+        raise ValueError(
+            "a discriminator cannot be told classes, nor tell them, where the data have none: choose data with "
+            "classes, such as data=mnist10k"
+        )
+    return num_classes

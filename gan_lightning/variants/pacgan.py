@@ -1,0 +1,48 @@
+"""PacGAN: the discriminator judges several samples at once: a lack of variety gives fakes away (Lin et al. 2018)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from gan_lightning.checks import whole
+from gan_lightning.game import DiscriminatorOutput, takes_labels
+from gan_lightning.wrappers.base import Wrapper
+
+
+class Packed(Wrapper):
+    """A discriminator of packs: `pack` samples, all real or all fake, behind each other as channels.
+
+    The samples of pack i are neighbours in the batch, rows ``i * pack`` to ``(i + 1) * pack - 1``. The order of data is
+    random and every latent is drawn by itself, so they are independent. There is one logit, and one row of features,
+    for each pack; losses take means over packs, so that any loss will do.
+
+    Args:
+        network: the discriminator within, made for `pack` times the channels of a sample.
+        pack: m, samples in a pack; 1 is the plain game.
+
+    Raises:
+        ValueError: `pack` is no whole number of at least 1, or the network is told classes: a pack has several.
+    """
+
+    def __init__(self, network: nn.Module, pack: int = 2) -> None:
+        super().__init__(network)
+        self.pack = whole("wrappers.pacgan.pack", pack)
+        if takes_labels(network):
+            raise ValueError(
+                "variant=pacgan packs several samples, which have no one class, and this discriminator is told the "
+                "class: choose a discriminator that is not, or another variant"
+            )
+
+    def forward(self, samples: Tensor, labels: Tensor | None = None) -> DiscriminatorOutput:
+        """The output for the packs of samples (batch, channels, ...), with logits (batch / pack,).
+
+        Raises:
+            ValueError: the batch does not divide into packs.
+        """
+        batch, channels, *places = samples.shape
+        if batch % self.pack:
+            raise ValueError(
+                f"{batch} samples, the batch of a device or a micro-batch of it, do not divide into packs of "
+                f"wrappers.pacgan.pack={self.pack}: choose a data.batch_size that does"
+            )
+        return super().forward(samples.reshape(batch // self.pack, self.pack * channels, *places))

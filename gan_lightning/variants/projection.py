@@ -1,0 +1,51 @@
+"""Projection discriminator: the class enters as an inner product with the features (Miyato and Koyama 2018)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from torch import Tensor, nn
+
+from gan_lightning.game import DiscriminatorOutput, judge
+from gan_lightning.models.normalization import spectrally_normalised
+from gan_lightning.variants.cgan import classes
+from gan_lightning.wrappers.base import Wrapper, vectors, width_of_features
+
+
+class Projection(Wrapper):
+    """D(x, y) = psi(phi(x)) + <V_y, phi(x)> (their eq. 3), psi(phi(x)) being the logit of the network within.
+
+    phi(x) are the network's features after the last activation, summed over places, and V_y is a learned vector for
+    each class: the log-likelihood ratio of the classes, where psi is that of the samples whatever their class.
+
+    Args:
+        network: the discriminator within, which gives features.
+        shape: of one sample.
+        num_classes: how many classes there are; None where the data have none.
+        spectral_norm: divide V, (num_classes, features), by its largest singular value, as the paper does with every
+            weight of its discriminator.
+
+    Raises:
+        ValueError: there are no classes, or the network gives no features.
+    """
+
+    def __init__(
+        self, network: nn.Module, shape: Sequence[int], num_classes: int | None, spectral_norm: bool = False
+    ) -> None:
+        super().__init__(network)
+        self.takes_labels = True
+        self.embed = nn.Embedding(classes(num_classes), width_of_features(network, shape))
+        # Small, for features summed over places are large, and the class must not drown the rest. Under spectral norm
+        # only the direction counts.
+        nn.init.normal_(self.embed.weight, 0.0, 0.02)
+        if spectral_norm:
+            spectrally_normalised(self.embed)
+
+    def forward(self, samples: Tensor, labels: Tensor | None = None) -> DiscriminatorOutput:
+        """The network's output for samples (batch, ...), its logits moved by their classes `labels` (batch,)."""
+        assert labels is not None  # `judge` sees to it
+        output = judge(self.network, samples, labels)
+        assert output.features is not None  # their width was asked for
+        projected = (self.embed(labels).float() * vectors(output.features.float())).sum(dim=1)
+        return replace(output, logits=output.logits.float() + projected)
