@@ -41,7 +41,7 @@ from gan_lightning.cli.resume import quoted
 ROOT = Path(__file__).parents[1]
 DIGITS, JUDGE = "gan_lightning.data.mnist.Mnist10k", "gan_lightning.metrics.digits.DigitQuality"
 NUM_FAKES = 9000
-IMAGES = 48000
+IMAGES = 32000
 
 
 class Run:

@@ -11,7 +11,7 @@ FILES = [
     for group in GROUPS
     for name in answers(group)
 ]
-NEEDED = {"image_folder": ["data.root=/pictures"]}
+NEEDED = {"image_folder": ["data.root=/pictures"], "unpaired_folders": ["data.a=/photos", "data.b=/paintings"]}
 """What an answer asks the user for."""
 
 

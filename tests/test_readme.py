@@ -36,7 +36,7 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("choice", ["loss=absolute", "model=linear", "data=checkers"])
+@pytest.mark.parametrize("choice", ["variant=bright", "loss=absolute", "model=linear", "data=checkers"])
 def test_an_addition_of_the_readme_trains(choice: str, extended: Path):
     assert f"python train.py {choice}" in README
     done = subprocess.run(

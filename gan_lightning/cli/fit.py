@@ -20,7 +20,7 @@ def misfits(config: DictConfig) -> Iterator[str]:
     """A sentence for each pair that cannot work."""
     checks = (
         *(model_and_data, model_and_loss, batch_and_devices, ranks_and_devices, strategy),
-        *(batch_and_pieces, smoothing_and_loss, paths),
+        *(batch_and_pieces, batch_and_packs, smoothing_and_loss, paths),
     )
     for check in checks:
         yield from check(config)
@@ -114,6 +114,20 @@ def batch_and_pieces(config: DictConfig) -> Iterator[str]:
     own = config.data.batch_size // (device_count(config.trainer.devices) * config.trainer.num_nodes)
     if config.micro_batches > max(own, 1):
         yield f"micro_batches={config.micro_batches} is more than the {own} samples of a device's batch: choose fewer"
+
+
+def batch_and_packs(config: DictConfig) -> Iterator[str]:
+    """Each device's batch, and each micro-batch of it, must divide into the packs of a wrapper that packs."""
+    own = config.data.batch_size // (device_count(config.trainer.devices) * config.trainer.num_nodes)
+    piece = -(-own // config.micro_batches)
+    for name, wrapper in config.wrappers.items():
+        pack = wrapper.get("pack", 1)
+        if own % pack or piece % pack:
+            whole = f"the {own} samples of a device's batch" + (f", {piece} at a time," if piece < own else "")
+            yield (
+                f"wrappers.{name}.pack={pack}: {whole} do not divide into packs of {pack}: choose another "
+                f"data.batch_size{' or micro_batches' if piece < own else ''}"
+            )
 
 
 def smoothing_and_loss(config: DictConfig) -> Iterator[str]:

@@ -19,6 +19,7 @@ class DigitOutlines(UnpairedImages):
     def read(self) -> Domains:
         """The training digits: those of even number are domain A, those of odd number domain B."""
         pixels, labels = read_split(ASSETS / "mnist10k", train=True)
+        assert labels is not None  # digits have classes
         return Domains(Images(pixels[0::2], labels[0::2]), Images(outlines(pixels[1::2]), labels[1::2]))
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from gan_lightning.data.base import Images, RealData, share
-from gan_lightning.data.loader import Batch, BatchOrder, InMemoryLoader, at_the_start, normalize
+from gan_lightning.data.loader import Batch, BatchOrder, InMemoryLoader, normalize
 from gan_lightning.randomness import seed_of
 
 

@@ -103,13 +103,14 @@ def read_folder(key: str, folder: str, channels: int, size: int, threads: int) -
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{key}={root} must be a folder with images in it (png, jpg, webp, ...)") from error
     log.info("reading the %d images in %s into memory", len(images), root)
+    files: list[tuple[str, int]] = images.dataset.samples  # type: ignore[attr-defined]  # a torchvision.ImageFolder
     pixels = torch.empty(len(images), *shape, dtype=torch.uint8)
 
     def read(row: int) -> None:
         try:
             pixels[row] = images[row][0]
         except Exception as error:  # every kind of file is broken in its own way
-            path = images.dataset.samples[row][0]
+            path, _ = files[row]
             raise ValueError(f"{key}: {path} cannot be read ({error}): repair it or take it away") from error
 
     with ThreadPoolExecutor(max(1, threads)) as pool:

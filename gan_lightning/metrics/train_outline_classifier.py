@@ -28,7 +28,7 @@ from gan_lightning.metrics.translation import (
 )
 
 SEED = 1
-EPOCHS = 30
+EPOCHS = 60
 BATCH_SIZE = 100
 FEATURE_DIM = 20
 PEAK_LEARNING_RATE = 3e-3

@@ -22,11 +22,12 @@ class DigitTranslation(SampleMetric):
     `compute` gives
 
     - `kept_a_to_b`: of strokes turned into outlines, those that a classifier of outlines reads as the digit they were
-      made from. It knows eleven classes, the last of them "no outline", so that leaving the strokes as they are does
-      not pass.
+      made from. It knows eleven classes, the last of them "no outline".
     - `kept_b_to_a`: of outlines turned into strokes, those that the package's classifier of digits reads as the digit
-      they were made from.
+      they were made from, and the classifier of outlines as no outline.
     - `kept`: the mean of both.
+
+    What leaves its sources as they are keeps next to nothing. Held-out digits, translated perfectly, keep .96 and .97.
 
     The sources are the training digits of their domains, which the translators have seen. The classifier of outlines
     was trained on digits of domain B alone, so that the sources of `kept_a_to_b` are new to it; those of `kept_b_to_a`
@@ -73,8 +74,10 @@ class DigitTranslation(SampleMetric):
             labels: the digits that the sources show, (batch, 2): that of the stroke, that of the outline.
         """
         strokes, outlines = quantise(samples).div(127.5).sub(1.0).split(1, dim=1)
-        read = torch.stack([self.of_outlines(outlines).argmax(dim=1), self.of_strokes(strokes).argmax(dim=1)], dim=1)
-        self.kept_digits += (read == labels).sum(dim=0)
+        of_a = self.of_outlines(outlines).argmax(dim=1) == labels[:, 0]
+        of_b = self.of_strokes(strokes).argmax(dim=1) == labels[:, 1]
+        of_b &= self.of_outlines(strokes).argmax(dim=1) == NO_OUTLINE
+        self.kept_digits += torch.stack([of_a, of_b]).sum(dim=1)
         self.count += len(labels)
 
     def compute(self) -> dict[str, float]:

@@ -1,7 +1,8 @@
 """CycleGAN: two networks that turn images of one domain into the other's, and two that judge patches.
 
-Zhu et al. 2017, "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks", section 7.1. A sample
-is an image of domain A and one of domain B in one tensor, (2 * channels, size, size), as `data/unpaired.py` has it.
+Zhu et al. 2017, "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks", section 7.1. A
+sample is an image of domain A and one of domain B in one tensor, (2 * channels, size, size), as `data/unpaired.py` has
+it.
 """
 
 from __future__ import annotations
@@ -167,9 +168,8 @@ def critic(channels: int, width: int, depth: int) -> nn.Sequential:
 
 
 def patches_across(size: int, depth: int) -> int:
-    """How many patches stand side by side in an image of `size` pixels: each halving halves, each further layer has 1
-    fewer."""
-    return size // 2**depth - 2
+    """How many patches stand side by side in an image of `size` pixels."""
+    return size // 2**depth - 2  # each of the two further layers has one fewer
 
 
 def halving(narrow: int, wide: int) -> nn.Conv2d:

