@@ -1,13 +1,15 @@
 """Two processes on this machine's processor: the platform's own strategy beside Lightning's, in turns, and agreement.
 
-    python -m benchmarks.devices_speed
+    python -m benchmarks.devices_speed                                            # a DCGAN of 32 pixels
+    python -m benchmarks.devices_speed --game toy --warm-up 500 --iterations 3000 # the 1-D toy
 
-Speed is of ``python train.py model=dcgan data.image_size=32 data.batch_size=128 trainer.devices=2``, with the
-platform's strategy and with ``trainer.strategy=ddp_find_unused_parameters_true``, which is what Lightning offers for
-two players; one process with all the cores stands beside them. Each run is a command of its own; its
-``images_per_second`` after the warm-up counts. Agreement is the largest difference of any weight or buffer: between the
-two ranks of those runs, and between two processes and one on the same batches (an MLP without batch norm, float32).
-The latter is rounding, which Adam enlarges where a gradient is nearly 0 (it divides by its size) and SGD does not.
+Speed is of ``python train.py model=dcgan data.image_size=32 data.batch_size=128 trainer.devices=2``, of perceptrons on
+28 pixels (``--game mlp``) or of ``experiment=gaussian data.batch_size=128`` (``--game toy``), with the platform's
+strategy and with ``trainer.strategy=ddp_find_unused_parameters_true``, which is what Lightning offers for two players;
+one process with all the cores stands beside them. Each run is a command of its own; its ``images_per_second`` after the
+warm-up counts. Agreement is the largest difference of any weight or buffer: between the two ranks of those runs, and
+between two processes and one on the same batches (an MLP without batch norm, float32). The latter is rounding, which
+Adam enlarges where a gradient is nearly 0 (it divides by its size) and SGD does not.
 """
 
 from __future__ import annotations
@@ -39,11 +41,14 @@ QUIET = (
     "trainer.accelerator=cpu",
     "callbacks.evaluation=null",
     "callbacks.checkpoint=null",
-    "callbacks.samples=null",
     "+callbacks.weights._target_=benchmarks.devices_speed.WeightsOfRanks",
 )
-DCGAN = (*QUIET, "model=dcgan", "data.image_size=32")
-EXACT = (*QUIET, "model=mlp", "loss.discriminator_norm=none", "trainer.precision=32-true")
+GAMES = {
+    "dcgan": ("model=dcgan", "data.image_size=32", "callbacks.samples=null"),
+    "mlp": ("model=mlp", "callbacks.samples=null"),
+    "toy": ("experiment=gaussian", "callbacks.density=null"),
+}
+EXACT = (*QUIET, *GAMES["mlp"], "loss.discriminator_norm=none", "trainer.precision=32-true")
 
 ONE = "one process"
 OWN = "two, platform's strategy"
@@ -70,23 +75,33 @@ class Runs:
     """Runs of train.py in processes of their own.
 
     Args:
+        game: one of `GAMES`.
         batch: images of an iteration, over all processes.
-        width: of both networks.
+        width: of both networks; None leaves it to the game.
         warm_up: iterations before the clock starts.
         iterations: timed ones, a multiple of `LINES`.
     """
 
+    game: str
     batch: int
-    width: int
+    width: int | None
     warm_up: int
     iterations: int
     differences: dict[str, float] = field(default_factory=dict)
 
     def speed(self, name: str) -> float:
-        """Images a second of the DCGAN with one of `STRATEGIES`; the ranks' difference is kept in `differences`."""
+        """Images a second of the game with one of `STRATEGIES`; the ranks' difference is kept in `differences`."""
         every = self.iterations // LINES
-        widths = [f"model.{player}.width={self.width}" for player in ("generator", "discriminator")]
-        settings = [*DCGAN, *widths, *STRATEGIES[name], f"log_every={every}", f"data.batch_size={self.batch}"]
+        players = ("generator", "discriminator") if self.width else ()
+        widths = [f"model.{player}.width={self.width}" for player in players]
+        settings = [
+            *QUIET,
+            *GAMES[self.game],
+            *widths,
+            *STRATEGIES[name],
+            f"log_every={every}",
+            f"data.batch_size={self.batch}",
+        ]
         with TemporaryDirectory() as folder:
             run([*settings, f"max_iterations={self.warm_up + self.iterations}"], Path(folder))
             if name != ONE:
@@ -168,16 +183,18 @@ def main() -> None:
     """Measure and print."""
     parser = arguments_of(__doc__, rounds=3, iterations=100, warm_up=20)
     parser.add_argument("--batch", type=positive, default=128, help="images of an iteration (default: 128)")
-    parser.add_argument("--width", type=positive, default=32, help="of both networks (default: 32)")
+    parser.add_argument("--game", choices=GAMES, default="dcgan", help="what is played (default: dcgan)")
+    parser.add_argument("--width", type=positive, help="of both networks (default: that of the game)")
     given = parser.parse_args()
     if given.batch % 2:
         parser.error(f"--batch must be even, not {given.batch}")
     if given.iterations % LINES:
         parser.error(f"--iterations must be a multiple of {LINES}, not {given.iterations}")
-    runs = Runs(given.batch, given.width, given.warm_up, given.iterations)
+    runs = Runs(given.game, given.batch, given.width, given.warm_up, given.iterations)
     measured = in_turns({name: partial(runs.speed, name) for name in STRATEGIES}, given.rounds)
     apart = {optimizer: runs.difference_from_one_process(optimizer) for optimizer in ("adam", "sgd")}
-    title = f"DCGAN of width {given.width}, 32 pixels, batch {given.batch}, medians (range)"
+    width = f" of width {given.width}" if given.width else ""
+    title = f"{given.game}{width}, batch {given.batch}, medians (range)"
     present(
         table_of(measured, runs.differences, title),
         f"Two processes and one, an MLP in float32 after 20 iterations: weights differ by at most {apart['adam']:.1e} "

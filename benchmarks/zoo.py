@@ -125,12 +125,13 @@ def settings(*overrides: str) -> dict[str, Any]:
     return plain(composed(overrides, ROOT))
 
 
-def zoo(names: Iterable[str]) -> tuple[list[str], dict[str, str]]:
+def zoo(names: Iterable[str], overrides: Sequence[str] = ()) -> tuple[list[str], dict[str, str]]:
     """Those experiments of `names` that are for the digits, and what is wrong with those that do not compose."""
     found, problems = [], {}
     for name in sorted(names):
         try:
             if for_digits(name):
+                composed([f"experiment={name}", *overrides], ROOT)
                 found.append(name)
         except HydraException as error:
             problems[name] = " ".join(str(error).split())
@@ -206,7 +207,7 @@ def main() -> None:
     known = {path.stem for path in Path(conf_dir(), "experiment").glob("*.yaml")}
     there = {path.name.rpartition("_s")[0] for path in folder.glob("*_s*")}
     asked = set(given.only.split(",")) if given.only else known
-    experiments, problems = zoo(known & there if given.no_train else known & (asked | there))
+    experiments, problems = zoo(known & there if given.no_train else known & (asked | there), overrides)
     wrong = asked - {*experiments, *problems} if given.only else set()
     if wrong:
         parser().error(f"--only {','.join(sorted(wrong))}: no experiment of this name is judged by all ten digits")

@@ -195,7 +195,7 @@ def test_the_largest_difference_is_over_all_weights() -> None:
 
 
 def test_a_run_leaves_its_weights_and_its_speed(tmp_path: Path) -> None:
-    settings = [*devices_speed.DCGAN, *SMALL, "max_iterations=4", "log_every=1"]
+    settings = [*devices_speed.QUIET, *devices_speed.GAMES["dcgan"], *SMALL, "max_iterations=4", "log_every=1"]
     datamodule, gan, trainer = common.build(common.composed(settings, tmp_path), tmp_path)
     trainer.fit(gan, datamodule)
     left = devices_speed.weights(tmp_path)
@@ -211,7 +211,7 @@ def test_a_run_that_fails_says_why(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_two_processes_stay_one_model() -> None:
-    runs = devices_speed.Runs(batch=8, width=8, warm_up=1, iterations=devices_speed.LINES)
+    runs = devices_speed.Runs("dcgan", batch=8, width=8, warm_up=1, iterations=devices_speed.LINES)
     speeds = {name: [runs.speed(name)] for name in devices_speed.STRATEGIES}
     assert runs.differences[devices_speed.OWN] == 0
     # By SGD: Adam divides by the gradient's size, so that rounding of a gradient near 0 becomes a step.

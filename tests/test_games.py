@@ -17,8 +17,8 @@ from torch.optim import Optimizer
 from gan_lightning.gan import GAN
 
 ITERATIONS = 3
-UNFELT = dict.fromkeys(("rpgan", "r3gan"), {"discriminator.score.1.bias"})
-"""Weights whose gradient is 0 by the theory: of differences of scores, a constant is no part."""
+UNFELT = dict.fromkeys(("rpgan", "r3gan", "wgan", "wgan_gp"), {"discriminator.score.1.bias"})
+"""Weights whose gradient is 0, up to rounding, by the theory: of differences of scores, a constant is no part."""
 
 
 class Watching(Callback):
@@ -82,7 +82,7 @@ def test_every_weight_learns_and_a_run_that_goes_on_is_the_run_that_was_not_stop
     watching = Watching(tmp_path / "stopped.ckpt")
     gan, whole = play_experiment(name, [watching])
     weights = {key: weight for key, weight in gan.named_parameters() if weight.requires_grad}
-    assert watching.learning == set(weights) - UNFELT.get(name, set())
+    assert watching.learning >= set(weights) - UNFELT.get(name, set())
     for player in ("generator", "discriminator"):
         moved = [not torch.equal(weights[key], watching.first[key]) for key in weights if key.startswith(player)]
         assert any(moved)

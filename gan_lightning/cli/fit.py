@@ -145,6 +145,8 @@ def paths(config: DictConfig) -> Iterator[str]:
     root, download = config.data.get("root"), config.data.get("download", False)
     for key, path in {
         "data.root": None if download else root,
+        "data.a": config.data.get("a"),
+        "data.b": config.data.get("b"),
         "metrics.weights": config.metrics.get("weights"),
     }.items():
         if path is not None and not Path(str(path)).expanduser().exists():

@@ -61,7 +61,7 @@ def sample(cfg: DictConfig) -> list[Path]:
     from gan_lightning.cli.trained import device_named, load
 
     trained = load(checkpoint, device_named(cfg.device))
-    if cfg.format != "npz" and len(trained.config.data.shape) != 3:
+    if cfg.format != "npz" and (len(trained.config.data.shape) != 3 or trained.config.data.shape[0] not in (1, 3)):
         raise UserError(f"samples of shape {list(trained.config.data.shape)} are not pictures: choose format=npz")
     trained.gan.seed = cfg.seed
     with mistakes_told():

@@ -81,6 +81,10 @@ def _positive_whole(value: Any) -> bool:
     return _whole(value) and value >= 1
 
 
+def _whole_from_zero(value: Any) -> bool:
+    return _whole(value) and value >= 0
+
+
 def _positive(value: Any) -> bool:
     return _number(value) and value > 0
 
@@ -126,6 +130,7 @@ RULES = (
     Rule("data.std", _positive, "a number above 0"),
     Rule("loss.discriminator_steps", _positive_whole, "a whole number of discriminator updates, at least 1"),
     Rule("loss.objectives.*.every", _positive_whole, "a whole number of turns, at least 1"),
+    Rule("loss.objectives.*.pool_size", _whole_from_zero, "a whole number of images, 0 or more"),
     Rule("metrics.num_fakes", _positive_whole, "a whole number of samples, at least 1"),
     Rule("optimizer*.lr", _positive, "a number above 0"),
     Rule("optimizer*.betas", _betas, "two numbers from 0 to below 1, such as [0.5,0.999]"),
@@ -134,6 +139,7 @@ RULES = (
     Rule("model.*.depth", _positive_whole, "a whole number, at least 1"),
     Rule("model.*.blocks", _positive_whole, "a whole number, at least 1"),
     Rule("model.*.embedding_dim", _positive_whole, "a whole number, at least 1"),
+    Rule("model.*.halvings", lambda value: value in (1, 2), "1 or 2"),
     Rule("model.*.code_dim", _positive_whole, "a whole number, at least 1"),
     Rule("wrappers.*.pack", _positive_whole, "a whole number of samples, at least 1"),
     Rule("prior.dim", _positive_whole, "a whole number, at least 1"),

@@ -20,7 +20,7 @@ from gan_lightning.losses.energy import EnergyOutput
 CONF = Path(__file__).parents[2] / "conf"
 LOSSES = sorted(path.stem for path in (CONF / "loss").glob("*.yaml"))
 REGULARIZERS = sorted(path.stem for path in (CONF / "regularizer").glob("*.yaml"))
-GENERATOR_ONLY = {"feature_matching", "pull_away"}
+GENERATOR_ONLY = {"feature_matching", "pull_away", "orthogonal"}
 DISCRIMINATOR_ONLY = {"r1", "r2", "gradient_penalty", "dragan", "label_smoothing", "lecam", "consistency"}
 """All others have a term for both players, but weight clipping, which has none."""
 

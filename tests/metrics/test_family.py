@@ -149,7 +149,7 @@ def test_its_file_makes_an_evaluation(choice: str):
 
 
 def test_every_file_is_tested():
-    assert {path.stem for path in CONF.glob("*.yaml")} == {*CHOICES, "none", "inception"}
+    assert {path.stem for path in CONF.glob("*.yaml")} == {*CHOICES, "none", "inception", "translation"}
 
 
 @pytest.mark.slow
