@@ -1,7 +1,8 @@
-"""Grids of generated images, from the same latents as training goes on."""
+"""Pictures of what the generator makes of the same latents, as training goes on."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 from lightning import LightningModule, Trainer
@@ -16,53 +17,77 @@ IMAGES_IN_MOTION = 16
 """How many images the animation shows: few enough to follow, and for a small file."""
 
 
-class SampleGrid(Periodic):
+class Pictures(Periodic, ABC):
     """Writes ``samples/iteration_<n>.png`` in the run directory, and logs it where images are taken.
 
-    Beside them stand ``real.png``, as many real images to compare with, and at the end ``evolution.gif``, which shows
-    how the first images came to be. What a continued run drew before it was stopped stays, but is not in its animation.
+    At the end ``samples/evolution.gif`` shows how the pictures came to be. What a continued run drew before it was
+    stopped stays, but is not in its animation.
 
     Args:
-        every: iterations between two grids.
-        count: images in a grid, at least 1; about so many where the prior arranges them, in a row a class, say.
+        every: iterations between two pictures.
+        count: images in a picture, at least 1.
 
     Attributes:
-        last_path: the newest grid; None before the first, and on all ranks but the first.
+        last_path: the newest picture; None before the first, and on all ranks but the first.
     """
 
-    def __init__(self, every: int, count: int = 64) -> None:
+    def __init__(self, every: int, count: int) -> None:
         super().__init__(every, at_start=True)
         if count < 1:
             raise ValueError(f"callbacks.samples.count must be at least 1 image, not {count}")
         self.count = count
         self.last_path: Path | None = None
 
+    @abstractmethod
+    def draw(self, gan: GAN) -> tuple[Pixels, Pixels]:
+        """The picture, and what of it the animation shows."""
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         gan = playing(pl_module)
         self.reel: Reel[Pixels] = Reel(gan.max_iterations / MOST_FRAMES)
-        if trainer.is_global_zero:
-            folder(trainer).mkdir(parents=True, exist_ok=True)
-            real = tile(next(real_data(trainer).reference_batches(gan.device, batch_size=self.count)))
-            save_picture(real, folder(trainer) / "real.png")
-            log_picture(trainer.loggers, "real", real, gan.iterations)
         super().on_train_start(trainer, gan)
 
     def act(self, trainer: Trainer, gan: GAN) -> None:
-        latent, columns = gan.prior.arranged(self.count, generator_for(gan.seed, "samples", device=gan.device))
-        images = gan.generate(latent)
         if not trainer.is_global_zero:
             return
-        grid = tile(images, columns=columns)
+        picture, frame = self.draw(gan)
         self.last_path = folder(trainer) / f"iteration_{gan.iterations:06d}.png"
-        save_picture(grid, self.last_path)
-        log_picture(trainer.loggers, "samples", grid, gan.iterations)
-        self.reel.add(gan.iterations, tile(images[:IMAGES_IN_MOTION], least_width_px=250))
+        save_picture(picture, self.last_path)
+        log_picture(trainer.loggers, "samples", picture, gan.iterations)
+        self.reel.add(gan.iterations, frame)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.last_path is not None and self.reel.frames:
             save_animation(self.reel.frames, len(self.reel.frames), folder(trainer) / "evolution.gif")
 
 
+class SampleGrid(Pictures):
+    """Grids of samples. Beside them stands ``real.png``, as many real images to compare with.
+
+    Args:
+        every: iterations between two grids.
+        count: images in a grid, at least 1; about so many where the prior arranges them, in a row a class, say.
+    """
+
+    def __init__(self, every: int, count: int = 64) -> None:
+        super().__init__(every, count)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.is_global_zero:
+            gan = playing(pl_module)
+            real = tile(next(real_data(trainer).reference_batches(gan.device, batch_size=self.count)))
+            save_picture(real, folder(trainer) / "real.png")
+            log_picture(trainer.loggers, "real", real, gan.iterations)
+        super().on_train_start(trainer, pl_module)
+
+    def draw(self, gan: GAN) -> tuple[Pixels, Pixels]:
+        latent, columns = gan.prior.arranged(self.count, generator_for(gan.seed, "samples", device=gan.device))
+        images = gan.generate(latent)
+        return tile(images, columns=columns), tile(images[:IMAGES_IN_MOTION], least_width_px=250)
+
+
 def folder(trainer: Trainer) -> Path:
-    """Where the grids go."""
-    return Path(trainer.default_root_dir) / "samples"
+    """Where the pictures go, made if it is not there."""
+    path = Path(trainer.default_root_dir) / "samples"
+    path.mkdir(parents=True, exist_ok=True)
+    return path
