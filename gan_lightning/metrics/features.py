@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -65,9 +66,14 @@ class DigitClassifier(nn.Module):
 
 def trained_digit_classifier() -> DigitClassifier:
     """The classifier with the weights that come with the package, frozen (`train_digit_classifier.py`)."""
-    weights = torch.load(DIGIT_WEIGHTS, map_location="cpu", weights_only=True)
+    return with_weights(DIGIT_WEIGHTS, DigitClassifier)
+
+
+def with_weights(path: Path, make: Callable[[int], DigitClassifier]) -> DigitClassifier:
+    """The classifier that `make` builds for a number of features, with the weights of the file `path`, frozen."""
+    weights = torch.load(path, map_location="cpu", weights_only=True)
     with torch.device("meta"):  # without weights of its own, which would be drawn from torch's random numbers
-        classifier = DigitClassifier(dim=weights["head.weight"].shape[1])
+        classifier = make(weights["head.weight"].shape[1])
     classifier.load_state_dict({name: weight.float() for name, weight in weights.items()}, assign=True)
     # Channels last: on a CPU the pooling is several times faster.
     nn.utils.convert_conv2d_weight_memory_format(classifier, torch.channels_last)

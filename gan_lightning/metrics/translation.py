@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_lightning.metrics.base import SampleMetric
-from gan_lightning.metrics.features import DIGIT_SIZE, DigitClassifier, quantise, trained_digit_classifier
+from gan_lightning.metrics.features import DIGIT_SIZE, DigitClassifier, quantise, trained_digit_classifier, with_weights
 
 OUTLINE_WEIGHTS = Path(__file__).parent / "assets" / "outline_classifier.pt"
 NO_OUTLINE = 10
@@ -101,10 +101,4 @@ def outline_classifier(dim: int) -> DigitClassifier:
 
 def trained_outline_classifier() -> DigitClassifier:
     """The classifier with the weights that come with the package, frozen (`train_outline_classifier.py`)."""
-    weights = torch.load(OUTLINE_WEIGHTS, map_location="cpu", weights_only=True)
-    with torch.device("meta"):  # without weights of its own, which would be drawn from torch's random numbers
-        classifier = outline_classifier(dim=weights["head.weight"].shape[1])
-    classifier.load_state_dict({name: weight.float() for name, weight in weights.items()}, assign=True)
-    # Channels last: on a CPU the pooling is several times faster.
-    nn.utils.convert_conv2d_weight_memory_format(classifier, torch.channels_last)
-    return classifier.requires_grad_(False)
+    return with_weights(OUTLINE_WEIGHTS, outline_classifier)
