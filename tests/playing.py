@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from gan_lightning.ema import Averaging
 from gan_lightning.game import DiscriminatorOutput, Latent, Objective, Round
@@ -64,6 +65,18 @@ class Asked(Callback):
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *args: object) -> None:
         if pl_module.turns == self.turn:
             signal.raise_signal(self.number)
+
+
+class Learned(Callback):
+    """Notes which weights have had a gradient other than 0 at a step."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
+        gradients = {name: weight.grad for name, weight in pl_module.named_parameters()}
+        assert all(gradient is None or gradient.isfinite().all() for gradient in gradients.values())
+        self.names |= {name for name, gradient in gradients.items() if gradient is not None and gradient.any()}
 
 
 class Batches:

@@ -10,11 +10,10 @@ import pytest
 import torch
 from composing import answers, composed, job_part
 from hydra.utils import instantiate
-from lightning import Callback, LightningModule, Trainer
+from lightning import Callback, Trainer
 from omegaconf import DictConfig
-from playing import quiet_trainer, weights
+from playing import Learned, quiet_trainer, weights
 from torch import Tensor
-from torch.optim import Optimizer
 
 from gan_lightning.gan import GAN
 from gan_lightning.wrappers.base import Wrapper
@@ -50,18 +49,6 @@ class Batches:
             rng = torch.Generator().manual_seed(turn)
             yield torch.rand(8, 1, 28, 28, generator=rng) * 2 - 1, torch.randint(10, (8,), generator=rng)
             turn += 1
-
-
-class Learned(Callback):
-    """Notes which weights have had a gradient other than 0 at a step."""
-
-    def __init__(self) -> None:
-        self.names: set[str] = set()
-
-    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
-        gradients = {name: weight.grad for name, weight in pl_module.named_parameters()}
-        assert all(gradient is None or gradient.isfinite().all() for gradient in gradients.values())
-        self.names |= {name for name, gradient in gradients.items() if gradient is not None and gradient.any()}
 
 
 def play(gan: GAN, ckpt_path: Path | None = None, callbacks: list[Callback] | None = None) -> Trainer:
