@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 
 def whole(key: str, value: object, minimum: int = 1) -> int:
@@ -39,3 +41,8 @@ def wholes(key: str, value: object, minimum: int = 0) -> tuple[int, ...]:
     if isinstance(value, str) or not isinstance(value, Sequence) or not value:
         raise ValueError(f"{key} must be a list of whole numbers, such as {key}=[{minimum}], not {value!r}")
     return tuple(whole(f"each number in {key}", number, minimum) for number in value)
+
+
+def fingerprint(path: Path) -> str:
+    """Twelve hexadecimal digits that stand for the content of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]

@@ -122,7 +122,7 @@ class Evaluation(Periodic):
             metric.reset()
         for start in range(mine.start, mine.stop, self.batch_size):
             asked = latent[start : min(start + self.batch_size, mine.stop)]
-            fakes = gan.generate(asked)
+            fakes = gan.generate(asked).float()  # the same object for all, so that they share an extractor's work
             for metric in self.metrics.values():
                 metric.update(fakes, real=False, labels=asked.labels)
         return {f"val/{key}": value for metric in self.metrics.values() for key, value in metric.compute().items()}

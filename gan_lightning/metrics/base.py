@@ -10,6 +10,8 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
+from gan_lightning.extractors.base import Extractor, Features
+
 
 class SampleMetric(Metric, ABC):
     """Judges fakes, beside real samples or beside a distribution that is known.
@@ -34,12 +36,13 @@ class SampleMetric(Metric, ABC):
     def compute(self) -> dict[str, float]:
         """The numbers named in `keys`, over all samples since the last reset, of all ranks."""
 
-    def accumulate_labelled(self, samples: Tensor, labels: Tensor) -> None:
-        """Take fakes and the classes they were made for into the states, after `accumulate` took the fakes alone.
+    def accumulate_labelled(self, samples: Tensor, labels: Tensor, real: bool) -> None:
+        """Take samples and their classes into the states, after `accumulate` took the samples alone.
 
         Args:
             samples: (batch, ...) of float32.
-            labels: of int64; (batch,), or (batch, n) where a latent asks for n of them.
+            labels: of int64; (batch,), or of fakes (batch, n) where a latent asks for n of them.
+            real: whether the samples come from the data; else `labels` are what the fakes were made for.
         """
         return
 
@@ -49,7 +52,8 @@ class SampleMetric(Metric, ABC):
         Args:
             images: samples (batch, ...); images are (batch, channels, height, width) in [-1, 1].
             real: whether they come from the data. A metric that knows the true distribution has no use for them.
-            labels: of fakes, the classes they were made for, as in `Latent`; None where nobody asked for any.
+            labels: of real samples, their classes; of fakes, those they were made for, as in `Latent`. None where there
+                are none.
 
         Raises:
             ValueError: fakes without labels, and the metric needs them.
@@ -60,8 +64,8 @@ class SampleMetric(Metric, ABC):
         with torch.autocast(images.device.type, enabled=False):
             samples = images.float()
             self.accumulate(samples, real)
-            if labels is not None and not real:
-                self.accumulate_labelled(samples, labels)
+            if labels is not None:
+                self.accumulate_labelled(samples, labels, real)
 
     def check_labels(self, labels: Tensor | None) -> None:
         """Refuse fakes whose latents have these `labels`, where they are needed and None.
@@ -86,6 +90,30 @@ class SampleMetric(Metric, ABC):
         super().reset()
         for name, state in kept.items():
             setattr(self, name, state)
+
+
+class FeatureMetric(SampleMetric, ABC):
+    """Judges images by what an extractor makes of them.
+
+    Args:
+        extractor: which; metrics with the same one share its work.
+    """
+
+    def __init__(self, extractor: Extractor) -> None:
+        super().__init__()
+        self.extractor = extractor
+
+    def accumulate(self, samples: Tensor, real: bool) -> None:
+        """Take images (batch, channels, height, width) in [-1, 1].
+
+        Raises:
+            ValueError: the extractor does not read images of this shape.
+        """
+        self.accumulate_features(self.extractor(samples), real)
+
+    @abstractmethod
+    def accumulate_features(self, seen: Features, real: bool) -> None:
+        """Take the features of a batch of images into the states."""
 
 
 def concatenated(state: list[Tensor]) -> Tensor:

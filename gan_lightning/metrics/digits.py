@@ -7,12 +7,13 @@ import math
 import torch
 from torch import Tensor
 
+from gan_lightning.extractors.base import Extractor, Features
+from gan_lightning.extractors.digits import Digits
 from gan_lightning.metrics.divergence import entropy
-from gan_lightning.metrics.features import digit_sized, quantise, trained_digit_classifier
-from gan_lightning.metrics.frechet import FrechetMetric
+from gan_lightning.metrics.frechet import FrechetDistance
 
 
-class DigitQuality(FrechetMetric):
+class DigitQuality(FrechetDistance):
     """Are they digits, all ten of them, and spread as the real ones are?
 
     `compute` gives
@@ -22,6 +23,9 @@ class DigitQuality(FrechetMetric):
     - `confidence`: mean over the fakes of the classifier's largest probability, in [0.1, 1].
     - `class_entropy`: entropy of the shares of the ten predicted classes, divided by log 10: 1 when every digit is made
       equally often, 0 when only one is. It takes no account of how the shares stand in the data.
+
+    Args:
+        extractor: one that knows classes; None: the classifier of digits.
     """
 
     keys = ("fid", "confidence", "class_entropy")
@@ -29,26 +33,25 @@ class DigitQuality(FrechetMetric):
     fake_confidence: Tensor
     fake_classes: Tensor
 
-    def __init__(self) -> None:
-        classifier = trained_digit_classifier()
-        super().__init__(classifier.dim)
-        self.classifier = classifier
+    def __init__(self, extractor: Extractor | None = None) -> None:
+        extractor = extractor or Digits()
+        if extractor.num_classes is None:
+            raise ValueError(
+                f"confidence and class_entropy need an extractor that knows classes, and {extractor.identity} does not"
+            )
+        super().__init__(extractor)
+        self.num_classes = extractor.num_classes
         self.add_state("fake_confidence", torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("fake_classes", torch.zeros(10, dtype=torch.int64), dist_reduce_fx="sum")
+        self.add_state("fake_classes", torch.zeros(self.num_classes, dtype=torch.int64), dist_reduce_fx="sum")
 
-    def accumulate(self, samples: Tensor, real: bool) -> None:
-        """Take grey images (batch, 1, height, width) in [-1, 1]; sizes other than 28x28 are resized.
-
-        Raises:
-            ValueError: the images are not of one channel.
-        """
-        images = digit_sized(quantise(samples)).div(127.5).sub(1.0)
-        features = self.classifier.features(images)
-        self.accumulate_features(features, real)
+    def accumulate_features(self, seen: Features, real: bool) -> None:
+        """Take the features of a batch, and of fakes the classes that they are read as."""
+        super().accumulate_features(seen, real)
         if not real:
-            probabilities = self.classifier.head(features).softmax(dim=1)
+            assert seen.logits is not None  # the extractor has classes
+            probabilities = seen.logits.softmax(dim=1)
             self.fake_confidence += probabilities.amax(dim=1).double().sum()
-            self.fake_classes += torch.bincount(probabilities.argmax(dim=1), minlength=10)
+            self.fake_classes += torch.bincount(probabilities.argmax(dim=1), minlength=self.num_classes)
 
     def compute(self) -> dict[str, float]:
         """The numbers described above.
@@ -56,8 +59,7 @@ class DigitQuality(FrechetMetric):
         Raises:
             ValueError: fewer than two real or two fake images.
         """
-        return {
-            "fid": self.distance(),
+        return super().compute() | {
             "confidence": (self.fake_confidence / self.fake_count).item(),
-            "class_entropy": entropy(self.fake_classes.double() / self.fake_count) / math.log(10.0),
+            "class_entropy": entropy(self.fake_classes.double() / self.fake_count) / math.log(self.num_classes),
         }

@@ -6,12 +6,13 @@ Heusel et al. 2017, 'GANs Trained by a Two Time-Scale Update Rule Converge to a 
 from __future__ import annotations
 
 import math
-from abc import ABC
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from gan_lightning.metrics.base import SampleMetric
+from gan_lightning.extractors.base import Extractor, Features
+from gan_lightning.metrics.base import FeatureMetric
 
 
 def frechet_distance(mean_a: Tensor, covariance_a: Tensor, mean_b: Tensor, covariance_b: Tensor) -> float:
@@ -47,15 +48,19 @@ def moments(count: Tensor, total: Tensor, outer: Tensor) -> tuple[Tensor, Tensor
     return mean, (outer - count * torch.outer(mean, mean)) / (count - 1)
 
 
-class FrechetMetric(SampleMetric, ABC):
-    """The Frechet distance of fakes from real samples in some network's features.
+class FrechetDistance(FeatureMetric):
+    """The Frechet distance of fakes from real samples in an extractor's features: with Inception's, the FID.
 
     Keeps sums, sums of outer products and counts, all of them exact over ranks and batches, in float64. The distance
-    falls with the number of fakes: compare two only at equal numbers.
+    falls with the number of fakes, and of real samples: compare two only at equal numbers.
+
+    `compute` gives `fid`.
 
     Args:
-        dim: length of a feature vector.
+        extractor: of the features.
     """
+
+    keys: ClassVar[tuple[str, ...]] = ("fid",)
 
     real_count: Tensor
     real_sum: Tensor
@@ -64,16 +69,17 @@ class FrechetMetric(SampleMetric, ABC):
     fake_sum: Tensor
     fake_outer: Tensor
 
-    def __init__(self, dim: int) -> None:
-        super().__init__()
+    def __init__(self, extractor: Extractor) -> None:
+        super().__init__(extractor)
+        dim = extractor.dim
         for kind in ("real", "fake"):
             self.add_state(f"{kind}_count", torch.tensor(0), dist_reduce_fx="sum")
             self.add_state(f"{kind}_sum", torch.zeros(dim, dtype=torch.float64), dist_reduce_fx="sum")
             self.add_state(f"{kind}_outer", torch.zeros(dim, dim, dtype=torch.float64), dist_reduce_fx="sum")
 
-    def accumulate_features(self, features: Tensor, real: bool) -> None:
-        """Take feature vectors (batch, dim) into the moments."""
-        features = features.double()
+    def accumulate_features(self, seen: Features, real: bool) -> None:
+        """Take the features of a batch into the moments."""
+        features = seen.features.double()
         if real:
             self.real_count += len(features)
             self.real_sum += features.sum(dim=0)
@@ -83,8 +89,8 @@ class FrechetMetric(SampleMetric, ABC):
             self.fake_sum += features.sum(dim=0)
             self.fake_outer += features.mT @ features
 
-    def distance(self) -> float:
-        """The Frechet distance of what was accumulated.
+    def compute(self) -> dict[str, float]:
+        """The distance of what was accumulated.
 
         Raises:
             ValueError: fewer than two samples on a side, which have no covariance.
@@ -94,7 +100,8 @@ class FrechetMetric(SampleMetric, ABC):
                 "a Frechet distance needs two samples of each kind, "
                 f"not {int(self.real_count)} real and {int(self.fake_count)} fake: raise metrics.num_fakes"
             )
-        return frechet_distance(
+        distance = frechet_distance(
             *moments(self.real_count, self.real_sum, self.real_outer),
             *moments(self.fake_count, self.fake_sum, self.fake_outer),
         )
+        return {"fid": distance}

@@ -8,8 +8,9 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from gan_lightning.extractors.base import Extractor
+from gan_lightning.extractors.digits import Digits
 from gan_lightning.metrics.base import SampleMetric
-from gan_lightning.metrics.features import digit_sized, quantise, trained_digit_classifier
 
 DIGITS = 10
 
@@ -19,6 +20,7 @@ class Readings(SampleMetric, ABC):
 
     Args:
         num_labels: how many labels there may be.
+        extractor: the classifier, of ten digits; None: the one that comes with the package.
     """
 
     needs_labels = True
@@ -26,27 +28,29 @@ class Readings(SampleMetric, ABC):
     fake_readings: Tensor
     """Fakes by label (row) and digit (column)."""
 
-    def __init__(self, num_labels: int) -> None:
+    def __init__(self, num_labels: int, extractor: Extractor | None = None) -> None:
         super().__init__()
-        self.classifier = trained_digit_classifier()
+        self.extractor = extractor or Digits()
         self.add_state("fake_readings", torch.zeros(num_labels, DIGITS, dtype=torch.int64), dist_reduce_fx="sum")
 
     def accumulate(self, samples: Tensor, real: bool) -> None:
         """Real digits and fakes without a label say nothing here."""
 
-    def accumulate_labelled(self, samples: Tensor, labels: Tensor) -> None:
+    def accumulate_labelled(self, samples: Tensor, labels: Tensor, real: bool) -> None:
         """Take grey images (batch, 1, height, width) in [-1, 1] and their labels (batch,).
 
         Raises:
             ValueError: the images are not of one channel, there are several labels to an image, or a label is too high.
         """
+        if real:
+            return
         name = " and ".join(self.keys)
         if labels.ndim != 1:
             raise ValueError(f"{name} takes one label for each fake, (batch,), not {tuple(labels.shape)}")
         num_labels = len(self.fake_readings)
         if (labels >= num_labels).any():
             raise ValueError(f"{name} takes labels below {num_labels}, not {int(labels.max())}: choose metrics=digits")
-        digits = self.classifier(digit_sized(quantise(samples)).div(127.5).sub(1.0)).argmax(dim=1)
+        digits = self.extractor(samples).logits.argmax(dim=1)
         cells = torch.bincount(labels * DIGITS + digits, minlength=num_labels * DIGITS)
         self.fake_readings += cells.reshape(num_labels, DIGITS)
 

@@ -66,13 +66,16 @@ class DigitTranslation(SampleMetric):
                 f"metrics=translation reads samples (batch, 2, 28, 28), not {tuple(samples.shape)}: {INSTEAD}"
             )
 
-    def accumulate_labelled(self, samples: Tensor, labels: Tensor) -> None:
+    def accumulate_labelled(self, samples: Tensor, labels: Tensor, real: bool) -> None:
         """Take pairs of fakes, (batch, 2, 28, 28) in [-1, 1]: a stroke made of an outline, an outline made of a stroke.
 
         Args:
             samples: the pairs.
             labels: the digits that the sources show, (batch, 2): that of the stroke, that of the outline.
+            real: real pairs say nothing here.
         """
+        if real:
+            return
         strokes, outlines = quantise(samples).div(127.5).sub(1.0).split(1, dim=1)
         of_a = self.of_outlines(outlines).argmax(dim=1) == labels[:, 0]
         of_b = self.of_strokes(strokes).argmax(dim=1) == labels[:, 1]

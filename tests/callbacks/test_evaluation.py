@@ -58,8 +58,9 @@ class LabelsOfFakes(MeanOfFakes):
         super().__init__()
         self.add_state("fake_labels", [], dist_reduce_fx="cat")
 
-    def accumulate_labelled(self, samples: Tensor, labels: Tensor) -> None:
-        self.fake_labels.append(labels)
+    def accumulate_labelled(self, samples: Tensor, labels: Tensor, real: bool) -> None:
+        if not real:
+            self.fake_labels.append(labels)
 
     def compute(self) -> dict[str, float]:
         return {"asked": float(len(concatenated(self.fake_labels)))}

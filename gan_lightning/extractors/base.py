@@ -1,0 +1,68 @@
+"""What every extractor is: images in, features and class logits out, the same ones every time."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, NamedTuple
+from weakref import ref
+
+from torch import Tensor, nn
+
+from gan_lightning.data.base import RealData
+
+
+class Features(NamedTuple):
+    """What an extractor makes of a batch of images."""
+
+    features: Tensor
+    """(batch, dim) of float32."""
+
+    logits: Tensor | None
+    """(batch, classes) of float32; None where the network knows no classes."""
+
+
+class Extractor(nn.Module, ABC):
+    """A frozen network that images are compared with.
+
+    Metrics that share one share its work: the features of the last batch are kept until the next.
+
+    Attributes:
+        dim: length of a feature vector.
+        num_classes: of the logits; None where there are none.
+        identity: which network, weights and preprocessing, in a few words: equal identities give equal features, and
+            figures of different ones never stand in one table.
+    """
+
+    preprocessing: ClassVar[str]
+    """What is done to images before the network sees them, in a few words."""
+
+    def __init__(self, dim: int, num_classes: int | None, identity: str) -> None:
+        super().__init__()
+        self.dim, self.num_classes, self.identity = dim, num_classes, identity
+        self._last: tuple[ref[Tensor], Features] | None = None
+
+    def prepare(self, data: RealData) -> None:
+        """Load the weights, or learn them from `data`; called once, before any image, on every rank.
+
+        Raises:
+            ValueError: the weights cannot be had, or `data` are no images for this network.
+        """
+        return
+
+    @abstractmethod
+    def extract(self, images: Tensor) -> Features:
+        """Features of float32 images (batch, channels, height, width) in [-1, 1], judged as 8-bit files of them.
+
+        Raises:
+            ValueError: the network does not read images of this shape.
+        """
+
+    def forward(self, images: Tensor) -> Features:
+        """As `extract`, which is spared where these very images were the last to be asked for."""
+        if self._last is None or self._last[0]() is not images:
+            self._last = (ref(images), self.extract(images))
+        return self._last[1]
+
+    def forget(self) -> None:
+        """Free the memory of the last batch."""
+        self._last = None

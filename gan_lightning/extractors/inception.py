@@ -1,0 +1,101 @@
+"""The Inception network of the literature's FID, KID and Inception Score."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from urllib.request import urlopen
+
+import torch
+from torch import Tensor
+from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
+
+from gan_lightning.checks import fingerprint
+from gan_lightning.data.base import RealData
+from gan_lightning.extractors.base import Extractor, Features
+from gan_lightning.metrics.features import quantise
+
+FILE_NAME = Path(URL_INCEPTION_V3).name
+FEATURES, LOGITS = 2048, 1008
+IMAGES_AT_ONCE = 64  # at 299x299 a hundred images already take half a gigabyte in the first layers
+CONNECT_SECONDS = 10.0
+
+
+class Inception(Extractor):
+    """Inception v3 with the weights of 2015-12-05 and TensorFlow's original resize, as Heusel et al. 2017 used it.
+
+    The network is torch-fidelity's. Images are rounded to 8 bits, grey ones repeated to three channels, and resized to
+    299x299 without antialiasing. Logits are those without bias, as the Inception Score has always been computed.
+
+    Args:
+        weights: the file of the network's weights; None takes it from torch.hub's cache, or downloads it there (91 MB).
+
+    Raises:
+        FileNotFoundError: there is no such file, or it cannot be downloaded.
+    """
+
+    preprocessing = "8 bits, grey repeated to 3 channels, 299x299 (TensorFlow's bilinear)"
+
+    def __init__(self, weights: str | Path | None = None) -> None:
+        self.path = weights_file(weights)
+        name = "2015-12-05" if self.path is None else fingerprint(self.path)
+        super().__init__(FEATURES, LOGITS, f"inception-v3-{name}")
+        self.network: FeatureExtractorInceptionV3 | None = None
+
+    def prepare(self, data: RealData | None = None) -> None:
+        """Load the network, once.
+
+        Raises:
+            ValueError: the file holds something else.
+        """
+        if self.network is not None:
+            return
+        try:
+            network = FeatureExtractorInceptionV3(
+                "inception-v3-compat",
+                [str(FEATURES), "logits_unbiased"],
+                feature_extractor_weights_path=None if self.path is None else str(self.path),
+            )
+        except (RuntimeError, TypeError, EOFError, pickle.UnpicklingError) as error:
+            raise ValueError(
+                f"{self.path or 'the downloaded file'} does not hold the weights of the Inception network: "
+                f"set extractor.weights to the path of {FILE_NAME}"
+            ) from error
+        self.network = network.eval().requires_grad_(False)
+
+    def extract(self, images: Tensor) -> Features:
+        """Of images (batch, 1 or 3, height, width) in [-1, 1].
+
+        Raises:
+            ValueError: the images have another number of channels.
+        """
+        if images.ndim != 4 or images.shape[1] not in (1, 3):
+            raise ValueError(
+                "Inception reads images (batch, 1 or 3, height, width), "
+                f"not {tuple(images.shape)}: choose metrics=sliced_wasserstein for this data"
+            )
+        self.prepare()
+        assert self.network is not None
+        pixels = quantise(images).to(torch.uint8).expand(-1, 3, -1, -1)
+        parts = [self.network.to(images.device)(part) for part in pixels.split(IMAGES_AT_ONCE)]
+        return Features(*(torch.cat(kind) for kind in zip(*parts, strict=True)))
+
+
+def weights_file(given: str | Path | None) -> Path | None:
+    """The file to load; None for the one that is to be downloaded. The errors are told above."""
+    if given is not None:
+        path = Path(given).expanduser()
+        if not path.is_file():
+            raise FileNotFoundError(f"extractor.weights={given} does not exist: give the path of {FILE_NAME}")
+        return path
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / FILE_NAME
+    if cached.is_file():
+        return cached
+    try:
+        urlopen(URL_INCEPTION_V3, timeout=CONNECT_SECONDS).close()
+    except OSError as error:
+        raise FileNotFoundError(
+            f"the Inception weights could not be downloaded ({error}): "
+            f"set extractor.weights to the path of {FILE_NAME}, or choose metrics=sliced_wasserstein"
+        ) from error
+    return None
