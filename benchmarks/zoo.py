@@ -6,9 +6,8 @@
     python -m benchmarks.zoo --no-train                  # the table and the picture anew, from the runs that are there
     python -m benchmarks.zoo trainer.precision=32-true   # with further overrides for every run
 
-A run is ``python train.py experiment=X max_iterations=N seed=S``, one after another, in outputs/zoo/<images>/X_s<S>.
-The budget is the number of real images that the discriminator sees, the same for all: N is that divided by the batch
-and by the discriminator's steps to one of the generator. The experiments are those that data=mnist10k and its digit
+A run is ``python train.py experiment=X max_iterations=N seed=S``, one after another, in outputs/zoo/<N>/X_s<S>. The
+budget is N updates of the generator, the same for all, whatever the batch and the discriminator's steps. The experiments are those that data=mnist10k and its digit
 metrics judge, all ten digits together. What was measured goes to benchmarks/results/zoo.md and zoo.png; the lines of
 zoo_notes.md beside them, where there is one, stand below the table. A run that fails is told with its reason and leaves
 the others alone; the exit code is 1 then.
@@ -41,7 +40,7 @@ from gan_lightning.cli.resume import quoted
 ROOT = Path(__file__).parents[1]
 DIGITS, JUDGE = "gan_lightning.data.mnist.Mnist10k", "gan_lightning.metrics.digits.DigitQuality"
 NUM_FAKES = 9000
-IMAGES = 32000
+ITERATIONS = 500
 
 
 class Run:
@@ -50,16 +49,14 @@ class Run:
     Args:
         experiment: its name.
         seed: of everything.
-        images: the budget, real images that the discriminator sees.
+        iterations: the budget, updates of the generator.
         overrides: what else is to be otherwise than in the experiment's file.
         runs: where the runs of this budget lie.
     """
 
-    def __init__(self, experiment: str, seed: int, images: int, overrides: tuple[str, ...], runs: Path) -> None:
-        self.experiment, self.seed = experiment, seed
+    def __init__(self, experiment: str, seed: int, iterations: int, overrides: tuple[str, ...], runs: Path) -> None:
+        self.experiment, self.seed, self.iterations = experiment, seed, iterations
         self.directory = runs / f"{experiment}_s{seed}"
-        game = composed([f"experiment={experiment}", *overrides], self.directory)
-        self.iterations = max(1, images // (game.data.batch_size * game.loss.discriminator_steps))
         every = [f"{what}_every={self.iterations}" for what in ("evaluate", "samples", "checkpoint")]
         self.overrides = [
             *(f"experiment={experiment}", f"max_iterations={self.iterations}", f"seed={seed}", "logger=csv", *every),
@@ -190,7 +187,9 @@ def parser() -> argparse.ArgumentParser:
     """Of the command line."""
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("overrides", nargs="*", help="overrides for every run")
-    made.add_argument("--images", type=positive, default=IMAGES, help=f"the budget of a run (default: {IMAGES})")
+    made.add_argument(
+        "--iterations", type=positive, default=ITERATIONS, help=f"the budget of a run (default: {ITERATIONS})"
+    )
     made.add_argument("--seeds", type=positive, default=3, help="runs of an experiment, from seed 0 on (default: 3)")
     made.add_argument("--only", help="train these alone: names, with commas between; the table has all")
     made.add_argument("--resume", action="store_true", help="keep the runs that finished, train the others anew")
@@ -203,7 +202,7 @@ def parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Train what is not there yet, and show all that is."""
     given = parser().parse_args()
-    folder, overrides = given.runs.resolve() / str(given.images), tuple(given.overrides)
+    folder, overrides = given.runs.resolve() / str(given.iterations), tuple(given.overrides)
     known = {path.stem for path in Path(conf_dir(), "experiment").glob("*.yaml")}
     there = {path.name.rpartition("_s")[0] for path in folder.glob("*_s*")}
     asked = set(given.only.split(",")) if given.only else known
@@ -212,7 +211,7 @@ def main() -> None:
     if wrong:
         parser().error(f"--only {','.join(sorted(wrong))}: no experiment of this name is judged by all ten digits")
     runs = [
-        Run(experiment, seed, given.images, overrides, folder)
+        Run(experiment, seed, given.iterations, overrides, folder)
         for seed in range(given.seeds)
         for experiment in experiments
     ]
@@ -227,7 +226,7 @@ def main() -> None:
             sys.exit(130)
     runs = [run for run in runs if run.directory.exists()]
     problems |= {str(run): problem for run in runs if (problem := run.problem())}
-    written = present(runs, problems, Protocol(given.images, given.seeds, overrides), given.results.resolve())
+    written = present(runs, problems, Protocol(given.iterations, given.seeds, overrides), given.results.resolve())
     for name, problem in problems.items():
         print(f"not in the table: {name}: {problem}", file=sys.stderr)
     sys.exit(0 if written and not problems else 1)

@@ -32,7 +32,7 @@ GREY_LEVELS = 24
 class Protocol(NamedTuple):
     """What all runs have in common."""
 
-    images: int
+    iterations: int
     seeds: int
     overrides: tuple[str, ...]
 
@@ -162,8 +162,8 @@ def heading(rows: Sequence[Row], protocol: Protocol) -> list[str]:
     changed = f", with {' '.join(protocol.overrides)}" if protocol.overrides else ""
     return [
         f"Every file of `conf/experiment/` that the digit metrics judge, as it stands there{changed}, but for the "
-        f"budget: {protocol.images:,} real images seen by the discriminator, the same for all and not what each was "
-        f"published with. Mean ± standard deviation over {protocol.seeds} seed(s), from 0 on; every figure is that of "
+        f"budget: {protocol.iterations} updates of the generator, the same for all and not what each was published "
+        f"with. Mean ± standard deviation over {protocol.seeds} seed(s), from 0 on; every figure is that of "
         "the end of a run.",
         "",
         f"- FID: of {fakes} fakes of the averaged generator against the 9 000 training digits of `data=mnist10k`, in "

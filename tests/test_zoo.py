@@ -42,7 +42,7 @@ class Keeper:
         self.played.clear()
         folders = ("--runs", str(self.runs), "--results", str(self.results))
         with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
-            patch.setattr(sys, "argv", ["zoo", "--images", "16", "--seeds", "1", *folders, *arguments, *TINY])
+            patch.setattr(sys, "argv", ["zoo", "--iterations", "2", "--seeds", "1", *folders, *arguments, *TINY])
             patch.setattr(zoo.Run, "play", lambda run: self.play(run))
             zoo.main()
         return ended.value.code
@@ -79,7 +79,7 @@ def test_the_table_says_what_the_runs_say(keeper: Keeper) -> None:
     lines = [line.split(" | ") for line in keeper.table().splitlines() if line.startswith("| `")]
     assert [line[0] for line in lines] == ["| `cs231n_lsgan`", "| `dcgan_mnist10k`"]
     for name, line in zip(("cs231n_lsgan", "dcgan_mnist10k"), lines, strict=True):
-        run = keeper.runs / "16" / f"{name}_s0"
+        run = keeper.runs / "2" / f"{name}_s0"
         result = json.loads((run / "result.json").read_text())
         fid, confidence, entropy, accuracy, seconds, parameters, seeds = line[1:]
         assert float(fid) == pytest.approx(result["final"]["val/fid"], abs=0.051)
@@ -95,7 +95,7 @@ def test_the_table_says_what_the_runs_say(keeper: Keeper) -> None:
 
 def test_the_protocol_stands_above(keeper: Keeper) -> None:
     head = keeper.table().split("| experiment")[0]
-    for words in ("16 real images", "1 seed(s)", "200 fakes", "data.batch_size=8", "a machine; its PyTorch"):
+    for words in ("2 updates of the generator", "1 seed(s)", "200 fakes", "data.batch_size=8", "a machine; its PyTorch"):
         assert words in head
     assert "9 000 training digits" in head and "not the Inception FID" in head
     assert "Precision: bf16-mixed." in head or "Precision: 32-true." in head
@@ -123,7 +123,7 @@ def test_without_resume_finished_runs_are_not_touched(keeper: Keeper, capsys: py
 
 
 def test_a_run_that_was_stopped_is_left_out_and_trained_anew(keeper: Keeper) -> None:
-    result = keeper.runs / "16" / "cs231n_lsgan_s0" / "result.json"
+    result = keeper.runs / "2" / "cs231n_lsgan_s0" / "result.json"
     result.write_text(result.read_text().replace('"finished"', '"interrupted"'))
     assert keeper.call("--no-train") == 1
     lines, left_out = keeper.table().split("Not in the table:")
@@ -135,7 +135,7 @@ def test_a_run_that_was_stopped_is_left_out_and_trained_anew(keeper: Keeper) -> 
 
 
 def test_a_run_of_other_settings_is_another_game(keeper: Keeper) -> None:
-    folder = keeper.runs / "16"
+    folder = keeper.runs / "2"
     assert zoo.Run("cs231n_lsgan", 0, 16, TINY, folder).problem() is None
     assert zoo.Run("cs231n_lsgan", 0, 16, ("trainer.devices=2", *TINY), folder).problem() is None
     changed = zoo.Run("cs231n_lsgan", 0, 16, (*TINY, "prior.dim=95"), folder).problem()
@@ -156,7 +156,7 @@ def test_notes_stand_below_the_table(keeper: Keeper) -> None:
 def test_one_that_fails_is_told_and_the_others_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Commands of their own, which fail before they import torch."""
     folders = ("--runs", str(tmp_path / "runs"), "--results", str(tmp_path))
-    arguments = ("--images", "16", "--seeds", "1", *folders, "--only", ANIMALS, "optimizer.lr=abc")
+    arguments = ("--iterations", "2", "--seeds", "1", *folders, "--only", ANIMALS, "optimizer.lr=abc")
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
         patch.setattr(sys, "argv", ["zoo", *arguments])
         zoo.main()

@@ -32,7 +32,10 @@ def energies(output: DiscriminatorOutput) -> Tensor:
         ValueError: the discriminator gives scores.
     """
     if not isinstance(output, EnergyOutput):
-        raise ValueError("this loss needs a discriminator that gives energies: choose model=autoencoder")
+        raise ValueError(
+            "this loss needs a discriminator that gives energies: choose model=autoencoder, without a variant that gives "
+            "it a head of its own, such as acgan or infogan"
+        )
     return output.energies
 
 
