@@ -202,6 +202,16 @@ class WandB(WandbLogger):
         self.experiment.log(dict(metrics) if step is None else {**metrics, "iteration": step})
 
     @rank_zero_only
+    def alert(self, title: str, text: str) -> None:
+        """Send a warning to whoever has asked W&B for alerts; a run that is offline sends it when it is uploaded.
+
+        Args:
+            title: shown up to 63 characters.
+            text: what is the matter.
+        """
+        self.experiment.alert(title[:63], text, level="WARN")
+
+    @rank_zero_only
     def finalize(self, status: str) -> None:
         """End the W&B run, so that the next job of a sweep gets a run of its own; once, whatever is said later."""
         if self._experiment is not None and not self._ended:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import time
 from pathlib import Path
 
 import pytest
@@ -146,3 +147,19 @@ def test_an_unreachable_service_leaves_the_run_offline(
     logger.finalize("success")
     assert "could not be reached (no network)" in caplog.text
     assert "wandb sync" in caplog.text
+
+
+@pytest.mark.parametrize("mode", ["offline", "disabled"])
+def test_alerts_are_kept_where_they_cannot_be_sent(mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("WANDB_MODE", mode)
+    logger = WandB("test", tmp_path)
+    logger.alert("a title that is longer than the 63 characters which W&B allows titles to have", "fakes are alike")
+    logger.finalize("success")
+
+    def kept() -> bool:
+        return any(b"fakes are alike" in file.read_bytes() for file in tmp_path.rglob("*.wandb"))
+
+    until = time.monotonic() + (20 if mode == "offline" else 0)
+    while not kept() and time.monotonic() < until:
+        time.sleep(0.1)  # another process writes the file
+    assert kept() == (mode == "offline")

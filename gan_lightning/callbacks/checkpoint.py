@@ -13,6 +13,7 @@ from lightning import LightningModule, Trainer
 
 from gan_lightning.callbacks.evaluation import Evaluation
 from gan_lightning.callbacks.periodic import Periodic, playing
+from gan_lightning.callbacks.probe import not_finite
 from gan_lightning.gan import GAN
 
 log = logging.getLogger(__name__)
@@ -22,15 +23,16 @@ UNFINISHED = ".part"
 
 
 class NotSavedError(OSError):
-    """A checkpoint could not be written; the one before is still there."""
+    """A checkpoint could not be written, or was not worth it; the one before is still there."""
 
 
 class Checkpoint(Periodic):
     """Saves ``last.ckpt`` every `every` iterations and at the end, ``best.ckpt`` when an evaluation was the best yet.
 
     Each file is written aside, brought to the disk and renamed, so that a run that is stopped while saving keeps the
-    file before. A save that fails while the game goes on is told in a line of the log; the next one may succeed. Every
-    rank holds the whole state, so rank 0 saves alone: nothing is asked of the others.
+    file before. A state whose weights are not all finite is not saved, and the file before stays as well. A save that
+    fails while the game goes on is told in a line of the log; the next one may succeed. Every rank holds the whole
+    state, so rank 0 saves alone: nothing is asked of the others.
 
     Args:
         every: iterations between two saves of `last`.
@@ -95,10 +97,12 @@ class Checkpoint(Periodic):
         if not trainer.is_global_zero:
             return
         path = self.directory / f"{name}.ckpt"
+        before = "the one before is still there" if path.exists() else "there is none from before"
+        if (diverged := not_finite(playing(trainer.lightning_module))) is not None:
+            raise NotSavedError(f"{os.path.relpath(path)} was not saved, as {diverged} is not finite: {before}")
         try:
             write(trainer._checkpoint_connector.dump_checkpoint(weights_only=False), path)
         except (OSError, RuntimeError) as error:
-            before = "the one before is still there" if path.exists() else "there is none from before"
             raise NotSavedError(f"{os.path.relpath(path)} could not be saved ({reason(error)}): {before}") from error
 
 

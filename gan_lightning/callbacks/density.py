@@ -27,18 +27,20 @@ PICTURE_DPI, ANIMATION_DPI = 120, 70
 class DensityPlot(Periodic):
     """Draws ``density.png`` (the end of the game) and ``evolution.gif`` (all of it) in the run directory.
 
-    Logs ``val/game_value``, V(D, G) estimated from samples, and ``val/optimal_value``, C(G) = 2 JSD - log 4 with a
-    kernel estimate of the generated density; at -log 4 = -1.386 the game is over. Training waits for these numbers, not
-    for the pictures: they are drawn after it. A continued run draws what happened since it was continued.
+    Logs ``val/game_value``, V(D, G) estimated from samples, ``val/optimal_value``, C(G) = 2 JSD - log 4 with a kernel
+    estimate of the generated density, and ``val/discriminator_error``, the mean of |D - D*| over (p + q) / 2. At
+    -log 4 = -1.386 and with an error of 0 the game is over. Below the densities the figure shows all three as curves.
+    Training waits for these numbers, not for the pictures: they are drawn after it. A continued run draws what happened
+    since it was continued.
 
     A discriminator that judges packs of samples, or is told their class, has nothing to say of a point by itself: it is
-    left out of the pictures then, and there is no V(D, G).
+    left out of the pictures then, and there is neither V(D, G) nor an error.
 
     Args:
         every: iterations between two frames.
         count: samples of the data and of the generator that the estimates are made from, at least 2.
         critic: the discriminator's output is no log-odds of being real, as in a Wasserstein or least-squares game. Its
-            scores are then drawn as they are, and there is neither D* nor V(D, G).
+            scores are then drawn as they are, and there is no D*, V(D, G) or error.
 
     Attributes:
         paths: what was written.
@@ -75,17 +77,18 @@ class DensityPlot(Periodic):
         fakes = self.fakes(gan)
         samples = array(fakes)
         alone = judges_alone(gan.discriminator)
-        frame = Frame(
-            iteration=gan.iterations,
-            samples=samples,
-            scores=array(gan.judge(self.points)) if alone else None,
-            game_value=game_value(gan.judge(self.real), gan.judge(fakes)) if alone and not self.critic else None,
-            optimal_value=self.scene.optimal_value(samples),
-        )
+        scores = array(gan.judge(self.points)) if alone else None
+        value = error = None
+        if alone and not self.critic:
+            real_logits, fake_logits = gan.judge(self.real), gan.judge(fakes)
+            value = game_value(real_logits, fake_logits)
+            judged = array(real_logits.sigmoid()), array(fake_logits.sigmoid())
+            error = self.scene.discriminator_error(samples, *judged)
+        frame = Frame(gan.iterations, samples, scores, value, self.scene.optimal_value(samples), error)
         self.reel.add(gan.iterations, frame)
         values = {"val/optimal_value": frame.optimal_value}
-        if frame.game_value is not None:
-            values["val/game_value"] = frame.game_value
+        if value is not None and error is not None:
+            values |= {"val/game_value": value, "val/discriminator_error": error}
         for logger in trainer.loggers:
             logger.log_metrics(values, step=gan.iterations)
 

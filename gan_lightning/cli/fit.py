@@ -19,11 +19,32 @@ from gan_lightning.cli.paths import checkpoint_of, conf_dir
 def misfits(config: DictConfig) -> Iterator[str]:
     """A sentence for each pair that cannot work."""
     checks = (
-        *(model_and_data, model_and_loss, batch_and_devices, ranks_and_devices, strategy),
-        *(batch_and_pieces, batch_and_packs, smoothing_and_loss, paths),
+        *(variant_and_loss, model_and_data, model_and_loss, model_and_prior),
+        *(batch_and_devices, ranks_and_devices, strategy),
+        *(batch_and_pieces, batch_and_packs, smoothing_and_loss, metrics_and_extractor, paths),
     )
     for check in checks:
         yield from check(config)
+
+
+def variant_and_loss(config: DictConfig) -> Iterator[str]:
+    """A variant with an adversarial objective of its own would silently replace that of another loss."""
+    choices = config.hydra.runtime.choices
+    own, loss = brought_by("variant", choices.get("variant")).get("loss"), choices.loss
+    answer = dict(answers("variant")).get(str(choices.get("variant")))
+    if own not in (None, loss) and OmegaConf.select(answer, "loss.objectives.adversarial") is not None:
+        yield (
+            f"variant={choices.variant} has the adversarial loss of its paper, {own}, and loss={loss} would be without "
+            f"effect: leave loss out, or choose another variant"
+        )
+
+
+def brought_by(group: str, choice: object) -> dict[str, str]:
+    """What a file of conf/ answers to the other questions."""
+    file = Path(conf_dir(), group, f"{choice}.yaml")
+    lines = OmegaConf.load(file).get("defaults", []) if file.is_file() else []
+    pairs = [next(iter(line.items())) for line in lines if isinstance(line, DictConfig)]
+    return {str(key).removeprefix("override ").strip("/").partition("@")[0]: str(answer) for key, answer in pairs}
 
 
 def model_and_data(config: DictConfig) -> Iterator[str]:
@@ -61,6 +82,16 @@ def model_and_loss(config: DictConfig) -> Iterator[str]:
         f"loss={choices.loss} needs a discriminator that gives energies, and that of model={choices.model} gives "
         f"scores: choose {either(able)}, or another loss"
     )
+
+
+def model_and_prior(config: DictConfig) -> Iterator[str]:
+    """The generator must know every class that the prior asks for."""
+    known, asked = config.model.generator.get("num_classes"), (config.prior or {}).get("num_classes")
+    if known is not None and asked is not None and asked > known:
+        yield (
+            f"prior.num_classes={asked} asks for more classes than model.generator.num_classes={known}: choose the "
+            "same number for both"
+        )
 
 
 def batch_and_devices(config: DictConfig) -> Iterator[str]:
@@ -140,6 +171,13 @@ def smoothing_and_loss(config: DictConfig) -> Iterator[str]:
         )
 
 
+def metrics_and_extractor(config: DictConfig) -> Iterator[str]:
+    """What is called Inception looks through Inception."""
+    extractor, chosen = config.get("extractor"), config.hydra.runtime.choices.get("extractor")
+    if "inception" in config.metrics.metrics and (extractor is None or not extractor._target_.endswith(".Inception")):
+        yield f"metrics=inception needs extractor=inception, not {chosen}: add that, or choose metrics=fid"
+
+
 def paths(config: DictConfig) -> Iterator[str]:
     """Files and folders that are to be read must be there."""
     root, download = config.data.get("root"), config.data.get("download", False)
@@ -147,7 +185,7 @@ def paths(config: DictConfig) -> Iterator[str]:
         "data.root": None if download else root,
         "data.a": config.data.get("a"),
         "data.b": config.data.get("b"),
-        "metrics.weights": config.metrics.get("weights"),
+        "extractor.weights": (config.get("extractor") or {}).get("weights"),
     }.items():
         if path is not None and not Path(str(path)).expanduser().exists():
             yield f"{key}={path} does not exist: give the path of what is there, or leave the key out"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from gan_lightning.loggers import WandB
 
 
 def print_report(result: Mapping[str, Any], directory: Path, trainer: Trainer) -> None:
-    """A table of the final metrics and the paths of what was written."""
+    """A table of the final metrics, what went wrong, and the paths of what was written."""
     console = Console(soft_wrap=True, highlight=False)
     console.print(
         f"\n{result['status']}: {result['iterations']} iterations, {result['images']} images, {result['seconds']:.0f} s"
@@ -24,12 +24,21 @@ def print_report(result: Mapping[str, Any], directory: Path, trainer: Trainer) -
     if result["best"]:
         name = result["monitor"]
         console.print(f"best {name} {result['best'][name]:.4g} at iteration {result['best']['iteration']}")
+    print_health(result.get("health", []), console)
     console.print()
     for label, path in written(directory):
         console.print(f"{label:<12} {path}")
     for logger in trainer.loggers:
         if isinstance(logger, WandB) and logger.offline_dir:
             console.print(f"{'W&B':<12} wandb sync {logger.offline_dir}")
+
+
+def print_health(records: Sequence[Mapping[str, Any]], console: Console) -> None:
+    """A line for each thing that went wrong; nothing when nothing did."""
+    for record in records:
+        gone = "" if record["until"] is None else f", gone since {record['until']}"
+        what = f"{record['symptom'].replace('_', ' ')} since iteration {record['since']}{gone}: {record['saw']}"
+        console.print(what if gone else f"{what}; try: {record['try']}", markup=False)
 
 
 def print_metrics(values: Mapping[str, float]) -> None:

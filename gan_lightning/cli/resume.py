@@ -7,6 +7,7 @@ again. Nothing here imports torch.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -21,6 +22,7 @@ from gan_lightning.cli.changes import may_change
 from gan_lightning.cli.environment import is_sweep
 from gan_lightning.cli.errors import UserError
 from gan_lightning.cli.paths import checkpoint_of, run_directory
+from gan_lightning.cli.trust import named
 
 RUNS = Path("outputs/runs")
 """Where runs lie that were given no directory; conf/train.yaml says so too."""
@@ -82,7 +84,9 @@ def lines_from(start: str, typed: Sequence[Override]) -> list[str]:
         raise UserError(f"ckpt_path=last finds no checkpoint in {path}: give the directory of a run that has saved one")
     run = run_directory(checkpoint_of(str(path)))
     lines = [f"ckpt_path={quoted(path)}" if line_of(o) == "ckpt_path=last" else line_of(o) for o in typed]
-    lines = kept(recorded(run), typed) + lines
+    before = kept(recorded(run), typed)
+    refuse_foreign_code(before, run)
+    lines = before + lines
     if path.is_dir():
         if directory is None:
             lines.append(f"hydra.run.dir={quoted(path)}")
@@ -114,7 +118,23 @@ def recorded(run: Path) -> list[Override]:
     lines = OmegaConf.load(file) if file.is_file() else OmegaConf.create([])
     assert isinstance(lines, ListConfig)
     overrides = OverridesParser.create().parse_overrides([str(line) for line in lines])
-    return [override for override in overrides if str(override.key_or_group).split(".")[0] not in NOT_TAKEN_OVER]
+    kinds = [override for override in overrides if not override.is_hydra_override()]
+    return [override for override in kinds if str(override.key_or_group).split(".")[0] not in NOT_TAKEN_OVER]
+
+
+def refuse_foreign_code(lines: Sequence[str], run: Path) -> None:
+    """A run's record may come from a stranger: it asks for no code that the files of conf/ do not name.
+
+    Raises:
+        UserError: one of the `lines` does.
+    """
+    for line in lines:
+        names = re.findall(r"_target_\W*([\w.]*)", line)
+        if any(name not in named() for name in names):
+            raise UserError(
+                f"{run / 'overrides.yaml'} has the line {line}, which names code that no file of conf/ does: type it "
+                "again if you trust it"
+            )
 
 
 def kept(before: Sequence[Override], typed: Sequence[Override]) -> list[str]:

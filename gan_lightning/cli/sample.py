@@ -1,23 +1,24 @@
-"""`python sample.py`, also installed as `gan-sample`: pictures or arrays of a trained generator's samples."""
+"""`python sample.py`, also installed as `gan-sample`: pictures or arrays of what a trained generator makes."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import hydra
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 
-from gan_lightning.checks import positive, whole, wholes
+from gan_lightning.checks import flag, positive, whole, wholes
 from gan_lightning.cli.errors import UserError, mistakes_told
 from gan_lightning.cli.paths import checkpoint_of, conf_dir, run_directory
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from gan_lightning.game import Latent
     from gan_lightning.gan import GAN
 
 BATCH_SIZE = 500
@@ -31,47 +32,133 @@ class Samples(NamedTuple):
     columns: int | None
 
 
+class Task(NamedTuple):
+    """What can be asked for: its name, formats (the default first), keys that it heeds, how many if nobody says."""
+
+    name: str
+    formats: tuple[str, ...]
+    heeds: tuple[str, ...]
+    usual_count: int = 0
+
+
+SAMPLES = Task("samples", ("grid", "files", "npz"), ("count", "classes", "truncation"), usual_count=64)
+INTERPOLATION = Task("interpolate=", ("grid", "npz"), ("count", "classes", "truncation"), usual_count=8)
+TRAVERSAL = Task("traverse=true", ("grid",), ("count", "truncation"), usual_count=10)
+PAIRS = Task("a model that translates images", ("grid", "npz"), ("count", "direction"), usual_count=10)
+FOLDER = Task("source=", ("files",), ("direction",))
+
+KEYS = ("count", "classes", "truncation", "direction")
+"""What not every task heeds."""
+
+
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="sample")
 def run(cfg: DictConfig) -> None:
-    """Write the samples that the command line asks for, and say where."""
+    """Write what the command line asks for, and say where."""
     try:
         for path in sample(cfg):
             print(os.path.relpath(path))
     except UserError as error:
         sys.stderr.write(error.report() + "\n")
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.stderr.write("Interrupted: nothing was written.\n")
+        sys.exit(130)
 
 
 def sample(cfg: DictConfig) -> list[Path]:
-    """Write the samples that `cfg` asks for; returns the paths written, a folder for many files.
+    """Write what `cfg` asks for; returns the paths written, a folder for many files.
 
     Raises:
         UserError: for whatever cannot be done, before anything is written.
     """
-    if cfg.format not in WRITERS:
-        raise UserError(f"format must be one of {', '.join(WRITERS)}, not {cfg.format}")
     with mistakes_told():
-        whole("count", cfg.count)
-        whole("seed", cfg.seed, minimum=0)
-        classes = None if cfg.classes is None else wholes("classes", cfg.classes)
-        if cfg.truncation is not None:
-            positive("truncation", cfg.truncation)
+        check_values(cfg)
+    task = task_of(cfg)
     checkpoint = checkpoint_of(cfg.ckpt_path, cfg.which)
+    folder = Path(cfg.output).expanduser() if cfg.output else run_directory(checkpoint) / "samples"
 
+    from gan_lightning.cli import writers
     from gan_lightning.cli.trained import device_named, load
+    from gan_lightning.models.cyclegan import TwoTranslators
 
-    trained = load(checkpoint, device_named(cfg.device))
-    if cfg.format != "npz" and (len(trained.config.data.shape) != 3 or trained.config.data.shape[0] not in (1, 3)):
-        raise UserError(f"samples of shape {list(trained.config.data.shape)} are not pictures: choose format=npz")
-    trained.gan.seed = cfg.seed
+    device = device_named(cfg.device)
+    if task is FOLDER:
+        return writers.write_translations(cfg, checkpoint, device, folder)
+    trained = load(checkpoint, device, cfg.trust)
+    gan, shape = trained.gan, trained.config.data.shape
+    gan.seed = cfg.seed
+    name = f"{checkpoint.stem}_iteration{gan.iterations}_seed{cfg.seed}"
+    if isinstance(gan.averaged_generator, TwoTranslators):
+        if task in (INTERPOLATION, TRAVERSAL):
+            raise UserError(f"{task.name} is for a model that is fed noise, and this one is fed images: leave it out")
+        check_keys(cfg, PAIRS)
+        return writers.write_pairs(cfg, gan, folder, name, cfg.count or PAIRS.usual_count)
+    check_keys(cfg, task)
+    if cfg.format != "npz" and (len(shape) != 3 or shape[0] not in (1, 3)):
+        way_out = "choose format=npz" if "npz" in task.formats else f"leave {task.name} out"
+        raise UserError(f"samples of shape {list(shape)} are not pictures: {way_out}")
+    write = {
+        SAMPLES: writers.write_samples,
+        INTERPOLATION: writers.write_interpolation,
+        TRAVERSAL: writers.write_traversal,
+    }[task]
     with mistakes_told():
-        samples = generated(trained.gan, cfg.count, classes, cfg.truncation, rows=cfg.format == "grid")
-    folder = Path(cfg.output) if cfg.output else run_directory(checkpoint) / "samples"
-    folder.mkdir(parents=True, exist_ok=True)
-    asked = "" if classes is None else f"_classes{'-'.join(map(str, classes))}"
-    asked += "" if cfg.truncation is None else f"_truncation{cfg.truncation}"
-    name = f"{checkpoint.stem}_seed{cfg.seed}_{len(samples.images)}{asked}"
-    return WRITERS[cfg.format](samples, folder, name)
+        return write(cfg, gan, folder, name, cfg.count or task.usual_count)
+
+
+def check_values(cfg: DictConfig) -> None:
+    """See that every key has a value of its kind.
+
+    Raises:
+        ValueError: one has not.
+    """
+    for key, least in (("count", 1), ("seed", 0), ("interpolate", 2)):
+        if cfg[key] is not None or key == "seed":
+            whole(key, cfg[key], least)
+    flag("traverse", cfg.traverse)
+    if cfg.classes is not None:
+        wholes("classes", cfg.classes)
+    if cfg.truncation is not None:
+        positive("truncation", cfg.truncation)
+    for key, known in (("direction", ("a_to_b", "b_to_a")), ("format", SAMPLES.formats), ("which", ("last", "best"))):
+        if cfg[key] not in (None, *known):
+            raise ValueError(f"{key} must be one of {', '.join(known)}, not {cfg[key]}")
+    if not isinstance(cfg.trust, ListConfig):
+        raise ValueError(f"trust must be a list of names, such as trust=[my_package.MyLoss], not {cfg.trust}")
+
+
+def task_of(cfg: DictConfig) -> Task:
+    """What is asked for, as far as the command line tells.
+
+    Raises:
+        UserError: more than one thing.
+    """
+    tasks = {"interpolate": INTERPOLATION, "traverse": TRAVERSAL, "source": FOLDER}
+    asked = [key for key in tasks if cfg[key] not in (None, False)]
+    if len(asked) > 1:
+        raise UserError(f"{' and '.join(f'{key}=' for key in asked)} are different things to ask for: choose one")
+    task = tasks[asked[0]] if asked else SAMPLES
+    if asked:
+        check_keys(cfg, task)
+    return task
+
+
+def check_keys(cfg: DictConfig, task: Task) -> None:
+    """See that nothing is asked for that `task` does not heed.
+
+    Raises:
+        UserError: something is.
+    """
+    strange = [key for key in KEYS if cfg[key] is not None and key not in task.heeds]
+    if strange == ["direction"]:
+        raise UserError("direction= is for a model that translates images, such as variant=cyclegan's: leave it out")
+    if strange:
+        them = "it" if len(strange) == 1 else "them"
+        raise UserError(f"{' and '.join(f'{key}=' for key in strange)} cannot go with {task.name}: leave {them} out")
+    if cfg.format not in (None, *task.formats):
+        raise UserError(
+            f"format={cfg.format} is not for {task.name}: choose {' or '.join(task.formats)}, or leave it out"
+        )
 
 
 def generated(
@@ -89,67 +176,30 @@ def generated(
     Raises:
         ValueError: its prior cannot do what is asked.
     """
-    import torch
+    latent, columns = drawn(gan, count, classes, truncation, rows)
+    return Samples(made(gan, latent), None if latent.labels is None else latent.labels.cpu(), columns)
 
+
+def drawn(
+    gan: GAN, count: int, classes: Sequence[int] | None, truncation: float | None, rows: bool = False
+) -> tuple[Latent, int | None]:
+    """The latents of `generated`, and how many stand in a row of a picture."""
     from gan_lightning.cli.latents import latents, truncate
     from gan_lightning.randomness import generator_for
 
     if truncation is not None:
         truncate(gan, truncation)
-    rng = generator_for(gan.seed, "samples", device=gan.device)
-    latent, columns = latents(gan.prior, count, rng, classes, rows)
-    images = [gan.generate(latent[first : first + BATCH_SIZE]).cpu() for first in range(0, len(latent), BATCH_SIZE)]
-    labels = None if latent.labels is None else latent.labels.cpu()
-    return Samples(torch.cat(images), labels, columns)
+    return latents(gan.prior, count, generator_for(gan.seed, "samples", device=gan.device), classes, rows)
 
 
-def write_grid(samples: Samples, folder: Path, name: str) -> list[Path]:
-    """One picture of all samples."""
-    from PIL import Image
+def made(gan: GAN, latent: Latent) -> Tensor:
+    """What the averaged generator makes of `latent`, on the CPU."""
+    import torch
 
-    from gan_lightning.figures.images import tile
+    from gan_lightning.cli.output import watched
 
-    path = folder / f"{name}.png"
-    Image.fromarray(tile(samples.images, columns=samples.columns)).save(path)
-    return [path]
-
-
-def write_files(samples: Samples, folder: Path, name: str) -> list[Path]:
-    """A folder with a PNG for each sample."""
-    from rich.progress import track
-    from torchvision.io import write_png
-
-    from gan_lightning.figures.images import to_uint8
-
-    path = folder / name
-    path.mkdir(exist_ok=True)
-    digits = len(str(len(samples.images) - 1))
-    for index, pixels in enumerate(track(to_uint8(samples.images), description="Writing", transient=True)):
-        write_png(pixels, str(path / f"{index:0{digits}}.png"))
-    return [path]
-
-
-def write_npz(samples: Samples, folder: Path, name: str) -> list[Path]:
-    """Arrays: `samples`, and the `labels` they were made for, int64 (count,), where the model is told classes.
-
-    Samples are uint8 (count, height, width, channels) of images, float32 (count, dim) of other data.
-    """
-    import numpy as np
-
-    from gan_lightning.figures.images import to_uint8
-
-    images, labels, _ = samples
-    array = (to_uint8(images).permute(0, 2, 3, 1) if images.ndim == 4 else images).numpy()
-    path = folder / f"{name}.npz"
-    if labels is None:
-        np.savez_compressed(path, samples=array)
-    else:
-        np.savez_compressed(path, samples=array, labels=labels.numpy())
-    return [path]
-
-
-Writer = Callable[[Samples, Path, str], list[Path]]
-WRITERS: dict[str, Writer] = {"grid": write_grid, "files": write_files, "npz": write_npz}
+    starts = watched(range(0, len(latent), BATCH_SIZE), "Generating")
+    return torch.cat([gan.generate(latent[first : first + BATCH_SIZE]).cpu() for first in starts])
 
 
 def main() -> None:

@@ -18,7 +18,9 @@ from omegaconf import DictConfig
 
 from gan_lightning.callbacks.checkpoint import Checkpoint, NotSavedError
 from gan_lightning.callbacks.evaluation import Evaluation
+from gan_lightning.callbacks.health import DivergedError, Health
 from gan_lightning.callbacks.interruption import Interrupted, Interruption
+from gan_lightning.callbacks.probe import not_finite
 from gan_lightning.cli.changes import plain
 from gan_lightning.cli.environment import kept_environment, started_as_rank_zero
 from gan_lightning.cli.errors import UserError, WorkError, mistakes_told
@@ -140,13 +142,16 @@ def play(trainer: Trainer, gan: GAN, datamodule: LightningDataModule, start: Sta
     except (KeyboardInterrupt, SystemExit):
         status = "interrupted"
         raise
-    except (NotSavedError, RankDiedError) as problem:
+    except (NotSavedError, RankDiedError, DivergedError) as problem:
         error = str(problem)
         raise WorkError(error) from problem
     except BaseException as problem:
         error = f"{type(problem).__name__}: {problem}"
         if isinstance(problem, (ValueError, OSError)) and gan.turns == start.turns:
             raise UserError(str(problem)) from problem  # the parts do not fit, and said so before the first turn
+        if isinstance(problem, Exception) and gan.turns > start.turns and (diverged := not_finite(gan)):
+            error = f"diverged: at iteration {gan.iterations} {diverged} is not finite ({error})"
+            raise WorkError(error) from problem  # whoever had to work with such numbers, as a metric
         raise
     finally:
         result = {"status": status, "error": error, "seconds": time.monotonic() - started, **outcome(trainer, gan)}
@@ -165,9 +170,10 @@ def leave(code: object) -> NoReturn:
 
 
 def outcome(trainer: Trainer, gan: GAN) -> dict[str, Any]:
-    """What was reached: counters, the last metrics and the best."""
+    """What was reached: counters, the last metrics and the best; and what was wrong."""
     callbacks: list[Callback] = getattr(trainer, "callbacks", [])  # which its type does not declare
     evaluation = next((part for part in callbacks if isinstance(part, Evaluation)), None)
+    health = next((part for part in callbacks if isinstance(part, Health)), None)
     monitor = evaluation.monitor if evaluation else None
     best: dict[str, Any] = {}
     if evaluation is not None and monitor is not None and evaluation.best is not None:
@@ -178,7 +184,10 @@ def outcome(trainer: Trainer, gan: GAN) -> dict[str, Any]:
         "images": gan.images,
         "monitor": monitor,
         "final": dict(gan.metrics),
+        "final_iteration": evaluation.last_iteration if evaluation else None,
+        "protocol": evaluation.protocol if evaluation else None,
         "best": best,
+        "health": health.records if health else [],
     }
 
 

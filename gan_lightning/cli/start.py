@@ -12,6 +12,7 @@ from lightning import Trainer
 from omegaconf import DictConfig
 
 from gan_lightning.callbacks.evaluation import Evaluation
+from gan_lightning.callbacks.health import Health
 from gan_lightning.cli.changes import refuse_changes
 from gan_lightning.cli.environment import started_as_rank_zero
 from gan_lightning.cli.errors import UserError
@@ -102,6 +103,7 @@ class Start:
             best = {} if state.get("best") is None else {monitor: state["best"], "iteration": state["best_iteration"]}
             known = {"status": "finished", "error": None, "seconds": None, **self._content["game"]}
             known |= {"monitor": monitor, "final": last_metrics(self.directory / "metrics.csv"), "best": best}
+            known |= {"health": self._content["callbacks"].get(Health.__qualname__, {}).get("records", [])}
             if started_as_rank_zero():
                 write_json(path, known)
         return known

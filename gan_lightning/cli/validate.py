@@ -18,7 +18,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from gan_lightning.cli.environment import started_as_rank_zero
 from gan_lightning.cli.errors import UserError
-from gan_lightning.cli.fit import misfits
+from gan_lightning.cli.fit import brought_by, misfits
 
 
 class BeforeTheRun(Callback):
@@ -173,7 +173,17 @@ def unresolved(config: DictConfig) -> Iterator[str]:
         yield f"{error.full_key} has no default: give it, as in {error.full_key}=..."
     except OmegaConfBaseException as error:
         reason = str(error).splitlines()[0].rstrip(".")
-        yield f"{error.full_key} cannot be filled in ({reason}): choose data, metrics and callbacks that go together"
+        replaced = list(replaced_by_others(config.hydra.runtime.choices))
+        way_out = " and ".join(replaced) or "choose data, metrics and callbacks that go together"
+        yield f"{error.full_key} cannot be filled in ({reason}): {way_out}"
+
+
+def replaced_by_others(choices: DictConfig) -> Iterator[str]:
+    """A way out for each part that the variant brought along and the experiment or the command line replaced."""
+    variant = choices.get("variant")
+    for group, answer in brought_by("variant", variant).items():
+        if choices.get(group) != answer:
+            yield f"add {group}={answer}, which variant={variant} brings along and {group}={choices.get(group)} replaced"
 
 
 def rule_of(key: str) -> Rule | None:

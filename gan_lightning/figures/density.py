@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 
+from gan_lightning.figures.curves import Curves
 from gan_lightning.figures.images import Pixels
 from gan_lightning.figures.scene import Frame, Scene
 from gan_lightning.figures.theory import LEAST_VALUE, Array, blurred, optimal_discriminator
@@ -26,11 +27,13 @@ VERDICT = LinearSegmentedColormap.from_list("verdict", [GENERATED, "#FFFFFF", DA
 LEFT: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (-0.01, 0.99)}
 RIGHT: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1.01, 0.99)}
 ABOVE: dict[str, Any] = {"ncols": 2, "frameon": False, "borderaxespad": 0, "handlelength": 1.5}
+CURVES_INCHES = 1.4
+"""Height of the panel of curves."""
 DOTS: dict[str, Any] = {"linestyle": "none", "marker": "o", "markeredgewidth": 0}
 
 
 class DensityFigure(ABC):
-    """Draws frames of one scene, all on the same axes, so that an animation keeps still.
+    """Draws frames of one scene, all on the same axes, so that an animation keeps still, above curves of all frames.
 
     What stays the same is drawn once and kept as pixels: axes and their labels take ten times as long as what moves.
     Where frames have no scores there is no discriminator in the picture, but its optimum is.
@@ -47,7 +50,12 @@ class DensityFigure(ABC):
         self.judges = all(frame.scores is not None for frame in frames)
         self.figure = Figure(dpi=dpi)
         canvas = FigureCanvasAgg(self.figure)
-        self.moving = self.lay_out(frames)
+        panels = self.lay_out(frames)
+        width, height = self.figure.get_size_inches()
+        left, right = max(self.figure.subplotpars.left, 0.7 / width), 1 - 0.65 / width  # room for the scales
+        place = left, 0.72 / height, right - left, CURVES_INCHES / height
+        self.curves = Curves(self.figure.add_axes(place), frames, OPTIMAL, {**ABOVE, **LEFT, "ncols": 4})
+        self.moving = [*panels, *self.curves.moving()]
         for artist in self.moving:
             artist.set_animated(True)
         canvas.draw()
@@ -64,6 +72,7 @@ class DensityFigure(ABC):
     def draw(self, frame: Frame) -> Pixels:
         """The picture of `frame`."""
         self.update(frame)
+        self.curves.update(frame)
         self.canvas.restore_region(self.still)
         for artist in self.moving:
             self.figure.draw_artist(artist)
@@ -81,12 +90,12 @@ class LineFigure(DensityFigure):
     bins = 128
 
     def lay_out(self, frames: Sequence[Frame]) -> list[Artist]:
-        self.figure.set_size_inches(7.0, 5.2)
+        self.figure.set_size_inches(7.0, 7.2)
         heights = [3, 2] if self.judges or not self.scene.critic else [1]
         panels = self.figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
-        self.figure.subplots_adjust(left=0.1, right=0.98, bottom=0.13, top=0.93, hspace=0.22)
-        self.heading = self.figure.text(0.1, 0.94, "", fontsize=12)
-        self.values = self.figure.text(0.54, 0.015, "", ha="center")
+        self.figure.subplots_adjust(left=0.1, right=0.98, bottom=0.39, top=0.95, hspace=0.22)
+        self.heading = self.figure.text(0.1, 0.957, "", fontsize=12)
+        self.values = self.figure.text(0.54, 0.012, "", ha="center")
         panels[-1].set(xlabel="x")
         moving = [self.heading, self.values, *self.lay_out_densities(panels[0], frames)]
         return moving + [artist for panel in panels[1:] for artist in self.lay_out_discriminator(panel)]
@@ -152,9 +161,9 @@ class PlaneFigure(DensityFigure):
         self.blur_cells = lattice.cells / scene.points.cells
         self.blurred_density = blurred(scene.density, self.blur_cells)
         count = 1 + self.judges + (not scene.critic)
-        self.figure.set_size_inches(4.15 * count + 0.5, 4.5)
+        self.figure.set_size_inches(4.15 * count + 0.5, 6.5)
         panels = self.figure.subplots(1, count, sharex=True, sharey=True, squeeze=False)[0]
-        self.figure.subplots_adjust(left=0.13 / count, right=1 - 0.11 / count, bottom=0.12, top=0.93, wspace=0.05)
+        self.figure.subplots_adjust(left=0.13 / count, right=1 - 0.11 / count, bottom=0.39, top=0.95, wspace=0.05)
         panels[0].set(xlim=(lattice.low[0], lattice.high[0]), ylim=(lattice.low[1], lattice.high[1]))
         for panel in panels:
             panel.set_aspect("equal")
@@ -170,7 +179,7 @@ class PlaneFigure(DensityFigure):
             maps.append(self.optimum)
         if maps:
             self.figure.colorbar(maps[0], ax=panels, fraction=0.06 / count, pad=0.04 / count)
-        self.values = self.figure.text(0.5, 0.015, "", ha="center")
+        self.values = self.figure.text(0.5, 0.012, "", ha="center")
         self.heading = panels[0].text(0, 1.02, "", transform=panels[0].transAxes, fontsize=12)
         return [self.lay_out_samples(panels[0]), *maps, self.heading, self.values]
 

@@ -82,7 +82,7 @@ class Reel(Generic[T]):
         self._iterations.append(iteration)
 
 
-def save_animation(frames: Iterable[Pixels], count: int, path: Path) -> None:
+def save_animation(frames: Iterable[Pixels], count: int, path: Path, last_frame_ms: int = LAST_FRAME_MS) -> None:
     """Write `count` frames, each asked for when its turn comes, as an endless GIF that rests on its last frame."""
     console = get_console()
     watched = track(frames, f"Rendering {path.name}", total=count, transient=True, disable=not console.is_interactive)
@@ -90,7 +90,7 @@ def save_animation(frames: Iterable[Pixels], count: int, path: Path) -> None:
     # One palette for all frames, or flat areas would flicker; no dithering, which would speckle them.
     palette = Image.fromarray(np.concatenate([np.asarray(picture)[::4, ::4] for picture in pictures])).quantize(256)
     pictures = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
-    durations = [FRAME_MS] * (len(pictures) - 1) + [LAST_FRAME_MS]
+    durations = [FRAME_MS] * (len(pictures) - 1) + [last_frame_ms]
     pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=durations, loop=0)
 
 

@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 from torch import Tensor
 
-from gan_lightning.figures.theory import Array, Box, Lattice, best_bandwidth_cells, optimal_value
+from gan_lightning.figures.theory import (
+    Array,
+    Box,
+    Lattice,
+    best_bandwidth_cells,
+    discriminator_error,
+    optimal_value,
+)
 
 
 @dataclass(frozen=True)
@@ -20,6 +28,7 @@ class Frame:
         scores: the discriminator's logits at the scene's `points`; None where it does not judge single points.
         game_value: V(D, G) in nats; None there too, and where the discriminator is a critic.
         optimal_value: C(G) in nats, estimated.
+        discriminator_error: mean |D - D*| over data and fakes, estimated; None where there is no V(D, G).
     """
 
     iteration: int
@@ -27,6 +36,7 @@ class Frame:
     scores: Array | None
     game_value: float | None
     optimal_value: float
+    discriminator_error: float | None = None
 
 
 class Scene:
@@ -70,3 +80,8 @@ class Scene:
     def optimal_value(self, samples: Array) -> float:
         """C(G) of the generator that made `samples`."""
         return optimal_value(self.density, self.estimate(samples))
+
+    def discriminator_error(self, samples: Array, judged_real: Array, judged_fake: Array) -> float:
+        """Mean |D - D*| over the mixture of data and fakes, from D of `real` and of the generator's `samples`."""
+        points, judged = np.concatenate([self.real, samples]), np.concatenate([judged_real, judged_fake])
+        return discriminator_error(self.lattice, self.density, self.estimate(samples), points, judged)

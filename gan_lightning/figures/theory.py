@@ -74,12 +74,18 @@ class Lattice:
             samples: points, also outside the box.
             bandwidth_cells: standard deviation of the kernel, in cells.
         """
+        flat = self.cells_of(samples)
+        shares = np.bincount(flat[flat >= 0], minlength=math.prod(self.shape)) / len(samples)
+        return blurred(shares.astype(np.float32).reshape(self.shape), bandwidth_cells)
+
+    def cells_of(self, samples: Array) -> NDArray[np.int64]:
+        """The cell, counted through `shape`, in which each of `samples` (count, axes) lies; -1 outside the box."""
         low, high = np.array(self.low), np.array(self.high)
         cells = np.floor((samples - low) / (high - low) * self.cells)
-        inside = cells[((cells >= 0) & (cells < self.cells)).all(axis=1)].astype(np.int64)
-        flat = np.ravel_multi_index(tuple(inside.T), self.shape)
-        shares = np.bincount(flat, minlength=math.prod(self.shape)) / len(samples)
-        return blurred(shares.astype(np.float32).reshape(self.shape), bandwidth_cells)
+        inside = ((cells >= 0) & (cells < self.cells)).all(axis=1)
+        found = np.full(len(samples), -1)
+        found[inside] = np.ravel_multi_index(tuple(cells[inside].astype(np.int64).T), self.shape)
+        return found
 
 
 def blurred(masses: Array, bandwidth_cells: float) -> Array:
@@ -124,6 +130,22 @@ def optimal_discriminator(real: Array, fake: Array, least: float = 0.01) -> Arra
     both = real + fake
     seen = both > least * real.max()
     return np.divide(real, both, out=np.full_like(both, np.nan), where=seen)
+
+
+def discriminator_error(lattice: Lattice, real: Array, fake: Array, points: Array, judged: Array) -> float:
+    """The mean of |D - D*| over `points`; over (p + q) / 2 where half of them are data and half are fakes.
+
+    Args:
+        lattice: of the estimates.
+        real: p, the mass of each of its cells.
+        fake: q, likewise.
+        points: samples, (count, axes). D* is 0 at those outside the lattice, where only fakes go.
+        judged: D of them, (count,), in [0, 1].
+    """
+    both = real + fake
+    best = np.divide(real, both, out=np.zeros_like(both), where=both > 0).reshape(-1)
+    cells = lattice.cells_of(points)
+    return float(np.abs(judged - np.where(cells >= 0, best[cells], 0)).mean(dtype=np.float64))
 
 
 def optimal_value(real: Array, fake: Array) -> float:

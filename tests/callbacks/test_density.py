@@ -92,6 +92,8 @@ def test_it_leaves_a_picture_an_animation_and_the_games_value(axes: int, tmp_pat
     assert notebook.lines[5]["val/game_value"] == pytest.approx(expected.item(), rel=1e-5)
     assert notebook.lines[5]["val/optimal_value"] == plot.scene.optimal_value(fakes.numpy())
     assert -math.log(4) <= notebook.lines[5]["val/optimal_value"] <= 0
+    error = plot.scene.discriminator_error(fakes.numpy(), real.numpy(), fake.numpy())
+    assert notebook.lines[5]["val/discriminator_error"] == pytest.approx(error)
 
 
 def test_frames_show_the_discriminator_of_their_moment(tmp_path: Path):

@@ -74,6 +74,14 @@ def test_a_run_directory_goes_on_in_place_with_what_is_typed_on_top(
     ]
 
 
+def test_a_record_asks_for_no_code_that_conf_does_not_name():
+    harmless, foreign = "optimizer.generator._target_=torch.optim.Adam", "+callbacks.x={_target_: os.system}"
+    run = a_run(harmless, foreign, "hydra/launcher=joblib", "hydra.job_logging.x=1")
+    with pytest.raises(UserError, match=r"overrides.yaml has the line .*os\.system.*type it again if you trust it"):
+        whole_command([f"ckpt_path={run}"])
+    assert rewritten(f"ckpt_path={run}", foreign) == [harmless, f"ckpt_path={run}", foreign, f"hydra.run.dir='{run}'"]
+
+
 def test_a_checkpoint_file_starts_another_run(tmp_path: Path):
     run = a_run("loss=lsgan")
     file = f"ckpt_path={run}/checkpoints/best.ckpt"

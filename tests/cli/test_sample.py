@@ -9,52 +9,28 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from composing import composed, job_part
 from PIL import Image
 from playing import tiny_gan
+from sampling import SMALL, run, written
 from scipy import stats
 
-from gan_lightning.cli.errors import UserError
+from gan_lightning.cli import output
+from gan_lightning.cli.errors import UserError, WorkError
 from gan_lightning.cli.latents import TruncatedGaussian, latents, truncate
-from gan_lightning.cli.sample import generated, sample
-from gan_lightning.cli.session import train
+from gan_lightning.cli.sample import generated
 from gan_lightning.priors import Gaussian, Labelled, Prior, Uniform
 from gan_lightning.randomness import generator_for
-
-SMALL = (
-    "model=mlp",
-    "model.generator.width=4",
-    "model.generator.batch_norm=false",
-    "max_iterations=1",
-    "metrics=none",
-    "logger=csv",
-    "trainer.precision=32-true",
-    "trainer.accelerator=cpu",
-    "callbacks.samples=null",
-)
 
 
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run of a generator that is told one of ten classes, behind noise of 2."""
-    return run(tmp_path_factory.mktemp("labelled"), "prior=labelled_onehot", "prior.noise.dim=2")
+    return run(tmp_path_factory.mktemp("labelled"), *SMALL, "prior=labelled_onehot", "prior.noise.dim=2")
 
 
 @pytest.fixture(scope="module")
 def unlabelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return run(tmp_path_factory.mktemp("unlabelled"), "prior=uniform")
-
-
-def run(directory: Path, *overrides: str) -> Path:
-    with composed(*SMALL, *overrides, directory=directory) as config:
-        train(job_part(config))
-    return directory
-
-
-def written(ckpt_path: Path, *overrides: str) -> Path:
-    with composed(f"ckpt_path={ckpt_path}", "device=cpu", *overrides, config_name="sample") as config:
-        (path,) = sample(config)
-    return path
+    return run(tmp_path_factory.mktemp("unlabelled"), *SMALL, "prior=uniform")
 
 
 def prior(dim: int = 12) -> Labelled:
@@ -95,7 +71,7 @@ def test_a_picture_has_a_class_in_each_row_and_one_noise_down_each_column() -> N
 
 def test_an_array_of_classes_has_their_labels(labelled: Path, tmp_path: Path) -> None:
     path = written(labelled, "format=npz", "classes=[3,5]", "count=6", f"output={tmp_path}")
-    assert path == tmp_path / "last_seed0_6_classes3-5.npz"
+    assert path == tmp_path / "last_iteration1_seed0_6_classes3-5.npz"
     arrays = np.load(path)
     assert arrays["samples"].shape == (6, 28, 28, 1)
     assert arrays["labels"].dtype == np.int64 and arrays["labels"].tolist() == [3, 3, 3, 5, 5, 5]
@@ -105,7 +81,7 @@ def test_an_array_of_classes_has_their_labels(labelled: Path, tmp_path: Path) ->
 
 def test_a_grid_has_whole_rows_of_each_class(labelled: Path, tmp_path: Path) -> None:
     path = written(labelled, "classes=[3,5,7]", "count=13", f"output={tmp_path}")
-    assert path.name == "last_seed0_12_classes3-5-7.png"
+    assert path.name == "last_iteration1_seed0_12_classes3-5-7.png"
     width, height = Image.open(path).size
     assert width * (3 * 30 + 2) == height * (4 * 30 + 2)  # tiles of 28 with 2 between and around
     width, height = Image.open(written(labelled, "count=40", f"output={tmp_path}")).size
@@ -130,6 +106,17 @@ def test_without_classes_there_are_no_labels(unlabelled: Path, tmp_path: Path) -
         ("labelled", "classes=[1,2,3] count=2", "count=2 is fewer than the 3 classes"),
         ("labelled", "truncation=0", "truncation must be above 0"),
         ("labelled", "truncation=little", "truncation must be a finite number, not 'little'"),
+        ("labelled", "interpolate=1", "interpolate must be a whole number of at least 2, not 1"),
+        ("labelled", "interpolate=3 count=1", "choose count=2 or more"),
+        ("labelled", "interpolate=3 format=files", "format=files is not for interpolate=: choose grid or npz"),
+        ("labelled", "interpolate=3 traverse=true", "interpolate= and traverse= are different things"),
+        ("labelled", "traverse=true", "traverse=true is for a model with learned codes"),
+        ("labelled", "traverse=true classes=[1]", "classes= cannot go with traverse=true: leave it out"),
+        ("labelled", "source=. direction=a_to_b", "source= is for a model that translates images"),
+        ("labelled", "direction=a_to_b", "direction= is for a model that translates images"),
+        ("labelled", "format=gif", "format must be one of grid, files, npz, not gif"),
+        ("labelled", "which=first", "which must be one of last, best, not first"),
+        ("labelled", "trust=os", "trust must be a list of names"),
     ],
 )
 def test_what_a_model_cannot_do_is_one_sentence(
@@ -171,4 +158,52 @@ def test_noise_that_is_not_gaussian_is_not_truncated() -> None:
 
 def test_a_truncated_grid_is_named_so(labelled: Path, tmp_path: Path) -> None:
     path = written(labelled, "truncation=0.5", "count=10", f"output={tmp_path}")
-    assert path.name == "last_seed0_10_truncation0.5.png" and path.is_file()
+    assert path.name == "last_iteration1_seed0_10_truncation0.5.png" and path.is_file()
+
+
+def test_as_many_files_as_asked_for_and_nothing_beside_them(unlabelled: Path, tmp_path: Path) -> None:
+    path = written(unlabelled, "format=files", "count=11", f"output={tmp_path}/new")
+    assert [file.name for file in sorted(path.iterdir())] == [f"{number:02}.png" for number in range(11)]
+    assert list((tmp_path / "new").iterdir()) == [path]
+
+
+@pytest.mark.parametrize("form", ["grid", "files", "npz"])
+def test_the_same_is_written_once_and_another_beside_it(form: str, unlabelled: Path, tmp_path: Path) -> None:
+    """Also of another run whose checkpoint has the same name."""
+    asked = (f"format={form}", "count=3", f"output={tmp_path}/out")
+    path = written(unlabelled, *asked)
+    assert written(unlabelled, *asked) == path
+    content = torch.load(unlabelled / "checkpoints" / "last.ckpt", weights_only=True)
+    content["state_dict"]["averaged_generator.output.0.bias"] += 1
+    torch.save(content, tmp_path / "last.ckpt")
+    before = path.stat().st_mtime_ns
+    other = written(tmp_path / "last.ckpt", *asked)
+    assert other.name == path.name.replace("_3", "_3_2")
+    assert path.stat().st_mtime_ns == before
+    assert written(tmp_path / "last.ckpt", *asked) == other
+    assert sorted((tmp_path / "out").iterdir()) == sorted([path, other])
+
+
+@pytest.mark.parametrize("error", [OSError("No space left on device"), KeyboardInterrupt()])
+def test_what_was_not_finished_leaves_nothing(
+    error: BaseException, unlabelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = output.write_png, iter(range(3))
+
+    def failing(*arguments: Any) -> None:
+        if next(calls) == 2:
+            raise error
+        real(*arguments)
+
+    monkeypatch.setattr(output, "write_png", failing)
+    expected = WorkError if isinstance(error, OSError) else KeyboardInterrupt
+    with pytest.raises(expected):
+        written(unlabelled, "format=files", "count=5", f"output={tmp_path}/a/b")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_nothing_can_be_written_is_named(unlabelled: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WorkError, match=f"{tmp_path}/file cannot be written to"):
+        written(unlabelled, "count=2", f"output={tmp_path}/file")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

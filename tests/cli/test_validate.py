@@ -20,7 +20,9 @@ MISTAKES = {
     "optimizer.learning_rate=1": ["learning_rate"],
     "data.root=/nowhere": ["data.root=/nowhere does not exist"],
     "data=fashion_mnist data.root=/nowhere data.download=false": ["data.root=/nowhere does not exist"],
-    "metrics=inception metrics.weights=/nowhere.pth": ["metrics.weights=/nowhere.pth does not exist"],
+    "metrics=inception extractor=inception extractor.weights=/nowhere.pth": [
+        "extractor.weights=/nowhere.pth does not exist"
+    ],
     "ckpt_path=/nowhere": ["ckpt_path=/nowhere holds no checkpoint"],
     "data.batch_size=1.5": ["data.batch_size must be a whole number"],
     "trainer.devices=3": ["data.batch_size=64", "does not divide among 3", "data.batch_size=63"],
@@ -32,6 +34,9 @@ MISTAKES = {
     "trainer.compile=fast": ["trainer.compile must be true, false or cuda_graphs, not fast"],
     "share_fakes=maybe": ["share_fakes must be true or false, not maybe"],
     "resume=always": ["resume must be"],
+    "variant=cyclegan loss=hinge": ["variant=cyclegan has the adversarial loss of its paper, lsgan", "leave loss out"],
+    "variant=infogan prior=gaussian": ["'prior.categories' not found", "add prior=coded, which variant=infogan brings"],
+    "model=biggan prior.num_classes=12": ["prior.num_classes=12 asks for more classes", "model.generator.num_classes"],
     "loss=began": ["needs a discriminator that gives energies", "model=autoencoder"],
     "+trainer.max_steps=5": ["trainer.max_steps", "max_iterations=N"],
     "trainer.gradient_clip_val=1": ["trainer.gradient_clip_val", "clip_gradient_norm=X"],

@@ -28,7 +28,8 @@ def scene_of(axes: int, critic: bool = False) -> Scene:
 
 def frame_of(scene: Scene, iteration: int, samples: Array, level: float = 0.0) -> Frame:
     scores = np.full(scene.points.cells ** samples.shape[1], level, dtype=np.float32)
-    return Frame(iteration, samples, scores, None if scene.critic else -1.2, scene.optimal_value(samples))
+    played = (None, None) if scene.critic else (-1.2, 0.3)
+    return Frame(iteration, samples, scores, played[0], scene.optimal_value(samples), played[1])
 
 
 @pytest.mark.parametrize("critic", [False, True])
@@ -82,14 +83,15 @@ def test_the_data_themselves_come_near_the_least_value():
 def test_without_scores_all_but_the_discriminator_is_drawn(axes: int, critic: bool):
     scene = scene_of(axes, critic)
     frames = [frame_of(scene, 0, scene.real * 0.5), frame_of(scene, 100, scene.real)]
-    frames = [replace(frame, scores=None, game_value=None) for frame in frames]
+    frames = [replace(frame, scores=None, game_value=None, discriminator_error=None) for frame in frames]
     figure = density_figure(scene, frames, dpi=40)
     assert (figure.draw(frames[0]) != figure.draw(frames[1])).any()
     panels = figure.figure.axes
     names = {panel.get_title() for panel in panels}.union(*(panel.get_legend_handles_labels()[1] for panel in panels))
-    assert not names & {"D(x)", "critic's score"}
+    assert not names & {"D(x)", "critic's score", "V(D, G)"}
     assert any(name.startswith("D*(x)") for name in names) != critic
-    assert len(panels) == 1 + (not critic) * axes  # in the plane, D* has a scale of its colours too
+    # In the plane, D* has a scale of its colours too; below stand the curves.
+    assert len(panels) == 2 + (not critic) * axes
 
 
 def test_three_dimensions_cannot_be_drawn():
@@ -108,3 +110,36 @@ def test_the_range_of_scores_passes_over_outliers_and_what_is_no_number():
 def test_moments_weigh():
     assert moments(floats(-1, 1), floats(0.5, 0.5)) == "0.00 ± 1.00"
     assert moments(floats(-2, -2, 7), floats(0.5, 0.5, 0)) == "\N{MINUS SIGN}2.00 ± 0.00"
+
+
+@pytest.mark.parametrize("axes", [1, 2])
+def test_the_curves_are_the_numbers_of_the_frames(axes: int):
+    scene = scene_of(axes)
+    values = [(0, -2.0, -0.1, 0.4), (50, -1.0, -0.7, 0.2), (100, -1.3, -1.3, 0.05)]
+    scores = np.zeros(scene.points.cells**axes, dtype=np.float32)
+    frames = [Frame(n, scene.real, scores, played, best, error) for n, played, best, error in values]
+    figure = density_figure(scene, frames, dpi=40)
+    lines = {str(line.get_label()): line for panel in figure.figure.axes[-2:] for line in panel.get_lines()}
+    minus = "\N{MINUS SIGN}"
+    for label, column in (("V(D, G)", 1), ("C(G)", 2), (f"mean |D {minus} D*|", 3)):
+        expected = floats(*(number for line in values for number in (line[0], line[column])))
+        np.testing.assert_allclose(np.asarray(lines[label].get_xydata(), dtype=np.float32).reshape(-1), expected)
+    assert np.asarray(lines[f"{minus}log 4"].get_ydata()).tolist() == [LEAST_VALUE] * 2
+    assert (figure.draw(frames[0]) != figure.draw(frames[2])).any()  # the moment moves
+
+
+def test_the_curves_of_a_critic_have_the_value_of_the_best_discriminator_alone():
+    scene = scene_of(1, critic=True)
+    frames = [frame_of(scene, n, scene.real) for n in (0, 10)]
+    panel = density_figure(scene, frames, dpi=40).figure.axes[-1]
+    assert {str(line.get_label()) for line in panel.get_lines()} >= {"C(G)", "\N{MINUS SIGN}log 4"}
+    assert "V(D, G)" not in {str(line.get_label()) for line in panel.get_lines()}
+
+
+def test_the_error_is_measured_at_data_and_fakes_alike():
+    """A fake generator that is perfect: D* is 1/2, and a D of .9 on data and .2 on fakes is off by .4 and by .3."""
+    scene = scene_of(1)
+    samples = drawn(Gaussian(3.0, 0.5), count=20_000, seed=5)
+    judged = np.full(len(scene.real), 0.9, dtype=np.float32), np.full(len(scene.real), 0.2, dtype=np.float32)
+    found = scene.discriminator_error(samples[: len(scene.real)], *judged)
+    assert found == pytest.approx(0.35, abs=0.02)

@@ -17,6 +17,7 @@ from gan_lightning.figures.theory import (
     best_bandwidth_cells,
     blurred,
     box_around,
+    discriminator_error,
     game_value,
     optimal_discriminator,
     optimal_value,
@@ -61,6 +62,35 @@ def test_the_optimal_value_of_gaussians_is_the_integral(mean: float, std: float)
 
     expected, _ = integrate.quad(integrand, -6, 6, limit=200)
     assert optimal_value(masses(0.0, 1.0), masses(mean, std)) == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("offset", [0.0, 0.2, -0.1])
+def test_the_error_of_a_discriminator_whose_error_is_known(offset: float):
+    """N(0, 1) against N(1, 1): D* = sigmoid(1/2 - x). A D that is off by a constant everywhere has that error."""
+    x = np.concatenate([points(500, 1), points(500, 1, seed=1) + 1])
+    best = 1 / (1 + np.exp(x[:, 0] - 0.5))
+    found = discriminator_error(LINE, masses(0.0, 1.0), masses(1.0, 1.0), x, (best + offset).astype(np.float32))
+    assert found == pytest.approx(abs(offset), abs=2e-3)  # cells are a hundredth wide
+
+
+def test_the_error_of_a_discriminator_that_knows_nothing_is_the_integral():
+    """E |1/2 - D*| over (p + q) / 2 is a quarter of the integral of |p - q|: half the total variation."""
+    x = np.concatenate([points(200_000, 1), points(200_000, 1, seed=1) + 1])
+    total_variation = 2 * stats.norm.cdf(0.5) - 1
+    found = discriminator_error(LINE, masses(0.0, 1.0), masses(1.0, 1.0), x, np.full(len(x), 0.5, dtype=np.float32))
+    assert found == pytest.approx(total_variation / 2, abs=2e-3)
+
+
+def test_outside_the_lattice_there_are_only_fakes():
+    outside = floats([[-100.0], [100.0], [9.0]])
+    assert LINE.cells_of(outside).tolist() == [-1, -1, -1]
+    judged = floats([0.3, 0.0, 0.9])
+    assert discriminator_error(LINE, masses(0.0, 1.0), masses(1.0, 1.0), outside, judged) == pytest.approx(0.4)
+
+
+def test_cells_are_counted_through_the_shape():
+    plane = Lattice((0.0, 0.0), (1.0, 1.0), cells=10)
+    assert plane.cells_of(floats([[0.05, 0.05], [0.05, 0.15], [0.15, 0.05], [0.5, 1.01]])).tolist() == [0, 1, 10, -1]
 
 
 def test_the_optimal_value_is_twice_the_jensen_shannon_divergence_less_log_4():

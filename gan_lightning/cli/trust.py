@@ -1,0 +1,91 @@
+"""Which code a checkpoint may name: its settings are built by Hydra, where a `_target_` can be any function there is.
+
+What the files of conf/ name may be built, and nothing else. So an addition of one's own is trusted, for it has its file
+there, and a file from a stranger can ask for nothing that the command line could not. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import get_object
+
+from gan_lightning.cli.errors import UserError
+from gan_lightning.cli.paths import conf_dir
+
+NOT_BUILT = ("callbacks", "logger", "launcher", "hparams_search")
+"""Parts of a run's settings that nothing is built of again: they watch a game or start it."""
+
+
+@cache
+def named() -> frozenset[str]:
+    """Every `_target_` that the files of conf/ name for the game, its data and its metrics."""
+    conf = Path(conf_dir())
+    files = [file for file in conf.rglob("*.yaml") if file.relative_to(conf).parts[0] not in (*NOT_BUILT, "hydra")]
+    return frozenset(name for file in files for name in re.findall(r"_target_:\s*[\"']?([\w.]+)", file.read_text()))
+
+
+def trusted(settings: Mapping[str, Any], checkpoint: Path, trust: Collection[str] = ()) -> dict[str, Any]:
+    """The settings of a checkpoint that things are built of, `NOT_BUILT` left out, once they are seen to be harmless.
+
+    Args:
+        settings: nested dicts and lists, as the checkpoint holds them.
+        checkpoint: how to name it.
+        trust: further targets that may be built.
+
+    Raises:
+        UserError: they name code that neither conf/ nor `trust` does; or they hold an interpolation, which could make
+            up such a name when it is filled in, and which train.py has filled in before it saves.
+    """
+    kept = {key: part for key, part in settings.items() if key not in NOT_BUILT}
+    if any("${" in text for text in texts(kept)):
+        raise UserError(f"{checkpoint} has settings with ${{...}} in them, which train.py never writes: not loaded")
+    foreign = [name for name in targets(kept) if not (isinstance(name, str) and name in {*named(), *trust})]
+    foreign = list(dict.fromkeys(str(name) for name in foreign if not gone(name)))
+    if foreign:
+        names = ",".join(foreign)
+        raise UserError(
+            f"{checkpoint} asks to run {names.replace(',', ' and ')}, which no file of conf/ names: not loaded; if you "
+            f"know where the checkpoint comes from and trust that code, add 'trust=[{names}]'"
+        )
+    return kept
+
+
+def gone(name: object) -> bool:
+    """Whether a target is one of the package's that this version no longer has; nothing can be built of it."""
+    return isinstance(name, str) and name.startswith("gan_lightning.") and not importable(name)
+
+
+def importable(name: str) -> bool:
+    """Whether there is what a target names. Its modules are imported, so ask only of what is trusted."""
+    try:
+        get_object(name)
+    except Exception:  # whatever the import of a module may raise
+        return False
+    return True
+
+
+def targets(tree: Any) -> Iterator[Any]:
+    """What every `_target_` in nested dicts and lists names."""
+    return (part["_target_"] for part in nodes(tree) if isinstance(part, Mapping) and "_target_" in part)
+
+
+def texts(tree: Any) -> Iterator[str]:
+    """Every string in nested dicts and lists."""
+    return (part for part in nodes(tree) if isinstance(part, str))
+
+
+def nodes(tree: Any) -> Iterator[Any]:
+    """Everything in nested dicts and lists, keys and the containers themselves included."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if isinstance(node, Mapping):
+            waiting += [*node.keys(), *node.values()]
+        elif isinstance(node, (list, tuple, set, frozenset)):
+            waiting += node

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from cli_command import TINY, run_script
+from composing import composed, job_part
+from torch import Tensor
+from watched import found, game, play
+
+from gan_lightning.callbacks.checkpoint import Checkpoint, NotSavedError
+from gan_lightning.callbacks.evaluation import Evaluation
+from gan_lightning.callbacks.health import DivergedError, Health
+from gan_lightning.cli.errors import WorkError
+from gan_lightning.cli.session import train
+from gan_lightning.game import Objective, Round
+from gan_lightning.losses.adversarial import NonSaturating
+
+
+class Turning(Objective):
+    """Adds nothing to the generator's loss up to the turn `bad`, and what is no number after it."""
+
+    def __init__(self, bad: int) -> None:
+        super().__init__()
+        self.bad = bad
+
+    def generator(self, round: Round) -> Tensor:
+        return round.fake.mean() * (math.nan if round.turn > self.bad else 0.0)
+
+
+def test_a_game_that_diverges_is_stopped_and_its_last_good_state_stays(tmp_path: Path):
+    objectives = {"adversarial": NonSaturating(), "turning": Turning(4)}
+    health = Health(every=3, probe_every=100)
+    with pytest.raises(DivergedError, match=r"at iteration 6 a number in the generator is not finite; .*last.ckpt is"):
+        play(game(objectives=objectives, max_iterations=20), health, Checkpoint(1, tmp_path))
+    assert found(health) == [("diverged", 6, None)]
+    last = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert last["game"]["iterations"] == 4
+    assert all(value.isfinite().all() for value in last["state_dict"].values())
+    play(game(objectives={"adversarial": NonSaturating(), "turning": Turning(99)}), ckpt_path=tmp_path / "last.ckpt")
+
+
+def test_without_the_callback_the_last_good_state_stays_too(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    objectives = {"adversarial": NonSaturating(), "turning": Turning(4)}
+    with pytest.raises(NotSavedError, match="last.ckpt was not saved, as a number in the generator is not finite"):
+        play(game(objectives=objectives, max_iterations=7), Checkpoint(1, tmp_path))
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["game"]["iterations"] == 4
+    assert len([record for record in caplog.records if "was not saved" in record.getMessage()]) == 2
+
+
+class Infinite(Objective):
+    """A loss of infinity that moves no weight."""
+
+    def discriminator(self, round: Round) -> Tensor:
+        return round.real_logits.mean() * 0 + math.inf
+
+
+def test_an_infinite_loss_ends_the_run_too():
+    gan = game(objectives={"adversarial": NonSaturating(), "infinite": Infinite()})
+    with pytest.raises(DivergedError, match="iteration 1 the loss discriminator/infinite is not finite; nothing was"):
+        play(gan, Health(every=1, probe_every=1))
+
+
+# Whole processes
+
+DIVERGING = (*TINY, "logger=csv", "callbacks.density=null", "optimizer.lr=1e38", "max_iterations=9", "log_every=5")
+
+
+def assert_stopped(done: Any, run: Path) -> None:
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("diverged")]
+    assert "at iteration 5 a number in the generator is not finite; run/checkpoints/last.ckpt is from before" in line
+    result = json.loads((run / "result.json").read_text())
+    assert (result["status"], result["error"]) == ("failed", line)
+    assert [record["symptom"] for record in result["health"]] == ["diverged"]
+    last = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    assert all(value.isfinite().all() for value in last["state_dict"].values())
+    assert last["game"]["iterations"] < 5
+
+
+def test_a_run_that_diverges_ends_with_a_sentence(tmp_path: Path):
+    done = run_script(tmp_path, "train.py", *DIVERGING, "checkpoint_every=1", "hydra.run.dir=run")
+    assert_stopped(done, tmp_path / "run")
+
+
+def test_a_metric_that_fails_on_what_is_not_finite_is_told_as_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def measure(*args: Any) -> dict[str, float]:
+        raise RuntimeError("eigenvalues did not converge")
+
+    monkeypatch.setattr(Evaluation, "measure", measure)
+    settings = (
+        *("experiment=gaussian", "logger=csv", "callbacks.density=null", "callbacks.health=null"),
+        *("optimizer.lr=1e38", "max_iterations=9", "evaluate_every=5", "data.reference_size=200"),
+    )
+    with composed(*settings, directory=tmp_path) as config, pytest.raises(WorkError, match="eigenvalues") as error:
+        train(job_part(config))
+    assert str(error.value).startswith("diverged: at iteration 5 a number in the generator is not finite (RuntimeError")
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert (result["status"], result["error"]) == ("failed", str(error.value))
+
+
+@pytest.mark.slow
+def test_two_ranks_stop_together(tmp_path: Path):
+    settings = ("checkpoint_every=1", "hydra.run.dir=run", "trainer.devices=2")
+    assert_stopped(run_script(tmp_path, "train.py", *DIVERGING, *settings), tmp_path / "run")
