@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 import io
 import sys
 from functools import partial
@@ -10,7 +11,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import common, dcgan_speed, devices_speed, gpu_speed, loops, memory, toy_speed
+from benchmarks import common, dcgan_speed, devices_speed, gpu_speed, loops, memory, metrics, toy_speed
 
 SMALL = [*dcgan_speed.overrides_of(size=28, batch=4, width=2), "trainer.accelerator=cpu"]
 
@@ -235,3 +236,55 @@ def test_without_a_gpu_nothing_is_measured(monkeypatch: pytest.MonkeyPatch, caps
     gpu_speed.main()
     shown = capsys.readouterr().out
     assert shown.count("not run") == 8 and "There is no CUDA GPU here" in shown
+
+
+def test_metrics_of_all_libraries_agree_and_the_table_says_so(tmp_path: Path) -> None:
+    fake, real = (metrics.random_features(200, 24, seed, scale) for seed, scale in ((1, 1.0), (2, 1.3)))
+    for name, contenders in metrics.MEASURES.items():
+        installed = [by for by in contenders if by != "pytorch-fid" or importlib.util.find_spec("pytorch_fid")]
+        found = [metrics.CONTENDERS[by](name, fake, real) for by in installed]
+        # Of all samples each time, the deviation of KID over its subsets is nothing but rounding.
+        assert all(values == pytest.approx(found[0], rel=1e-4, abs=1e-6) for values in found)
+        assert len(found) >= 2 and found[0][0] > 0
+
+
+@pytest.mark.slow  # the processes load every library first
+def test_a_metric_is_measured_in_a_process_of_its_own(tmp_path: Path) -> None:
+    metrics.write_features(2000, 64, tmp_path)
+    found = metrics.measure("density, coverage", "all distances at once", tmp_path)
+    assert isinstance(found, metrics.Measured)
+    assert found.seconds > 0
+    assert 15 < found.mib < 150  # a matrix of 2 000 x 2 000 in float32 has 15 MiB
+    failed = metrics.measure("FID", "all distances at once", tmp_path / "absent")
+    assert isinstance(failed, str) and "No such file" in failed
+
+
+def test_the_table_of_metrics_has_ratios_and_says_what_is_not_installed() -> None:
+    results: dict[tuple[str, str], metrics.Measured | str] = {
+        ("FID", metrics.OURS): metrics.Measured(2.0, 10.0, [1.25]),
+        ("FID", "torchmetrics"): metrics.Measured(5.0, 20.0, [1.25]),
+        ("FID", "pytorch-fid"): "not installed",
+    }
+    text = metrics.markdown(metrics.rows_of(results), metrics.remarks(9, 3, 61.0, results))
+    assert "| FID | torchmetrics | 5.0 | 20 | 2.50 | 2.00 | 1.25 |" in text
+    assert "| FID | pytorch-fid | not installed |" in text and "gan_lightning[benchmark]" in text
+
+
+def test_the_measurement_of_metrics_writes_its_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def measure(name: str, by: str, folder: Path) -> metrics.Measured:
+        assert (folder / "fake.npy").is_file() and (folder / "real.npy").is_file()
+        asked.append((name, by))
+        return metrics.measure_here(name, by, folder)
+
+    monkeypatch.setattr(metrics, "measure", measure)
+    monkeypatch.setattr(metrics, "in_own_process", lambda work, *given: work(*given))
+    monkeypatch.setattr(metrics, "MEASURES", {"FID": [metrics.OURS], "KID": [metrics.OURS, "torch-fidelity"]})
+    monkeypatch.setattr(
+        sys, "argv", ["metrics", "--count", "30", "--dim", "6", "--results", str(tmp_path / "results" / "m.md")]
+    )
+    metrics.main()
+    assert asked == [("FID", metrics.OURS), ("FID", metrics.LATER), ("KID", metrics.OURS), ("KID", "torch-fidelity")]
+    lines = (tmp_path / "results" / "m.md").read_text().splitlines()
+    assert sum(line.startswith(("| FID", "| KID")) for line in lines) == 4

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 import torch
@@ -18,6 +20,10 @@ class SampleMetric(Metric, ABC):
 
     A subclass declares its states with `add_state`, so that the states of several ranks reduce to those of one. States
     named `real_...` describe the data, which does not change: `reset` keeps them.
+
+    Attributes:
+        settings: how it is measured, beside the extractor and the number of fakes, by plain names and values: figures
+            of different ones never stand in one table.
     """
 
     full_state_update = False
@@ -27,6 +33,24 @@ class SampleMetric(Metric, ABC):
 
     needs_labels: ClassVar[bool] = False
     """True: fakes are judged by the classes that they were made for, and without them not at all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.settings: dict[str, object] = {}
+        self._empty: dict[str, Tensor] = {}
+
+    def add_list_state(self, name: str, dtype: torch.dtype = torch.float32) -> None:
+        """Declare a state that keeps every value, as a list of vectors (n,) of `dtype`: `concatenated` reads it.
+
+        Matrices are kept flat: where ranks are gathered, one that has nothing cannot know how many columns others have.
+        """
+        self.add_state(name, [], dist_reduce_fx="cat")
+        self._empty[name] = torch.empty(0, dtype=dtype)
+        self._fill(name)
+
+    def _fill(self, name: str) -> None:
+        # Something of the right type is there from the start: torchmetrics would gather nothing as float32.
+        setattr(self, name, [self._empty[name].to(self.device)])
 
     @abstractmethod
     def accumulate(self, samples: Tensor, real: bool) -> None:
@@ -60,8 +84,8 @@ class SampleMetric(Metric, ABC):
         """
         if not real:
             self.check_labels(labels)
-        # Features and moments in the half precision of a training step would be off in the third digit.
-        with torch.autocast(images.device.type, enabled=False):
+        # Features and moments in the half precision of a training step and in TF32 would be off in the third digit.
+        with full_float32(images.device):
             samples = images.float()
             self.accumulate(samples, real)
             if labels is not None:
@@ -88,6 +112,8 @@ class SampleMetric(Metric, ABC):
             if name.startswith("real_")
         }
         super().reset()
+        for name in self._empty:
+            self._fill(name)
         for name, state in kept.items():
             setattr(self, name, state)
 
@@ -116,6 +142,54 @@ class FeatureMetric(SampleMetric, ABC):
         """Take the features of a batch of images into the states."""
 
 
-def concatenated(state: list[Tensor]) -> Tensor:
-    """All of a list state of vectors as one vector, (n,), also when it holds nothing or was gathered from the ranks."""
-    return dim_zero_cat(state) if len(state) else torch.empty(0)
+def check_classes(keys: tuple[str, ...], num_classes: int | None) -> int:
+    """The number of classes that the metric of `keys` needs to know.
+
+    Raises:
+        ValueError: it is None, since the data have no classes.
+    """
+    if num_classes is None:
+        raise ValueError(f"{' and '.join(keys)}: the data have no classes: choose other metrics, or labelled data")
+    return num_classes
+
+
+def check_one_label(keys: tuple[str, ...], labels: Tensor, num_classes: int) -> None:
+    """See that each sample has one label, which is a class.
+
+    Raises:
+        ValueError: it is not so.
+    """
+    name = " and ".join(keys)
+    if labels.ndim != 1:
+        raise ValueError(f"{name} takes one label for each sample, (batch,), not {tuple(labels.shape)}")
+    if len(labels) and (labels.min() < 0 or labels.max() >= num_classes):
+        raise ValueError(
+            f"{name} takes labels of {num_classes} classes, 0 to {num_classes - 1}, not {int(labels.max())}"
+        )
+
+
+@contextmanager
+def full_float32(device: torch.device) -> Iterator[None]:
+    """Float32 means float32 on `device` inside, whatever training allows: no autocast, no TF32, no bfloat16."""
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        with torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]
+
+
+def concatenated(state: list[Tensor], *shape: int) -> Tensor:
+    """All of a list state of vectors, also when it holds nothing or was gathered from the ranks.
+
+    Args:
+        state: whose vectors hold whole rows.
+        shape: of a row; none: single values.
+
+    Returns:
+        (n, *shape).
+    """
+    return (dim_zero_cat(state) if len(state) else torch.empty(0)).reshape(-1, *shape)

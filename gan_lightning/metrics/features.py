@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as vision
 
+from gan_lightning.metrics.classifier_training import ImageClassifier
+
 DIGIT_WEIGHTS = Path(__file__).parent / "assets" / "digit_classifier.pt"
 DIGIT_SIZE = 28
 
@@ -28,40 +30,15 @@ def quantise(images: Tensor) -> Tensor:
     return images.add(1.0).mul(127.5).round().clamp(0.0, 255.0)
 
 
-class DigitClassifier(nn.Module):
-    """Three 3x3 convolutions and two linear layers, for grey digits of 28x28.
-
-    It has neither batch norm nor dropout, hence no training mode that could be left on by mistake.
+class DigitClassifier(ImageClassifier):
+    """Of ten classes of grey images of 28x28.
 
     Args:
         dim: length of the feature vector before the last layer.
     """
 
     def __init__(self, dim: int = 64) -> None:
-        super().__init__()
-        self.dim = dim
-        self.body = nn.Sequential(
-            nn.Conv2d(1, 16, 3, padding=1),
-            nn.ReLU(),
-            nn.MaxPool2d(2),
-            nn.Conv2d(16, 32, 3, padding=1),
-            nn.ReLU(),
-            nn.MaxPool2d(2),
-            nn.Conv2d(32, 64, 3, padding=1),
-            nn.ReLU(),
-            nn.Flatten(),
-            nn.Linear(64 * 7 * 7, dim),
-            nn.ReLU(),
-        )
-        self.head = nn.Linear(dim, 10)
-
-    def features(self, images: Tensor) -> Tensor:
-        """The penultimate layer, (batch, dim), of images (batch, 1, 28, 28) in [-1, 1]."""
-        return self.body(images)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits of the ten digits, (batch, 10), of images (batch, 1, 28, 28) in [-1, 1]."""
-        return self.head(self.features(images))
+        super().__init__(channels=1, num_classes=10, size=DIGIT_SIZE, dim=dim)
 
 
 def trained_digit_classifier() -> DigitClassifier:

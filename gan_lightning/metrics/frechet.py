@@ -15,10 +15,24 @@ from gan_lightning.extractors.base import Extractor, Features
 from gan_lightning.metrics.base import FeatureMetric
 
 
-def frechet_distance(mean_a: Tensor, covariance_a: Tensor, mean_b: Tensor, covariance_b: Tensor) -> float:
+def factor(covariance: Tensor) -> Tensor:
+    """A matrix L with L L^T = covariance, (dim, dim) of float64; full of NaN where one is not finite."""
+    if not torch.isfinite(covariance).all():
+        return torch.full_like(covariance, math.nan)
+    triangle, failed = torch.linalg.cholesky_ex(covariance)
+    if not failed:
+        return triangle
+    # Singular up to rounding, as with fewer samples than features: the slower symmetric root always exists.
+    values, vectors = torch.linalg.eigh(covariance)
+    return (vectors * values.clamp_min(0.0).sqrt()) @ vectors.mT
+
+
+def frechet_distance(
+    mean_a: Tensor, covariance_a: Tensor, mean_b: Tensor, covariance_b: Tensor, factor_a: Tensor | None = None
+) -> float:
     """|m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)), the squared 2-Wasserstein distance of two Gaussians.
 
-    C_a C_b has the eigenvalues of the symmetric S C_b S with S = C_a^(1/2), so its root's trace needs symmetric
+    C_a C_b has the eigenvalues of the symmetric L^T C_b L with L L^T = C_a, so its root's trace needs symmetric
     eigenvalues only: they are real, and stay so when there are fewer samples than features and both matrices are
     singular, where the root of the product itself is ill-conditioned.
 
@@ -27,6 +41,7 @@ def frechet_distance(mean_a: Tensor, covariance_a: Tensor, mean_b: Tensor, covar
         covariance_a: (dim, dim) of float64, symmetric and positive semi-definite up to rounding.
         mean_b: of the second.
         covariance_b: likewise.
+        factor_a: `factor(covariance_a)` where it is known already.
 
     Returns:
         The distance, 0 for equal moments; NaN where a moment is not finite, as after a generator has diverged.
@@ -34,9 +49,8 @@ def frechet_distance(mean_a: Tensor, covariance_a: Tensor, mean_b: Tensor, covar
     difference = mean_a - mean_b
     if not all(torch.isfinite(part).all() for part in (difference, covariance_a, covariance_b)):
         return math.nan
-    values, vectors = torch.linalg.eigh(covariance_a)
-    root = (vectors * values.clamp_min(0.0).sqrt()) @ vectors.mT
-    product = torch.linalg.eigvalsh(root @ covariance_b @ root)
+    factor_a = factor(covariance_a) if factor_a is None else factor_a
+    product = torch.linalg.eigvalsh(factor_a.mT @ covariance_b @ factor_a)
     trace = covariance_a.trace() + covariance_b.trace() - 2.0 * product.clamp_min(0.0).sqrt().sum()
     # Rounding can leave equal moments a hair below zero.
     return max(0.0, (difference.square().sum() + trace).item())
@@ -51,7 +65,8 @@ def moments(count: Tensor, total: Tensor, outer: Tensor) -> tuple[Tensor, Tensor
 class FrechetDistance(FeatureMetric):
     """The Frechet distance of fakes from real samples in an extractor's features: with Inception's, the FID.
 
-    Keeps sums, sums of outer products and counts, all of them exact over ranks and batches, in float64. The distance
+    Keeps sums, sums of outer products and counts, all of them exact over ranks and batches, in float64; and a
+    factor of the real covariance, which is found once. The distance
     falls with the number of fakes, and of real samples: compare two only at equal numbers.
 
     `compute` gives `fid`.
@@ -72,6 +87,7 @@ class FrechetDistance(FeatureMetric):
     def __init__(self, extractor: Extractor) -> None:
         super().__init__(extractor)
         dim = extractor.dim
+        self._real_factor: tuple[int, Tensor] | None = None
         for kind in ("real", "fake"):
             self.add_state(f"{kind}_count", torch.tensor(0), dist_reduce_fx="sum")
             self.add_state(f"{kind}_sum", torch.zeros(dim, dtype=torch.float64), dist_reduce_fx="sum")
@@ -81,6 +97,7 @@ class FrechetDistance(FeatureMetric):
         """Take the features of a batch into the moments."""
         features = seen.features.double()
         if real:
+            self._real_factor = None
             self.real_count += len(features)
             self.real_sum += features.sum(dim=0)
             self.real_outer += features.mT @ features
@@ -100,8 +117,9 @@ class FrechetDistance(FeatureMetric):
                 "a Frechet distance needs two samples of each kind, "
                 f"not {int(self.real_count)} real and {int(self.fake_count)} fake: raise metrics.num_fakes"
             )
-        distance = frechet_distance(
-            *moments(self.real_count, self.real_sum, self.real_outer),
-            *moments(self.fake_count, self.fake_sum, self.fake_outer),
-        )
-        return {"fid": distance}
+        mean, covariance = moments(self.real_count, self.real_sum, self.real_outer)
+        count = int(self.real_count)
+        if self._real_factor is None or self._real_factor[0] != count:
+            self._real_factor = count, factor(covariance)
+        fake = moments(self.fake_count, self.fake_sum, self.fake_outer)
+        return {"fid": frechet_distance(mean, covariance, *fake, factor_a=self._real_factor[1])}

@@ -63,7 +63,7 @@ class OneDimensional(SampleMetric):
         self._cumulative = cumulative / cumulative[-1]
         bins = round(2.0 * BINNED / BIN)
         self._edges = torch.linspace(mean - BINNED * std, mean + BINNED * std, bins + 1, dtype=torch.float64)
-        self.add_state("fake_values", [], dist_reduce_fx="cat")
+        self.add_list_state("fake_values")
 
     def accumulate(self, samples: Tensor, real: bool) -> None:
         """Take fakes (batch, 1). Real samples are passed over: the truth is known.

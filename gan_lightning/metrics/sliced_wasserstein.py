@@ -56,7 +56,6 @@ class SlicedWasserstein(SampleMetric):
 
     keys = ("swd",)
 
-    # Flat lists of float32: with an empty rank among several, torchmetrics can only gather vectors.
     real_projected: list[Tensor]
     fake_projected: list[Tensor]
 
@@ -66,8 +65,9 @@ class SlicedWasserstein(SampleMetric):
             raise ValueError(f"the sliced Wasserstein distance needs at least 1 projection, not {projections}")
         self.projections = projections
         self._directions: Tensor | None = None
-        self.add_state("real_projected", [], dist_reduce_fx="cat")
-        self.add_state("fake_projected", [], dist_reduce_fx="cat")
+        self.settings = {"projections": projections}
+        self.add_list_state("real_projected")
+        self.add_list_state("fake_projected")
 
     def directions(self, dim: int) -> Tensor:
         """Unit vectors (dim, projections), uniform on the sphere; float32, on the CPU."""
@@ -88,8 +88,8 @@ class SlicedWasserstein(SampleMetric):
         Raises:
             ValueError: there are no real or no fake samples.
         """
-        real = concatenated(self.real_projected).reshape(-1, self.projections)
-        fake = concatenated(self.fake_projected).reshape(-1, self.projections)
+        real = concatenated(self.real_projected, self.projections)
+        fake = concatenated(self.fake_projected, self.projections)
         if not len(real) or not len(fake):
             raise ValueError("the sliced Wasserstein distance needs real and fake samples, and one kind is missing")
         return {"swd": wasserstein_1d(fake, real, order=2.0).mean().sqrt().item()}

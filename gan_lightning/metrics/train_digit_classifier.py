@@ -10,7 +10,6 @@ choose nothing: not the epoch, not a setting.
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 
 import torch
@@ -19,19 +18,13 @@ from torch.nn import functional as F
 
 import gan_lightning.data
 from gan_lightning.data.idx import read_idx
+from gan_lightning.metrics.classifier_training import augmented, fit
 from gan_lightning.metrics.features import DIGIT_WEIGHTS, DigitClassifier, trained_digit_classifier
 
 DIGITS = Path(gan_lightning.data.__file__).parent / "assets" / "mnist10k"
 SEED = 1
 EPOCHS = 40
-BATCH_SIZE = 100
 PEAK_LEARNING_RATE = 2e-3
-WEIGHT_DECAY = 5e-4
-
-# The largest change that augmentation makes to a digit; handwriting varies by more than this.
-ROTATION_DEGREES = 12.0
-SHIFT_PIXELS = 2.0
-SCALE = 0.1
 
 
 def digits(split: str) -> tuple[Tensor, Tensor]:
@@ -41,36 +34,24 @@ def digits(split: str) -> tuple[Tensor, Tensor]:
     return images[:, None].float().div(127.5).sub(1.0), labels.long()
 
 
-def augmented(images: Tensor, rng: torch.Generator) -> Tensor:
-    """Every image rotated, scaled and shifted by a little of its own, with black around it."""
-
-    def random(limit: float, *shape: int) -> Tensor:
-        return torch.rand(len(images), *shape, generator=rng).mul(2.0).sub(1.0).mul(limit)
-
-    angle, scale = random(math.radians(ROTATION_DEGREES)), 1.0 + random(SCALE)
-    cosine, sine = scale * angle.cos(), scale * angle.sin()
-    linear = torch.stack([cosine, -sine, sine, cosine], dim=1).reshape(-1, 2, 2)
-    shift = random(2.0 * SHIFT_PIXELS / images.shape[-1], 2, 1)  # affine_grid measures the image from -1 to 1
-    grid = F.affine_grid(torch.cat([linear, shift], dim=2), list(images.shape), align_corners=False)
-    return F.grid_sample(images + 1.0, grid, align_corners=False) - 1.0  # it pads with 0, and black is -1
-
-
 def train(images: Tensor, labels: Tensor) -> DigitClassifier:
     """A classifier after the last of `EPOCHS` epochs."""
     torch.manual_seed(SEED)
     rng = torch.Generator().manual_seed(SEED)
     classifier = DigitClassifier()
-    optimizer = torch.optim.AdamW(classifier.parameters(), weight_decay=WEIGHT_DECAY)
-    steps = EPOCHS * math.ceil(len(images) / BATCH_SIZE)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_LEARNING_RATE, total_steps=steps)
-    for epoch in range(EPOCHS):
-        for rows in torch.randperm(len(images), generator=rng).split(BATCH_SIZE):
-            loss = F.cross_entropy(classifier(augmented(images[rows], rng)), labels[rows])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-        print(f"epoch {epoch + 1}/{EPOCHS}: loss of the last batch {loss.item():.4f}", flush=True)
+
+    def loss_of(rows: Tensor) -> Tensor:
+        return F.cross_entropy(classifier(augmented(images[rows], rng)), labels[rows])
+
+    fit(
+        classifier,
+        loss_of,
+        len(images),
+        rng,
+        epochs=EPOCHS,
+        peak_learning_rate=PEAK_LEARNING_RATE,
+        progress="the classifier of digits",
+    )
     return classifier
 
 

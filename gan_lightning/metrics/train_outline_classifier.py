@@ -11,15 +11,15 @@ The digits of domain A and of the test split choose nothing.
 from __future__ import annotations
 
 import json
-import math
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gan_lightning.data.digit_outlines import outlines
+from gan_lightning.metrics.classifier_training import augmented, fit
 from gan_lightning.metrics.features import DigitClassifier
-from gan_lightning.metrics.train_digit_classifier import augmented, digits
+from gan_lightning.metrics.train_digit_classifier import digits
 from gan_lightning.metrics.translation import (
     NO_OUTLINE,
     OUTLINE_WEIGHTS,
@@ -29,10 +29,8 @@ from gan_lightning.metrics.translation import (
 
 SEED = 1
 EPOCHS = 60
-BATCH_SIZE = 100
 FEATURE_DIM = 20
 PEAK_LEARNING_RATE = 3e-3
-WEIGHT_DECAY = 5e-4
 STROKES = 0.5
 """Digits as they were written, as a share of the outlines they stand beside."""
 
@@ -48,20 +46,22 @@ def train(images: Tensor, labels: Tensor) -> DigitClassifier:
     rng = torch.Generator().manual_seed(SEED)
     classifier = outline_classifier(FEATURE_DIM)
     nn.utils.convert_conv2d_weight_memory_format(classifier, torch.channels_last)
-    optimizer = torch.optim.AdamW(classifier.parameters(), weight_decay=WEIGHT_DECAY)
-    steps = EPOCHS * math.ceil(len(images) / BATCH_SIZE)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_LEARNING_RATE, total_steps=steps)
-    for epoch in range(EPOCHS):
-        for rows in torch.randperm(len(images), generator=rng).split(BATCH_SIZE):
-            strokes = augmented(images[rows], rng)
-            others = augmented(images[rows[: int(STROKES * len(rows))]], rng)
-            targets = torch.cat([labels[rows], torch.full((len(others),), NO_OUTLINE)])
-            loss = F.cross_entropy(classifier(torch.cat([outlined(strokes), others])), targets)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-        print(f"epoch {epoch + 1}/{EPOCHS}: loss of the last batch {loss.item():.4f}", flush=True)
+
+    def loss_of(rows: Tensor) -> Tensor:
+        strokes = augmented(images[rows], rng)
+        others = augmented(images[rows[: int(STROKES * len(rows))]], rng)
+        targets = torch.cat([labels[rows], torch.full((len(others),), NO_OUTLINE)])
+        return F.cross_entropy(classifier(torch.cat([outlined(strokes), others])), targets)
+
+    fit(
+        classifier,
+        loss_of,
+        len(images),
+        rng,
+        epochs=EPOCHS,
+        peak_learning_rate=PEAK_LEARNING_RATE,
+        progress="the classifier of outlines",
+    )
     return classifier
 
 

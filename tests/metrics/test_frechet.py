@@ -5,10 +5,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from plain_features import Plain
 from scipy.linalg import sqrtm
 from torch import Tensor
 
-from gan_lightning.metrics.frechet import FrechetMetric, frechet_distance, moments
+from gan_lightning.metrics import frechet
+from gan_lightning.metrics.frechet import FrechetDistance, factor, frechet_distance, moments
 
 
 def random_moments(dim: int, samples: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -63,31 +65,69 @@ def test_moments_are_numpys():
     np.testing.assert_allclose(covariance, np.cov(x.numpy(), rowvar=False), rtol=1e-9)
 
 
-class Plain(FrechetMetric):
-    """The samples are the features."""
-
-    keys = ("distance",)
-
-    def accumulate(self, samples: Tensor, real: bool) -> None:
-        self.accumulate_features(samples, real)
-
-    def compute(self) -> dict[str, float]:
-        return {"distance": self.distance()}
-
-
 def test_a_small_spread_far_from_zero_is_not_lost_to_rounding():
     """In float32 sums, a mean of 1000 would swamp a variance of 1."""
     x = torch.randn(400, 1, generator=torch.Generator().manual_seed(0)) + 1000
-    metric = Plain(1)
+    metric = FrechetDistance(Plain(1))
     metric.update(x, real=True)
     metric.update(2000 - x, real=False)
     expected = (2 * x.double().mean() - 2000).square().item()  # mirrored at 1000: the variances are equal
-    assert metric.compute()["distance"] == pytest.approx(expected, rel=1e-5)
+    assert metric.compute()["fid"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_one_sample_has_no_covariance():
-    metric = Plain(3)
+    metric = FrechetDistance(Plain(3))
     metric.update(torch.zeros(5, 3), real=True)
     metric.update(torch.zeros(1, 3), real=False)
     with pytest.raises(ValueError, match=r"5 real and 1 fake: raise metrics\.num_fakes"):
         metric.compute()
+
+
+@pytest.mark.parametrize("samples", [100, 9])
+def test_a_factor_gives_the_covariance_back_with_fewer_samples_than_features_too(samples: int):
+    _, covariance, _ = random_moments(30, samples, 0)
+    found = factor(covariance)
+    torch.testing.assert_close(found @ found.T, covariance, rtol=1e-9, atol=1e-9)
+    assert factor(covariance * math.nan).isnan().all()
+
+
+def test_equals_scipys_at_a_few_hundred_features():
+    (mean_a, a, _), (mean_b, b, _) = random_moments(300, 900, 0), random_moments(300, 800, 1)
+    product = sqrtm((a @ b).numpy()).real
+    expected = (mean_a - mean_b).square().sum().item() + np.trace(a.numpy() + b.numpy() - 2 * product)
+    assert frechet_distance(mean_a, a, mean_b, b) == pytest.approx(expected, rel=1e-6)
+
+
+def test_samples_of_known_gaussians_are_at_their_distance():
+    """Of independent coordinates: the sum of (m - m')² + (s - s')²."""
+    rng = torch.Generator().manual_seed(0)
+    mean, std = torch.tensor([1.0, 0.0, -2.0]), torch.tensor([1.0, 3.0, 0.5])
+    metric = FrechetDistance(Plain(3))
+    metric.update(torch.randn(200_000, 3, generator=rng), real=True)
+    metric.update(torch.randn(200_000, 3, generator=rng) * std + mean, real=False)
+    assert metric.compute()["fid"] == pytest.approx(1 + 4 + 4 + 0.25, rel=0.01)
+
+
+def test_the_real_factor_is_found_once_and_anew_for_new_samples(monkeypatch: pytest.MonkeyPatch):
+    rng = torch.Generator().manual_seed(0)
+    real, more, fake = (torch.randn(50, 5, generator=rng) * scale for scale in (1, 2, 3))
+    found: list[int] = []
+
+    def counted(covariance: Tensor) -> Tensor:
+        found.append(1)
+        return factor(covariance)
+
+    monkeypatch.setattr(frechet, "factor", counted)
+    metric = FrechetDistance(Plain(5))
+    metric.update(real, real=True)
+    for _ in range(3):
+        metric.reset()
+        metric.update(fake, real=False)
+        metric.compute()
+    assert len(found) == 1
+    metric.update(more, real=True)
+    fresh = FrechetDistance(Plain(5))
+    fresh.update(torch.cat([real, more]), real=True)
+    fresh.update(fake, real=False)
+    assert metric.compute() == pytest.approx(fresh.compute(), rel=1e-9)
+    assert len(found) == 3

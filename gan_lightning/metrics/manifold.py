@@ -1,0 +1,198 @@
+"""How much of the fakes lies where the data lie, and how much of the data the fakes reach, by nearest neighbours.
+
+Kynkaanniemi et al. 2019, 'Improved Precision and Recall Metric for Assessing Generative Models', section 2, and
+Naeem et al. 2020, 'Reliable Fidelity and Diversity Metrics for Generative Models', section 3.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from gan_lightning.extractors.base import Extractor, Features
+from gan_lightning.metrics.base import FeatureMetric, concatenated, full_float32
+
+ROWS = 2048  # of a block of distances, and columns: 16 MiB, whatever the number of samples
+
+
+def radii(features: Tensor, neighbour: int) -> Tensor:
+    """The distance of each sample to its k-th nearest neighbour among the others.
+
+    A block of distances serves the neighbours of its rows and of its columns, so that half of them is computed.
+
+    Args:
+        features: (n, dim) of float32, all finite.
+        neighbour: k, at most n - 1.
+
+    Returns:
+        (n,). With k + 1 equal samples or more, theirs is 0, up to the rounding of `torch.cdist`.
+    """
+    # Each is its own nearest, at distance 0: one more is kept than is asked for.
+    nearest = features.new_full((len(features), neighbour + 1), math.inf)
+    blocks = torch.arange(len(features), device=features.device).split(ROWS)
+    with full_float32(features.device):
+        for i, rows in enumerate(blocks):
+            for columns in blocks[i:]:
+                distances = torch.cdist(features[rows], features[columns])
+                nearest[rows] = smallest(distances, nearest[rows])
+                if columns is not rows:
+                    nearest[columns] = smallest(distances.mT.contiguous(), nearest[columns])
+    return nearest[:, -1]
+
+
+def smallest(distances: Tensor, nearest: Tensor) -> Tensor:
+    """Of each row of both, (n, m) and (n, k), the k smallest, in order."""
+    k = nearest.shape[1]
+    among = distances.topk(min(k, distances.shape[1]), largest=False).values
+    return torch.cat([among, nearest], dim=1).topk(k, largest=False).values
+
+
+def precision_recall(fake: Tensor, real: Tensor, fake_radii: Tensor, real_radii: Tensor) -> tuple[float, float]:
+    """Share of fakes in the ball of at least one real sample, and of real samples in the ball of at least one fake.
+
+    Args:
+        fake: (n, dim) of float32.
+        real: (m, dim) of float32.
+        fake_radii: of the balls, which include their surface, (n,).
+        real_radii: likewise, (m,).
+    """
+    fake_inside = torch.zeros(len(fake), dtype=torch.bool, device=fake.device)
+    real_inside = torch.zeros(len(real), dtype=torch.bool, device=fake.device)
+    with full_float32(real.device):
+        for i in range(0, len(fake), ROWS):
+            for j in range(0, len(real), ROWS):
+                rows, columns = slice(i, i + ROWS), slice(j, j + ROWS)
+                distances = torch.cdist(fake[rows], real[columns])
+                fake_inside[rows] |= (distances <= real_radii[columns]).any(dim=1)
+                real_inside[columns] |= (distances <= fake_radii[rows, None]).any(dim=0)
+    return fake_inside.double().mean().item(), real_inside.double().mean().item()
+
+
+def density_coverage(fake: Tensor, real: Tensor, real_radii: Tensor, neighbour: int) -> tuple[float, float]:
+    """In how many real samples' balls a fake lies, divided by k; the share of real samples with a fake in their ball.
+
+    Args:
+        fake: (n, dim) of float32.
+        real: (m, dim) of float32.
+        real_radii: of the balls, which leave their surface out as in the authors' code, (m,).
+        neighbour: k.
+    """
+    balls = torch.tensor(0, device=fake.device)
+    reached = torch.zeros(len(real), dtype=torch.bool, device=fake.device)
+    with full_float32(real.device):
+        for i in range(0, len(fake), ROWS):
+            for j in range(0, len(real), ROWS):
+                columns = slice(j, j + ROWS)
+                inside = torch.cdist(fake[i : i + ROWS], real[columns]) < real_radii[columns]
+                balls += inside.sum()
+                reached[columns] |= inside.any(dim=0)
+    return balls.item() / (neighbour * len(fake)), reached.double().mean().item()
+
+
+class Manifold(FeatureMetric, ABC):
+    """Judges by balls around samples that reach to their k-th nearest neighbour among their like.
+
+    Keeps all features, in float32; metrics with the same extractor keep them once. The real radii are found once.
+
+    Args:
+        extractor: of the features.
+        neighbour: k.
+
+    Raises:
+        ValueError: k is not positive.
+    """
+
+    real_features: list[Tensor]
+    fake_features: list[Tensor]
+
+    def __init__(self, extractor: Extractor, neighbour: int) -> None:
+        super().__init__(extractor)
+        if neighbour < 1:
+            raise ValueError(f"{self.name()} need at least the 1st nearest neighbour, not number {neighbour}")
+        self.neighbour = neighbour
+        self.settings = {"k": neighbour}
+        self._real_radii: Tensor | None = None
+        self.add_list_state("real_features")
+        self.add_list_state("fake_features")
+
+    @classmethod
+    def name(cls) -> str:
+        """What is measured."""
+        return " and ".join(cls.keys)
+
+    def accumulate_features(self, seen: Features, real: bool) -> None:
+        """Take the features of a batch."""
+        # A view, not a copy: metrics that keep the features of one extractor share their memory.
+        (self.real_features if real else self.fake_features).append(seen.features.flatten())
+        if real:
+            self._real_radii = None
+
+    def compute(self) -> dict[str, float]:
+        """The numbers described above; NaN where a feature is not finite.
+
+        Raises:
+            ValueError: not more than k samples on a side, which have no k-th nearest neighbour.
+        """
+        real, fake = (concatenated(state, self.extractor.dim) for state in (self.real_features, self.fake_features))
+        if min(len(real), len(fake)) <= self.neighbour:
+            raise ValueError(
+                f"{self.name()} with k={self.neighbour} need {self.neighbour + 1} samples of each kind, "
+                f"not {len(real)} real and {len(fake)} fake: raise metrics.num_fakes"
+            )
+        if not (torch.isfinite(real).all() and torch.isfinite(fake).all()):
+            return dict.fromkeys(self.keys, math.nan)
+        if self._real_radii is None or len(self._real_radii) != len(real):
+            self._real_radii = radii(real, self.neighbour)
+        return dict(zip(self.keys, self.compare(fake, real, self._real_radii), strict=True))
+
+    @abstractmethod
+    def compare(self, fake: Tensor, real: Tensor, real_radii: Tensor) -> tuple[float, float]:
+        """The numbers named in `keys`, of features (n, dim) and (m, dim) and real radii (m,)."""
+
+
+class PrecisionRecall(Manifold):
+    """Improved precision and recall: quality and variety of the fakes, apart.
+
+    `compute` gives `precision`, the share of fakes that lie among the data, and `recall`, the share of the data that
+    lie among the fakes, both in [0, 1]. A generator that makes one good image has precision 1 and recall near 0. One
+    real outlier makes a large ball, and so raises precision: density does not suffer from it.
+
+    Args:
+        extractor: of the features.
+        neighbour: k; the paper has 3.
+    """
+
+    keys: ClassVar[tuple[str, ...]] = ("precision", "recall")
+
+    def __init__(self, extractor: Extractor, neighbour: int = 3) -> None:
+        super().__init__(extractor, neighbour)
+
+    def compare(self, fake: Tensor, real: Tensor, real_radii: Tensor) -> tuple[float, float]:
+        """Precision and recall."""
+        return precision_recall(fake, real, radii(fake, self.neighbour), real_radii)
+
+
+class DensityCoverage(Manifold):
+    """Density and coverage: as precision and recall, without their trust in outliers.
+
+    `compute` gives `density`, about 1 where fakes are spread as the data and above where they keep to its dense parts,
+    and `coverage`, the share of real samples with a fake nearby, in [0, 1]. Of the same distribution and as many fakes
+    as data, coverage is expected to be 1 - 2^-k, .97 with k = 5.
+
+    Args:
+        extractor: of the features.
+        neighbour: k; the paper has 5.
+    """
+
+    keys: ClassVar[tuple[str, ...]] = ("density", "coverage")
+
+    def __init__(self, extractor: Extractor, neighbour: int = 5) -> None:
+        super().__init__(extractor, neighbour)
+
+    def compare(self, fake: Tensor, real: Tensor, real_radii: Tensor) -> tuple[float, float]:
+        """Density and coverage."""
+        return density_coverage(fake, real, real_radii, self.neighbour)
