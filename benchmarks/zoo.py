@@ -36,6 +36,7 @@ from benchmarks.zoo_table import Protocol, Row, save_picture, spread, table_of
 from gan_lightning.cli.changes import changes, plain
 from gan_lightning.cli.paths import conf_dir
 from gan_lightning.cli.resume import quoted
+from gan_lightning.protocol import UNKNOWN, MixedProtocolsError
 
 ROOT = Path(__file__).parents[1]
 DIGITS, JUDGE = "gan_lightning.data.mnist.Mnist10k", "gan_lightning.metrics.digits.DigitQuality"
@@ -79,6 +80,8 @@ class Run:
             log = self.directory / "zoo.log"
             lines = [line.strip(" -") for line in log.read_text().splitlines() if line.strip()] if log.is_file() else []
             return result.get("error") or (lines or ["nothing is known of it"])[-1]
+        if result.get("protocol") is None:
+            return f"{UNKNOWN}: train it anew"
         before = OmegaConf.load(self.directory / "config.yaml")
         try:
             changed = list(changes(OmegaConf.to_container(before), settings(*self.overrides)))
@@ -226,7 +229,10 @@ def main() -> None:
             sys.exit(130)
     runs = [run for run in runs if run.directory.exists()]
     problems |= {str(run): problem for run in runs if (problem := run.problem())}
-    written = present(runs, problems, Protocol(given.iterations, given.seeds, overrides), given.results.resolve())
+    try:
+        written = present(runs, problems, Protocol(given.iterations, given.seeds, overrides), given.results.resolve())
+    except MixedProtocolsError as error:
+        sys.exit(str(error))
     for name, problem in problems.items():
         print(f"not in the table: {name}: {problem}", file=sys.stderr)
     sys.exit(0 if written and not problems else 1)

@@ -21,6 +21,7 @@ from gan_lightning.cli.trained import Trained, load
 from gan_lightning.figures.images import tile
 from gan_lightning.gan import GAN
 from gan_lightning.priors import Labelled
+from gan_lightning.protocol import refuse_mixed
 
 SAMPLES = 12
 """In a row of the picture."""
@@ -53,6 +54,11 @@ class Row:
         """A metric at the end of each run that measured it; nan where it was not finite."""
         finals = [result["final"] for result in self.results]
         return [math.nan if final[key] is None else final[key] for final in finals if key in final]
+
+    @property
+    def runs(self) -> list[tuple[Path, Mapping[str, Any]]]:
+        """Each directory with its result."""
+        return list(zip(self.directories, self.results, strict=True))
 
     @property
     def order(self) -> tuple[bool, float, str]:
@@ -130,7 +136,12 @@ def millions(network: nn.Module) -> str:
 
 
 def table_of(rows: Sequence[Row], problems: Mapping[str, str], protocol: Protocol, notes: str) -> str:
-    """The table with its protocol above, and below it what could not stand in it and the notes."""
+    """The table with its protocol above, and below it what could not stand in it and the notes.
+
+    Raises:
+        MixedProtocolsError: the runs were measured in different ways.
+    """
+    refuse_mixed({str(path): result.get("protocol") for row in rows for path, result in row.runs}, "val/fid")
     lines = [
         "# The zoo: every experiment on handwritten digits",
         "",

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 
 import pytest
 
 from gan_lightning.cli.environment import RANK_VARIABLES
 
+# Not the home of whoever runs the tests; subprocesses and pytest's own workers inherit it.
+os.environ.setdefault("GAN_LIGHTNING_CACHE", tempfile.mkdtemp(prefix="gan_lightning-"))
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the networks are tiny, and tests may run side by side
 
 

@@ -95,7 +95,13 @@ def test_the_table_says_what_the_runs_say(keeper: Keeper) -> None:
 
 def test_the_protocol_stands_above(keeper: Keeper) -> None:
     head = keeper.table().split("| experiment")[0]
-    for words in ("2 updates of the generator", "1 seed(s)", "200 fakes", "data.batch_size=8", "a machine; its PyTorch"):
+    for words in (
+        "2 updates of the generator",
+        "1 seed(s)",
+        "200 fakes",
+        "data.batch_size=8",
+        "a machine; its PyTorch",
+    ):
         assert words in head
     assert "9 000 training digits" in head and "not the Inception FID" in head
     assert "Precision: bf16-mixed." in head or "Precision: 32-true." in head
@@ -143,6 +149,24 @@ def test_a_run_of_other_settings_is_another_game(keeper: Keeper) -> None:
     found, problems = zoo.zoo(["cs231n_lsgan"], (*TINY, "prior.none_such=1"))
     assert not found and "none_such" in problems["cs231n_lsgan"]
     assert zoo.Run("cs231n_lsgan", 0, 24, TINY, folder).problem() is not None, "another budget"
+
+
+def test_runs_that_were_measured_in_other_ways_stand_in_no_table(
+    keeper: Keeper, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = keeper.runs / "2" / "cs231n_lsgan_s0" / "result.json"
+    before = path.read_text()
+    try:
+        result = json.loads(before)
+        path.write_text(json.dumps({**result, "protocol": {**result["protocol"], "num_fakes": 100}}))
+        code = str(keeper.call("--no-train"))
+        assert "cannot stand in one table" in code and "number of fakes 100 and 200" in code
+        path.write_text(json.dumps({**result, "protocol": None}))
+        assert keeper.call("--no-train") == 1
+        assert "cs231n_lsgan seed 0: its protocol is not known: train it anew" in capsys.readouterr().err
+    finally:
+        path.write_text(before)
+    assert keeper.call("--no-train") == 0
 
 
 def test_notes_stand_below_the_table(keeper: Keeper) -> None:

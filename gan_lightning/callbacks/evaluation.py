@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import time
 from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
 from lightning import LightningModule, Trainer
+from rich.progress import Progress as Bar
 
+from gan_lightning.cache import cache_folder
 from gan_lightning.callbacks.periodic import Periodic, playing
+from gan_lightning.callbacks.progress import Progress
 from gan_lightning.checks import whole
 from gan_lightning.data.base import RealData, share
 from gan_lightning.gan import GAN
+from gan_lightning.judging import Judges
 from gan_lightning.metrics.base import SampleMetric
-
-log = logging.getLogger(__name__)
-
-WORTH_TELLING_SECONDS = 5.0
+from gan_lightning.protocol import protocol_of
 
 
 class Evaluation(Periodic):
@@ -39,8 +38,12 @@ class Evaluation(Periodic):
         batch_size: largest number of samples generated or judged at a time on a rank.
         monitor: the number that says which evaluation is the best, such as ``val/fid``; None when none does.
         mode: whether the smallest or the largest of it is best.
+        cache: the folder where what metrics know of the real samples is kept for other runs, `auto` as `cache_folder`
+            says; None keeps nothing.
 
     Attributes:
+        protocol: how the numbers are measured; None before the real samples were counted.
+        last_iteration: of the last evaluation.
         best: the monitored number at its best; None before the first.
         best_iteration: when that was.
         improved: whether the last evaluation was the best yet; whoever has used it may set it to False.
@@ -57,22 +60,22 @@ class Evaluation(Periodic):
         batch_size: int = 500,
         monitor: str | None = None,
         mode: Literal["min", "max"] = "min",
+        cache: str | None = None,
     ) -> None:
         super().__init__(every)
         if mode not in ("min", "max"):
             raise ValueError(f"metrics.mode must be min or max, not {mode!r}")
-        self.metrics = dict(metrics)
-        self.num_fakes = whole("metrics.num_fakes", num_fakes)
         self.batch_size = whole("batch_size", batch_size)
+        self.judges = Judges(metrics, self.batch_size, cache_folder(cache))
+        self.metrics = self.judges.metrics
+        self.num_fakes = whole("metrics.num_fakes", num_fakes)
         self.monitor, self.mode = monitor, mode
         self.best: float | None = None
         self.best_iteration: int | None = None
+        self.last_iteration: int | None = None
+        self.protocol: dict[str, Any] | None = None
         self.improved = False
-        self._real_known = False
-        measured = [f"val/{key}" for metric in self.metrics.values() for key in metric.keys]
-        twice = sorted({key for key in measured if measured.count(key) > 1})
-        if twice:
-            raise ValueError(f"metrics.metrics has two metrics that give {' and '.join(twice)}: leave one of them out")
+        measured = self.judges.keys
         if monitor is not None and monitor not in measured:
             raise ValueError(f"metrics.monitor={monitor} is not measured: choose from {', '.join(measured) or 'null'}")
 
@@ -81,7 +84,10 @@ class Evaluation(Periodic):
         latent = playing(pl_module).draw(1, "evaluation")
         for metric in self.metrics.values():
             metric.check_labels(latent.labels)
-        self.count_real(real_data(trainer), pl_module.device, trainer.global_rank, trainer.world_size)
+        if self.metrics:
+            data = real_data(trainer)
+            self.count_real(data, pl_module.device, trainer.global_rank, trainer.world_size)
+            self.protocol = self.described(playing(pl_module), data)
         super().on_train_start(trainer, pl_module)
 
     def act(self, trainer: Trainer, gan: GAN) -> None:
@@ -89,7 +95,10 @@ class Evaluation(Periodic):
         if not self.metrics:
             return
         # From rank 0, so that a difference in the last bit cannot make one rank save a best checkpoint and another not.
-        values = trainer.strategy.broadcast(self.measure(gan, trainer.global_rank, trainer.world_size))
+        bars = [part.bar for part in getattr(trainer, "callbacks", []) if isinstance(part, Progress)]
+        measured = self.measure(gan, trainer.global_rank, trainer.world_size, next(iter(bars), None))
+        values = trainer.strategy.broadcast(measured)
+        self.last_iteration = gan.iterations
         if self.monitor is not None:
             self.remember(values[self.monitor], gan.iterations)
             if self.best is not None:
@@ -101,31 +110,29 @@ class Evaluation(Periodic):
 
     def count_real(self, data: RealData, device: torch.device | str, rank: int = 0, world_size: int = 1) -> None:
         """Bring the metrics to `device` and take this rank's share of the reference samples into them, once."""
-        if self._real_known or not self.metrics:
-            return
-        started = time.monotonic()
-        for metric in self.metrics.values():
-            metric.to(device)
-        for batch in data.reference_batches(device, rank, world_size, self.batch_size):
-            for metric in self.metrics.values():
-                metric.update(batch, real=True)
-        self._real_known = True
-        seconds = time.monotonic() - started
-        if rank == 0 and seconds > WORTH_TELLING_SECONDS:
-            log.info("took the statistics of the real samples in %.0f s, once for the run", seconds)
+        self.judges.count_real(data, device, rank, world_size)
 
-    def measure(self, gan: GAN, rank: int = 0, world_size: int = 1) -> dict[str, float]:
+    def measure(self, gan: GAN, rank: int = 0, world_size: int = 1, bar: Bar | None = None) -> dict[str, float]:
         """The metrics of `gan` as it is, by their names in the log; the real samples must have been counted."""
         latent = gan.draw(self.num_fakes, "evaluation")
         mine = share(self.num_fakes, rank, world_size)
-        for metric in self.metrics.values():
-            metric.reset()
-        for start in range(mine.start, mine.stop, self.batch_size):
-            asked = latent[start : min(start + self.batch_size, mine.stop)]
-            fakes = gan.generate(asked).float()  # the same object for all, so that they share an extractor's work
-            for metric in self.metrics.values():
-                metric.update(fakes, real=False, labels=asked.labels)
-        return {f"val/{key}": value for metric in self.metrics.values() for key, value in metric.compute().items()}
+        starts = range(mine.start, mine.stop, self.batch_size)
+        asked = (latent[start : min(start + self.batch_size, mine.stop)] for start in starts)
+        fakes = ((gan.generate(part).float(), part.labels) for part in asked)
+        return self.judges.judge(fakes, len(mine), rank, bar)
+
+    def described(self, gan: GAN, data: RealData, weights: str = "ema") -> dict[str, Any]:
+        """How the numbers come about, for whoever reads them; see `protocol`."""
+        # Fakes are made in float32, whatever the precision of training.
+        return protocol_of(
+            self.metrics,
+            data,
+            num_fakes=self.num_fakes,
+            batch_size=self.batch_size,
+            seed=gan.seed,
+            weights=weights,
+            precision="float32",
+        )
 
     def remember(self, value: float, iteration: int) -> None:
         """Note whether `value` is the best yet; one that is not a number never is."""
@@ -136,11 +143,17 @@ class Evaluation(Periodic):
 
     def state_dict(self) -> dict[str, Any]:
         """What a continued run must know."""
-        return {"best": self.best, "best_iteration": self.best_iteration}
+        return {
+            "best": self.best,
+            "best_iteration": self.best_iteration,
+            "last_iteration": self.last_iteration,
+            "protocol": self.protocol,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from what a checkpoint knows."""
         self.best, self.best_iteration = state_dict["best"], state_dict["best_iteration"]
+        self.last_iteration = state_dict.get("last_iteration")  # which earlier versions did not save
 
 
 def real_data(trainer: Any) -> RealData:

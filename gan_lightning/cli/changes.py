@@ -27,7 +27,7 @@ MAY_CHANGE = (
 )
 """The budget, how often something is done, and where the game is played."""
 
-MAY_CHANGE_WHOLE = ("callbacks", "logger", "metrics", "launcher", "hparams_search")
+MAY_CHANGE_WHOLE = ("callbacks", "logger", "metrics", "extractor", "launcher", "hparams_search")
 """Parts that watch the game, or start it."""
 
 MAY_NOT = ("trainer.sync_batchnorm", "metrics.monitor", "metrics.mode")

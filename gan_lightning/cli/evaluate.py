@@ -1,23 +1,30 @@
-"""`python eval.py`, also installed as `gan-eval`: the metrics of a trained generator, from its checkpoint."""
+"""`python eval.py`, also installed as `gan-eval`: the metrics of a trained generator, or of a folder of images."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from gan_lightning.checks import whole
+from gan_lightning.checks import flag, whole
 from gan_lightning.cli.errors import UserError, mistakes_told
 from gan_lightning.cli.paths import checkpoint_of, conf_dir, run_directory
+
+if TYPE_CHECKING:
+    from gan_lightning.cli.trained import Trained
+
+CHOICES = {"which": ("last", "best", "both"), "weights": ("ema", "raw")}
 
 
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="eval")
 def run(cfg: DictConfig) -> None:
-    """Judge the checkpoint that the command line names."""
+    """Judge what the command line names."""
     try:
         evaluate(cfg)
     except UserError as error:
@@ -25,64 +32,165 @@ def run(cfg: DictConfig) -> None:
         sys.exit(error.exit_code)
 
 
-def evaluate(cfg: DictConfig) -> dict[str, float]:
-    """Judge a checkpoint, print the numbers and write them with their protocol; returns the numbers.
+def evaluate(cfg: DictConfig) -> dict[str, dict[str, float]]:
+    """Judge one or two checkpoints or a folder, print the numbers and write them with their protocol.
+
+    Returns:
+        The numbers, by the name of the checkpoint (``last``) or of the folder.
 
     Raises:
         UserError: for whatever cannot be done.
     """
+    check(cfg)
+    if cfg.real is not None or cfg.fake is not None:
+        from gan_lightning.cli.folders import compare
+
+        return {Path(cfg.fake or "").name: compare(cfg)}
+    return {checkpoint.stem: judge(cfg, checkpoint) for checkpoint in list(checkpoints(cfg))}
+
+
+def check(cfg: DictConfig) -> None:
+    """Refuse values that cannot be."""
     with mistakes_told():
         for key, least in (("num_fakes", 1), ("seed", 0)):
             if cfg[key] is not None:
                 whole(key, cfg[key], least)
-    checkpoint = checkpoint_of(cfg.ckpt_path, cfg.which)
+        flag("wandb", cfg.wandb)
+    for key, choices in CHOICES.items():
+        if cfg[key] not in choices:
+            raise UserError(f"{key} must be {', '.join(choices[:-1])} or {choices[-1]}, not {cfg[key]}")
 
+
+def checkpoints(cfg: DictConfig) -> Iterator[Path]:
+    """Those that are to be judged."""
+    if cfg.which == "both" and cfg.ckpt_path and Path(cfg.ckpt_path).expanduser().is_dir():
+        yield checkpoint_of(cfg.ckpt_path, "last")
+        yield checkpoint_of(cfg.ckpt_path, "best")
+    else:
+        yield checkpoint_of(cfg.ckpt_path, cfg.which)
+
+
+def judge(cfg: DictConfig, checkpoint: Path) -> dict[str, float]:
+    """Judge a checkpoint; its numbers."""
     from hydra.utils import instantiate
 
     from gan_lightning.callbacks.evaluation import Evaluation
-    from gan_lightning.cli.record import write_json
-    from gan_lightning.cli.report import print_metrics
     from gan_lightning.cli.trained import device_named, load
 
     device = device_named(cfg.device)
-    trained = load(checkpoint, device)
-    config = trained.config
-    if cfg.get("metrics") is not None:
-        config.metrics = cfg.metrics
-    if cfg.num_fakes is not None:
-        config.metrics.num_fakes = cfg.num_fakes
+    trained = load(checkpoint, device, cfg.trust)
+    gan, config = trained.gan, trained.config
+    as_in_training(trained)
+    if cfg.weights == "raw":
+        gan.averaged_generator = gan.generator
     if cfg.seed is not None:
-        trained.gan.seed = cfg.seed
+        gan.seed = cfg.seed
+    choose_metrics(config, cfg)
     with mistakes_told():
         data = instantiate(config.data, _convert_="all")
-        evaluation = Evaluation(
-            every=1, metrics=instantiate(config.metrics.metrics, _convert_="all"), num_fakes=config.metrics.num_fakes
-        )
+        metrics = instantiate(config.metrics.metrics, _convert_="all")
+        if not metrics:
+            raise UserError("the run measured nothing: choose metrics, such as metrics=digits")
+        evaluation = Evaluation(every=1, metrics=metrics, num_fakes=config.metrics.num_fakes, cache=cfg.cache)
+        asked = gan.draw(1, "evaluation").labels
+        for metric in metrics.values():
+            metric.check_labels(asked)
         data.prepare_data()
         data.setup("fit")
         evaluation.count_real(data, device)
-        values = evaluation.measure(trained.gan)
+        values = evaluation.measure(gan)
+        protocol = evaluation.described(gan, data, cfg.weights)
     result: dict[str, Any] = {
         "checkpoint": str(checkpoint),
-        "iterations": trained.gan.iterations,
-        "images": trained.gan.images,
-        "seed": trained.gan.seed,
-        "num_fakes": config.metrics.num_fakes,
+        "iterations": gan.iterations,
+        "images": gan.images,
+        "weights": cfg.weights,
+        "seed": gan.seed,
+        "num_fakes": evaluation.num_fakes,
         "reference_size": data.reference_size,
+        "protocol": protocol,
         "data": OmegaConf.to_container(config.data, resolve=True),
         "metrics": OmegaConf.to_container(config.metrics, resolve=True),
         "values": values,
     }
-    folder = run_directory(checkpoint) / "evaluations"
-    folder.mkdir(exist_ok=True)
-    path = unused(
-        folder, f"{checkpoint.stem}_{'-'.join(config.metrics.metrics)}_{result['num_fakes']}_s{result['seed']}"
-    )
-    write_json(path, result)
-    print(f"{checkpoint}, iteration {trained.gan.iterations}: {result['num_fakes']} fakes, seed {trained.gan.seed}")
-    print_metrics(values)
+    averaged = "averaged generator" if cfg.weights == "ema" else "generator without averaging"
+    head = f"{checkpoint}: iteration {gan.iterations}, {averaged}, seed {gan.seed}"
+    raw = "_raw" if cfg.weights == "raw" else ""
+    stem = f"{checkpoint.stem}{raw}_{'-'.join(config.metrics.metrics)}_{evaluation.num_fakes}_s{gan.seed}"
+    path = published(result, run_directory(checkpoint) / "evaluations", stem, head)
+    if cfg.wandb:
+        from gan_lightning.cli.wandb_run import send
+
+        send(checkpoint, values, protocol, gan.iterations)
     print(os.path.relpath(path))
     return values
+
+
+def as_in_training(trained: Trained) -> None:
+    """Lay the networks out and compute as the run did, so that its numbers come out the same to the last bit."""
+    import torch
+
+    from gan_lightning.precision import set_tf32
+
+    trainer = trained.config.get("trainer") or {}
+    set_tf32(bool(trainer.get("tf32", False)))
+    if trainer.get("channels_last"):
+        trained.gan.to(memory_format=torch.channels_last)
+
+
+def choose_metrics(config: DictConfig, cfg: DictConfig) -> None:
+    """Put what the command line says of metrics in the place of what the run has, but for the number of fakes.
+
+    Raises:
+        UserError: metrics and data do not go together.
+    """
+    own = config.metrics
+    if cfg.get("extractor") is not None:
+        config.extractor = cfg.extractor
+    if cfg.get("metrics") is not None:
+        config.metrics = cfg.metrics
+        if own.metrics:
+            config.metrics.num_fakes = own.num_fakes
+    if cfg.num_fakes is not None:
+        config.metrics.num_fakes = cfg.num_fakes
+    fill_in(config)
+
+
+def fill_in(config: DictConfig) -> None:
+    """See that all that metrics refer to is there.
+
+    Raises:
+        UserError: it is not.
+    """
+    try:
+        OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise UserError(
+            f"{error.full_key} cannot be filled in ({reason}): choose metrics that go with the data, and extractor=..."
+        ) from error
+
+
+def published(result: dict[str, Any], folder: Path, stem: str, head: str) -> Path:
+    """Write `result` into `folder`, print its numbers under `head` and the protocol; the file.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    from gan_lightning.cli.errors import WorkError
+    from gan_lightning.cli.record import write_json
+    from gan_lightning.cli.report import print_metrics
+    from gan_lightning.protocol import caption
+
+    print("\n".join([head, *caption(result["protocol"])]))
+    print_metrics(result["values"])
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path = unused(folder, stem)
+        write_json(path, result)
+    except OSError as error:
+        raise WorkError(f"{folder} cannot be written to: {error}") from error
+    return path
 
 
 def unused(folder: Path, stem: str) -> Path:

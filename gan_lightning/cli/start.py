@@ -103,6 +103,7 @@ class Start:
             best = {} if state.get("best") is None else {monitor: state["best"], "iteration": state["best_iteration"]}
             known = {"status": "finished", "error": None, "seconds": None, **self._content["game"]}
             known |= {"monitor": monitor, "final": last_metrics(self.directory / "metrics.csv"), "best": best}
+            known |= {"final_iteration": state.get("last_iteration"), "protocol": state.get("protocol")}
             known |= {"health": self._content["callbacks"].get(Health.__qualname__, {}).get("records", [])}
             if started_as_rank_zero():
                 write_json(path, known)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
@@ -57,10 +58,15 @@ class RealData(LightningDataModule, ABC):
     def reference_size(self) -> int:
         """How many real samples metrics compare with, over all ranks."""
 
+    @property
+    def reference_split(self) -> str:
+        """Which samples those are, in a word."""
+        return "all"
+
     @abstractmethod
-    def reference_batches(
+    def labelled_reference_batches(
         self, device: torch.device | str, rank: int = 0, world_size: int = 1, batch_size: int = 500
-    ) -> Iterator[Tensor]:
+    ) -> Iterator[Batch]:
         """The real samples that metrics compare with: each once over all ranks, the same ones every time.
 
         Args:
@@ -70,8 +76,26 @@ class RealData(LightningDataModule, ABC):
             batch_size: largest number of samples at a time on this device.
 
         Yields:
-            float32 (up to `batch_size`, *shape), in `value_range`.
+            float32 (up to `batch_size`, *shape), in `value_range`, and their classes where there are any.
         """
+
+    def reference_batches(
+        self, device: torch.device | str, rank: int = 0, world_size: int = 1, batch_size: int = 500
+    ) -> Iterator[Tensor]:
+        """As `labelled_reference_batches`, the samples alone."""
+        for samples, _ in self.labelled_reference_batches(device, rank, world_size, batch_size):
+            yield samples
+
+    def fingerprint(self, train: bool | None = None) -> str | None:
+        """A few characters that stand for samples and their classes: equal ones for equal samples.
+
+        Args:
+            train: of the training split, or of the test split; None: of the samples that metrics compare with.
+
+        Returns:
+            None where it is not worth knowing, as they are drawn in no time.
+        """
+        return None
 
     def place(self) -> Place:
         """Where the trainer wants batches; without a trainer, this process's CPU."""
@@ -156,19 +180,35 @@ class ImageData(RealData):
     @property
     def reference_size(self) -> int:
         """Images in the split that metrics compare with."""
-        return len(self._reference(self.place().device))
+        return len(self._wherever(self.reference == "train").pixels)
 
-    def reference_batches(
+    @property
+    def reference_split(self) -> str:
+        """The split: train or test."""
+        return self.reference
+
+    def labelled_reference_batches(
         self, device: torch.device | str, rank: int = 0, world_size: int = 1, batch_size: int = 500
-    ) -> Iterator[Tensor]:
+    ) -> Iterator[Batch]:
         """See `RealData`; images, float32 in [-1, 1]."""
-        pixels = self._reference(device)
+        pixels, labels = self.split(self.reference == "train", device)
         mine = share(len(pixels), rank, world_size)
-        for images in pixels[mine.start : mine.stop].split(batch_size):
-            yield normalize(images)
+        for start in range(mine.start, mine.stop, batch_size):
+            rows = slice(start, min(start + batch_size, mine.stop))
+            yield normalize(pixels[rows]), None if labels is None else labels[rows]
 
-    def _reference(self, device: torch.device | str) -> Tensor:
-        return self.split(self.reference == "train", device).pixels
+    def fingerprint(self, train: bool | None = None) -> str | None:
+        """See `RealData`: of the pixels and labels as they are used."""
+        pixels, labels = self._wherever(self.reference == "train" if train is None else train)
+        digest = hashlib.sha256(f"{tuple(pixels.shape)}".encode())
+        for part in (pixels, labels):
+            if part is not None:
+                digest.update(part.cpu().contiguous().numpy().data)
+        return digest.hexdigest()[:16]
+
+    def _wherever(self, train: bool) -> Images:
+        """A split where it is; where the trainer wants it when it has not been read yet."""
+        return self._splits.get(train) or self.split(train, self.place().device)
 
     def _chosen(self, images: Images) -> Images:
         """The images of the wanted classes at the wanted size, held against the facts."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from torchvision.transforms import v2
 
 from gan_lightning.checks import flag, whole
 from gan_lightning.data.base import ImageData, Images, Loader, share
-from gan_lightning.data.loader import BatchOrder, DiskLoader, normalize
+from gan_lightning.data.loader import Batch, BatchOrder, DiskLoader, normalize
 
 log = logging.getLogger(__name__)
 
@@ -139,15 +140,34 @@ class ImageFolder(ImageData):
         """Images in the folder, of the classes that are kept."""
         return len(self.dataset)
 
-    def reference_batches(
+    def labelled_reference_batches(
         self, device: torch.device | str, rank: int = 0, world_size: int = 1, batch_size: int = 500
-    ) -> Iterator[Tensor]:
+    ) -> Iterator[Batch]:
         """See `RealData`; images, float32 in [-1, 1]."""
         if self.resident:
-            yield from super().reference_batches(device, rank, world_size, batch_size)
+            yield from super().labelled_reference_batches(device, rank, world_size, batch_size)
             return
-        for images, _ in self._in_order(share(len(self.dataset), rank, world_size), batch_size):
-            yield normalize(images.to(device))
+        labelled = self.num_classes is not None
+        for images, labels in self._in_order(share(len(self.dataset), rank, world_size), batch_size):
+            yield normalize(images.to(device)), labels.to(device) if labelled else None
+
+    @property
+    def reference_split(self) -> str:
+        """There is but one."""
+        return "all"
+
+    def fingerprint(self, train: bool | None = None) -> str | None:
+        """See `RealData`; of images that are read again and again, the names, sizes and times of their files."""
+        if self.resident:
+            return super().fingerprint(train)
+        digest = hashlib.sha256(f"{self.shape} {self.num_classes}".encode())
+        files: list[tuple[str, int]] = self.dataset.dataset.samples  # type: ignore[attr-defined]
+        for row in self.dataset.indices:
+            path, label = files[row]
+            about = Path(path).stat()
+            name = Path(path).relative_to(self.root)
+            digest.update(f"{name}\0{label} {about.st_size} {about.st_mtime_ns}\n".encode())
+        return digest.hexdigest()[:16]
 
     def _in_order(self, rows: range, batch_size: int) -> DataLoader[tuple[Tensor, int]]:
         # A generator of its own: iterating would draw from the global one.

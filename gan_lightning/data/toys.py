@@ -6,13 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from gan_lightning.checks import whole
 from gan_lightning.data import distributions
 from gan_lightning.data.base import Loader, RealData, share
 from gan_lightning.data.distributions import Distribution
-from gan_lightning.data.loader import BatchOrder, InMemoryLoader, StreamLoader
+from gan_lightning.data.loader import Batch, BatchOrder, InMemoryLoader, StreamLoader
 from gan_lightning.randomness import generator_for
 
 
@@ -64,13 +63,14 @@ class ToyData(RealData):
         """How many samples metrics compare with, over all ranks."""
         return self._reference_size
 
-    def reference_batches(
+    def labelled_reference_batches(
         self, device: torch.device | str, rank: int = 0, world_size: int = 1, batch_size: int = 500
-    ) -> Iterator[Tensor]:
+    ) -> Iterator[Batch]:
         """See `RealData`; (up to `batch_size`, dim)."""
         samples = self.distribution.sample(self.reference_size, generator_for("reference"))
         mine = share(self.reference_size, rank, world_size)
-        yield from samples[mine.start : mine.stop].to(device).split(batch_size)
+        for batch in samples[mine.start : mine.stop].to(device).split(batch_size):
+            yield batch, None
 
 
 def gaussian(mean: float, std: float, **toy: Any) -> ToyData:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
 from gan_lightning.data.base import Images, RealData, share
 from gan_lightning.data.loader import Batch, BatchOrder, InMemoryLoader, normalize
@@ -93,13 +92,14 @@ class UnpairedImages(RealData):
         """Images in the larger domain."""
         return max(len(images.pixels) for images in self.domains())
 
-    def reference_batches(
+    def labelled_reference_batches(
         self, device: torch.device | str, rank: int = 0, world_size: int = 1, batch_size: int = 500
-    ) -> Iterator[Tensor]:
+    ) -> Iterator[Batch]:
         """See `RealData`. The images of each domain in their order; the smaller domain begins anew where it ends."""
         mine = share(self.reference_size, rank, world_size)
         for rows in torch.arange(mine.start, mine.stop).split(batch_size):
-            yield torch.cat([normalize(pixels[rows % len(pixels)].to(device)) for pixels, _ in self.domains()], dim=1)
+            pairs = [normalize(pixels[rows % len(pixels)].to(device)) for pixels, _ in self.domains()]
+            yield torch.cat(pairs, dim=1), None
 
 
 class PairLoader:

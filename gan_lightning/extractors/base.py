@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 from weakref import ref
 
 from torch import Tensor, nn
@@ -33,7 +33,7 @@ class Extractor(nn.Module, ABC):
             figures of different ones never stand in one table.
     """
 
-    preprocessing: ClassVar[str]
+    preprocessing: str
     """What is done to images before the network sees them, in a few words."""
 
     def __init__(self, dim: int, num_classes: int | None, identity: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
-from urllib.request import urlopen
 
 import torch
 from torch import Tensor
@@ -13,12 +12,14 @@ from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, Featu
 from gan_lightning.checks import fingerprint
 from gan_lightning.data.base import RealData
 from gan_lightning.extractors.base import Extractor, Features
+from gan_lightning.extractors.download import file_given, in_hub, reach
 from gan_lightning.metrics.features import quantise
 
 FILE_NAME = Path(URL_INCEPTION_V3).name
 FEATURES, LOGITS = 2048, 1008
 IMAGES_AT_ONCE = 64  # at 299x299 a hundred images already take half a gigabyte in the first layers
-CONNECT_SECONDS = 10.0
+HASH = FILE_NAME.removesuffix(".pth").rpartition("-")[2]
+"""The first digits of the SHA-256 of the file, as its name has them."""
 
 
 class Inception(Extractor):
@@ -38,7 +39,7 @@ class Inception(Extractor):
 
     def __init__(self, weights: str | Path | None = None) -> None:
         self.path = weights_file(weights)
-        name = "2015-12-05" if self.path is None else fingerprint(self.path)
+        name = HASH if self.path is None else fingerprint(self.path)[: len(HASH)]
         super().__init__(FEATURES, LOGITS, f"inception-v3-{name}")
         self.network: FeatureExtractorInceptionV3 | None = None
 
@@ -51,11 +52,12 @@ class Inception(Extractor):
         if self.network is not None:
             return
         try:
-            network = FeatureExtractorInceptionV3(
-                "inception-v3-compat",
-                [str(FEATURES), "logits_unbiased"],
-                feature_extractor_weights_path=None if self.path is None else str(self.path),
-            )
+            with torch.random.fork_rng(devices=[]):  # weights are drawn before they are loaded
+                network = FeatureExtractorInceptionV3(
+                    "inception-v3-compat",
+                    [str(FEATURES), "logits_unbiased"],
+                    feature_extractor_weights_path=None if self.path is None else str(self.path),
+                )
         except (RuntimeError, TypeError, EOFError, pickle.UnpicklingError) as error:
             raise ValueError(
                 f"{self.path or 'the downloaded file'} does not hold the weights of the Inception network: "
@@ -84,18 +86,8 @@ class Inception(Extractor):
 def weights_file(given: str | Path | None) -> Path | None:
     """The file to load; None for the one that is to be downloaded. The errors are told above."""
     if given is not None:
-        path = Path(given).expanduser()
-        if not path.is_file():
-            raise FileNotFoundError(f"extractor.weights={given} does not exist: give the path of {FILE_NAME}")
-        return path
-    cached = Path(torch.hub.get_dir()) / "checkpoints" / FILE_NAME
-    if cached.is_file():
-        return cached
-    try:
-        urlopen(URL_INCEPTION_V3, timeout=CONNECT_SECONDS).close()
-    except OSError as error:
-        raise FileNotFoundError(
-            f"the Inception weights could not be downloaded ({error}): "
-            f"set extractor.weights to the path of {FILE_NAME}, or choose metrics=sliced_wasserstein"
-        ) from error
+        return file_given(given, FILE_NAME)
+    if in_hub(URL_INCEPTION_V3).is_file():
+        return in_hub(URL_INCEPTION_V3)
+    reach(URL_INCEPTION_V3, "the Inception weights", FILE_NAME, "metrics=sliced_wasserstein")
     return None

@@ -222,6 +222,19 @@ def test_a_continued_run_remembers_its_best(tmp_path: Path):
     assert gan.metrics["val/mean_best"] == -1e9
 
 
+def test_it_says_how_and_when_it_measured():
+    callback = evaluation(monitor="val/mean")
+    fit(tiny_gan(max_iterations=5, seed=3), callback)
+    assert callback.last_iteration == 5
+    protocol = callback.protocol
+    assert protocol is not None
+    assert {key: protocol[key] for key in ("num_fakes", "seed", "weights", "precision", "batch_size")} == {
+        **{"num_fakes": 23, "seed": 3, "weights": "ema", "precision": "float32", "batch_size": 5}
+    }
+    assert protocol["reference"]["size"] == 50
+    assert protocol["numbers"].keys() == {"val/mean", "val/real_count"}
+
+
 def test_metrics_stay_out_of_checkpoints(tmp_path: Path):
     gan = tiny_gan(max_iterations=2)
     metrics = {"swd": SlicedWasserstein(), "judge": Judge()}
@@ -229,7 +242,7 @@ def test_metrics_stay_out_of_checkpoints(tmp_path: Path):
     checkpoint = torch.load(tmp_path / "last.ckpt", weights_only=True)
     assert checkpoint["state_dict"].keys() == tiny_gan().state_dict().keys()
     (state,) = checkpoint["callbacks"].values()
-    assert state.keys() == {"best", "best_iteration"}
+    assert state.keys() == {"best", "best_iteration", "last_iteration", "protocol"}
 
 
 class Judge(MeanOfFakes):

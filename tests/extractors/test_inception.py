@@ -12,8 +12,9 @@ from torch.nn.functional import interpolate
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 from torchmetrics.image.fid import FrechetInceptionDistance
 
-from gan_lightning.metrics import inception
-from gan_lightning.metrics.inception import InceptionDistance
+from gan_lightning.extractors import download
+from gan_lightning.extractors.inception import Inception
+from gan_lightning.metrics.frechet import FrechetDistance
 
 
 class Recorder(nn.Module):
@@ -23,22 +24,30 @@ class Recorder(nn.Module):
         super().__init__()
         self.seen: list[Tensor] = []
 
-    def forward(self, pixels: Tensor) -> Tensor:
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         self.seen.append(pixels)
-        return nn.functional.pad(pixels.float().mean(dim=(2, 3)), (0, 2045))
+        return nn.functional.pad(pixels.float().mean(dim=(2, 3)), (0, 2045)), torch.zeros(len(pixels), 1008)
 
 
 @pytest.fixture
-def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
-    recorder = Recorder()
-    monkeypatch.setattr(inception, "inception", lambda weights: recorder)
-    return recorder
+def recorder() -> Recorder:
+    return Recorder()
 
 
-def test_the_network_sees_8_bits_in_three_channels_and_few_images_at_once(recorder: Recorder):
+@pytest.fixture
+def extractor(recorder: Recorder, tmp_path: Path) -> Inception:
+    """With the recorder in the network's place."""
+    (tmp_path / "weights.pth").write_bytes(b"whatever")
+    extractor = Inception(tmp_path / "weights.pth")
+    extractor.network = recorder
+    return extractor
+
+
+def test_the_network_sees_8_bits_in_three_channels_and_few_images_at_once(recorder: Recorder, extractor: Inception):
     levels = torch.arange(256).float().reshape(1, 1, 16, 16) / 127.5 - 1.0
     images = levels.repeat(130, 1, 1, 1) + 0.4 / 127.5
-    InceptionDistance().update(images, real=False)
+    seen = extractor(images)
+    assert (seen.features.shape, seen.logits.shape) == ((130, 2048), (130, 1008))
     assert [len(part) for part in recorder.seen] == [64, 64, 2]
     pixels = torch.cat(recorder.seen)
     assert pixels.dtype == torch.uint8
@@ -47,21 +56,23 @@ def test_the_network_sees_8_bits_in_three_channels_and_few_images_at_once(record
         np.testing.assert_array_equal(pixels[5, channel], expected)
 
 
-def test_colour_is_left_in_its_channels(recorder: Recorder):
+def test_colour_is_left_in_its_channels(recorder: Recorder, extractor: Inception):
     images = torch.stack([torch.full((8, 8), level) for level in (-1.0, 0.0, 2.0)]).unsqueeze(0)
-    InceptionDistance().update(images, real=True)
+    extractor(images)
     assert [int(channel.unique()) for channel in recorder.seen[0][0]] == [0, 128, 255]
 
 
 @pytest.mark.parametrize("shape", [(2, 2, 8, 8), (2, 1), (2, 3, 8)])
-def test_what_is_no_image_is_refused(recorder: Recorder, shape: tuple[int, ...]):
+def test_what_is_no_image_is_refused(extractor: Inception, shape: tuple[int, ...]):
     with pytest.raises(ValueError, match=r"batch, 1 or 3, height, width.* metrics=sliced_wasserstein"):
-        InceptionDistance().update(torch.zeros(shape), real=True)
+        extractor(torch.zeros(shape))
 
 
 def test_a_missing_file_is_told_at_once(tmp_path: Path):
-    with pytest.raises(FileNotFoundError, match=r"metrics\.weights=.*absent\.pth does not exist: give the path of wei"):
-        InceptionDistance(tmp_path / "absent.pth")
+    with pytest.raises(
+        FileNotFoundError, match=r"extractor\.weights=.*absent\.pth does not exist: give the path of wei"
+    ):
+        Inception(tmp_path / "absent.pth")
 
 
 def test_without_network_the_way_out_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -70,10 +81,10 @@ def test_without_network_the_way_out_is_told_at_once(tmp_path: Path, monkeypatch
         raise URLError("no route to host")
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr(inception, "urlopen", unreachable)
+    monkeypatch.setattr(download, "urlopen", unreachable)
     started = time.monotonic()
-    with pytest.raises(FileNotFoundError, match=r"could not be downloaded.* metrics\.weights .* metrics=sliced_wass"):
-        InceptionDistance()
+    with pytest.raises(FileNotFoundError, match=r"could not be downloaded.* extractor\.weights .* metrics=sliced_wass"):
+        Inception()
     assert time.monotonic() - started < 1
 
 
@@ -99,7 +110,7 @@ def test_the_distance_is_torchmetrics(weights: Path):
     rng = torch.Generator().manual_seed(0)
     real = torch.randint(256, (6, 1, 16, 16), generator=rng, dtype=torch.uint8)
     fake = torch.randint(128, (5, 1, 16, 16), generator=rng, dtype=torch.uint8)
-    ours = InceptionDistance(weights)
+    ours = FrechetDistance(Inception(weights))
     theirs = FrechetInceptionDistance(feature_extractor_weights_path=str(weights), antialias=False)
     for images, is_real in ((real, True), (fake, False)):
         ours.update(images / 127.5 - 1.0, real=is_real)
@@ -107,7 +118,7 @@ def test_the_distance_is_torchmetrics(weights: Path):
     torch.testing.assert_close(ours.real_sum, theirs.real_features_sum)
     torch.testing.assert_close(ours.fake_outer, theirs.fake_features_cov_sum)
     # Their way to the root's trace takes minutes at this size; the singular values of the features give it at once.
-    a, b = (ours.network(images.repeat(1, 3, 1, 1)).double() for images in (real, fake))
+    a, b = (ours.extractor(images / 127.5 - 1.0).features.double() for images in (real, fake))
     a_root, b_root = ((x - x.mean(dim=0)) / (len(x) - 1) ** 0.5 for x in (a, b))
     trace = a_root.square().sum() + b_root.square().sum() - 2 * torch.linalg.svdvals(a_root @ b_root.T).sum()
     expected = ((a.mean(dim=0) - b.mean(dim=0)).square().sum() + trace).item()
@@ -117,13 +128,15 @@ def test_the_distance_is_torchmetrics(weights: Path):
 @pytest.mark.slow
 def test_the_resize_is_tensorflows(weights: Path):
     """The original, without antialiasing, halves an image by taking every second pixel."""
-    network = InceptionDistance(weights).network
-    assert network.use_antialias is False
+    extractor = Inception(weights)
+    extractor.prepare()
+    network = extractor.network
+    assert network is not None and network.use_antialias is False
     image = torch.randint(256, (2, 3, 598, 598), dtype=torch.uint8)
     every_second = image[:, :, ::2, ::2]
-    torch.testing.assert_close(network(image), network(every_second))
+    torch.testing.assert_close(network(image)[0], network(every_second)[0])
     blurred = interpolate(image.float(), size=(299, 299), mode="bilinear", antialias=True).to(torch.uint8)
-    assert (network(image) - network(blurred)).abs().max() > 1e-3
+    assert (network(image)[0] - network(blurred)[0]).abs().max() > 1e-3
 
 
 @pytest.mark.slow
@@ -131,8 +144,30 @@ def test_a_file_of_something_else_is_told(tmp_path: Path):
     contents: list[object] = [{"state_dict": {}}, [1, 2]]
     for content in contents:
         torch.save(content, tmp_path / "other.pth")
-        with pytest.raises(ValueError, match=r"other\.pth does not hold the weights.* set metrics\.weights"):
-            InceptionDistance(tmp_path / "other.pth")
+        with pytest.raises(ValueError, match=r"other\.pth does not hold the weights.* set extractor\.weights"):
+            Inception(tmp_path / "other.pth").prepare()
     (tmp_path / "other.pth").write_bytes(b"<html>not found</html>")
     with pytest.raises(ValueError, match=r"other\.pth does not hold the weights"):
-        InceptionDistance(tmp_path / "other.pth")
+        Inception(tmp_path / "other.pth").prepare()
+
+
+@pytest.mark.slow
+def test_preparing_leaves_torchs_random_state_alone(weights: Path):
+    before = torch.get_rng_state()
+    Inception(weights).prepare()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_one_file_has_one_identity_and_another_file_another(tmp_path: Path):
+    for name, content in (("a", b"one"), ("b", b"one"), ("c", b"two")):
+        (tmp_path / name).write_bytes(content)
+    a, b, c = (Inception(tmp_path / name).identity for name in "abc")
+    assert a == b != c
+
+
+def test_the_file_in_torchs_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    path = tmp_path / "hub" / "checkpoints" / "weights-inception-2015-12-05-6726825d.pth"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"whatever")
+    assert Inception().path == path

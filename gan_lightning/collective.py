@@ -1,0 +1,72 @@
+"""What several ranks do together, where there are several: without a process group, a rank is alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch.distributed as dist
+
+T = TypeVar("T")
+
+
+def together() -> bool:
+    """Whether other ranks can be talked to."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def from_rank_zero(value: T) -> T:
+    """Rank 0's `value`, on every rank."""
+    if not together():
+        return value
+    values = [value]
+    dist.broadcast_object_list(values, src=0)
+    return values[0]
+
+
+def gathered(value: T) -> list[T]:
+    """Every rank's `value`, in their order, on every rank."""
+    if not together():
+        return [value]
+    values = [value] * dist.get_world_size()
+    dist.all_gather_object(values, value)
+    return values
+
+
+def rank_zero_first(work: Callable[[], T]) -> T:
+    """`work`, done by rank 0 and then by all others, which find what it has made.
+
+    Raises:
+        ValueError, OSError: on every rank what it raised on any, so that nobody waits for a rank that is gone.
+    """
+    if not together():
+        return work()
+    result: T | None = None
+    if dist.get_rank() == 0:
+        error, result = tried(work)
+    else:
+        error = None
+    raise_if(from_rank_zero(error))
+    if dist.get_rank() != 0:
+        error, result = tried(work)
+    for found in gathered(error):
+        raise_if(found)
+    return result  # type: ignore[return-value]  # an error was raised where there is none
+
+
+def tried(work: Callable[[], T]) -> tuple[Exception | None, T | None]:
+    """What `work` raised, in a form that can be sent, or its result."""
+    try:
+        return None, work()
+    except OSError as error:
+        return OSError(str(error)), None
+    except ValueError as error:
+        return ValueError(str(error)), None
+    except Exception as error:
+        return RuntimeError(f"{type(error).__name__}: {error}"), None
+
+
+def raise_if(error: Exception | None) -> None:
+    """Raise `error` if there is one."""
+    if error is not None:
+        raise error

@@ -1,0 +1,160 @@
+"""Any of torchvision's image classifiers, with the weights that come with it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from gan_lightning.checks import fingerprint
+from gan_lightning.data.base import RealData
+from gan_lightning.extractors.base import Extractor, Features
+from gan_lightning.extractors.download import file_given, in_hub, reach
+from gan_lightning.metrics.features import quantise
+
+IMAGES_AT_ONCE = 64
+
+
+class Backbone(Extractor):
+    """What enters the last linear layer of a classifier of ImageNet, and its logits.
+
+    Kynkäänniemi et al. 2023, "The Role of ImageNet Classes in Fréchet Inception Distance", tell why one wants to look
+    through another network than Inception. Images are rounded to 8 bits, grey ones repeated to three channels, and then
+    prepared as the weights ask for.
+
+    Args:
+        name: torchvision's, such as resnet50 or convnext_tiny; its default weights are taken.
+        weights: the file of these weights; None takes it from torch.hub's cache, or downloads it there.
+
+    Raises:
+        FileNotFoundError: there is no such file, or it cannot be downloaded.
+        ValueError: there is no such network, or it does not end in a linear layer.
+    """
+
+    def __init__(self, name: str, weights: str | Path | None = None) -> None:
+        known = torchvision.models.list_models(module=torchvision.models)
+        if name not in known:
+            near = get_close_matches(str(name), known) or ["resnet50", "convnext_tiny", "vit_b_16"]
+            raise ValueError(f"extractor.name={name} is none of torchvision's image classifiers: try {', '.join(near)}")
+        self.name, self.weights = name, torchvision.models.get_model_weights(name).DEFAULT
+        self.path = self.weights_file(weights)
+        head = last_linear(shapes_of(name))
+        if head is None:
+            raise ValueError(f"extractor.name={name} does not end in a linear layer: try resnet50")
+        mark = Path(self.weights.url).stem.rpartition("-")[2]  # the first digits of the file's SHA-256
+        mark = mark if self.path is None else fingerprint(self.path)[: len(mark)]
+        super().__init__(head.in_features, head.out_features, f"{name}-{mark}")
+        self.transforms = self.weights.transforms()
+        resize, crop = self.transforms.resize_size[0], self.transforms.crop_size[0]
+        self.preprocessing = (
+            f"8 bits, grey repeated to 3 channels, shorter side {resize} ({self.transforms.interpolation.value}, "
+            f"antialiased), centre {crop}x{crop}"
+        )
+        self.network: nn.Module | None = None
+
+    def weights_file(self, given: str | Path | None) -> Path | None:
+        """The file to load; None for the one that is to be downloaded. The errors are told above."""
+        if given is not None:
+            return file_given(given, in_hub(self.weights.url).name)
+        if in_hub(self.weights.url).is_file():
+            return in_hub(self.weights.url)
+        what = f"the weights of {self.name}"
+        reach(self.weights.url, what, in_hub(self.weights.url).name, "an extractor that needs none: extractor=digits")
+        return None
+
+    def prepare(self, data: RealData | None = None) -> None:
+        """Load the network, once.
+
+        Raises:
+            ValueError: the file holds something else.
+            FileNotFoundError: the download failed.
+        """
+        if self.network is not None:
+            return
+        try:
+            if self.path is not None:
+                torch.load(self.path, map_location="cpu", weights_only=True)  # which torchvision would not ask for
+            with torch.random.fork_rng(devices=[]), hub_holding(self.path, in_hub(self.weights.url).name):
+                network = made(self.name, self.weights)
+        except OSError as error:
+            raise FileNotFoundError(
+                f"the weights of {self.name} could not be downloaded ({error}): set extractor.weights to their path"
+            ) from error
+        except Exception as error:  # a file may be broken in many ways
+            raise ValueError(
+                f"{self.path or 'the downloaded file'} does not hold the weights of torchvision's {self.name}: "
+                f"set extractor.weights to the path of {in_hub(self.weights.url).name}"
+            ) from error
+        self.network = network.eval().requires_grad_(False)
+
+    def extract(self, images: Tensor) -> Features:
+        """Of images (batch, 1 or 3, height, width) in [-1, 1].
+
+        Raises:
+            ValueError: the images have another number of channels.
+        """
+        if images.ndim != 4 or images.shape[1] not in (1, 3):
+            raise ValueError(
+                f"{self.name} reads images (batch, 1 or 3, height, width), not {tuple(images.shape)}: "
+                "choose metrics=sliced_wasserstein for this data"
+            )
+        self.prepare()
+        assert self.network is not None
+        network, seen = self.network.to(images.device), list[Tensor]()
+        head = last_linear(network)
+        assert head is not None
+        hook = head.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].flatten(1)))
+        try:
+            pixels = quantise(images).to(torch.uint8).expand(-1, 3, -1, -1)
+            logits = torch.cat([network(self.transforms(part)) for part in pixels.split(IMAGES_AT_ONCE)])
+        finally:
+            hook.remove()
+        return Features(torch.cat(seen), logits)
+
+
+def shapes_of(name: str) -> nn.Module:
+    """The network with no weights to speak of, for the shapes of its layers."""
+    try:
+        with torch.device("meta"):
+            return made(name, None)
+    except NotImplementedError:  # some compute their shapes with tensors
+        with torch.random.fork_rng(devices=[]):
+            return made(name, None)
+
+
+def made(name: str, weights: Any) -> nn.Module:
+    """torchvision's network, without its remarks."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        network: nn.Module = torchvision.models.get_model(name, weights=weights)
+    return network
+
+
+def last_linear(network: nn.Module) -> nn.Linear | None:
+    """The layer that makes the logits; None where that is none of this kind."""
+    return next((layer for layer in reversed(list(network.modules())) if isinstance(layer, nn.Linear)), None)
+
+
+@contextmanager
+def hub_holding(path: Path | None, name: str) -> Iterator[None]:
+    """Within, torch.hub finds the file `path` under the name that it would download; None leaves it as it is."""
+    if path is None:
+        yield
+        return
+    before = torch.hub._hub_dir  # None, which no function of its own brings back, where $TORCH_HOME decides
+    with TemporaryDirectory(prefix="gan_lightning-") as folder:
+        (Path(folder) / "checkpoints").mkdir()
+        (Path(folder) / "checkpoints" / name).symlink_to(path.absolute())
+        torch.hub.set_dir(folder)
+        try:
+            yield
+        finally:
+            torch.hub._hub_dir = before

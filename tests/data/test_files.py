@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from gan_lightning.data.files import Files
+
+
+def write(path: Path, mode: str = "RGB", size: tuple[int, int] = (6, 4), seed: int = 0) -> np.ndarray:
+    """An image of random pixels; `size` is (width, height)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shape = (size[1], size[0], 3) if mode == "RGB" else (size[1], size[0])
+    pixels = np.random.default_rng(seed).integers(256, size=shape, dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return pixels
+
+
+def test_every_image_at_any_depth_is_read_as_it_is_in_the_order_of_names(tmp_path: Path):
+    written = [write(tmp_path / name, seed=n) for n, name in enumerate(("a.png", "b/a.PNG", "b/c/d.bmp", "e.png"))]
+    (tmp_path / "notes.txt").write_text("no image")
+    files = Files("real", tmp_path)
+    assert (files.reference_size, files.shape) == (4, (3, 4, 6))
+    images = torch.cat(list(files.reference_batches("cpu", batch_size=3)))
+    expected = torch.from_numpy(np.stack(written)).permute(0, 3, 1, 2)
+    assert torch.equal(((images + 1) * 127.5).round().byte(), expected)
+    ranks = [torch.cat(list(files.reference_batches("cpu", rank, 3, batch_size=1))) for rank in range(3)]
+    assert torch.equal(torch.cat(ranks), images)
+
+
+def test_sizes_that_differ_are_refused_or_brought_to_one(tmp_path: Path):
+    write(tmp_path / "a.png", size=(8, 8))
+    write(tmp_path / "b.png", size=(8, 8))
+    wide = write(tmp_path / "c.png", size=(12, 8))
+    with pytest.raises(ValueError, match=r"different size .*\(8, 8\) and \(8, 12\) \(c.png\): .*image_size=N"):
+        Files("fake", tmp_path)
+    images = torch.cat(list(Files("fake", tmp_path, image_size=8).reference_batches("cpu")))
+    centre = torch.from_numpy(wide[:, 2:10]).permute(2, 0, 1)
+    assert torch.equal(((images[2] + 1) * 127.5).round().byte(), centre)
+
+
+def test_grey_and_colour_are_refused_or_brought_to_one(tmp_path: Path):
+    write(tmp_path / "a.png")
+    write(tmp_path / "b.png", mode="L")
+    with pytest.raises(ValueError, match=r"different channels, such as 3 and 1 .*channels=3 \(or 1\)"):
+        Files("fake", tmp_path)
+    assert Files("fake", tmp_path, channels=1).shape == (1, 4, 6)
+    images = torch.cat(list(Files("fake", tmp_path, channels=3).reference_batches("cpu")))
+    assert images.shape == (2, 3, 4, 6) and torch.equal(images[1, 0], images[1, 2])
+
+
+def test_what_cannot_be_read_is_named(tmp_path: Path):
+    with pytest.raises(FileNotFoundError, match="real=.*/absent does not exist"):
+        Files("real", tmp_path / "absent")
+    with pytest.raises(FileNotFoundError, match="has no images in it"):
+        Files("real", tmp_path)
+    write(tmp_path / "good.png", size=(60, 60))
+    (tmp_path / "page.png").write_text("<html>")
+    with pytest.raises(ValueError, match=r"real: .*page\.png cannot be read .*repair it or take it away"):
+        Files("real", tmp_path)
+    (tmp_path / "page.png").write_bytes((tmp_path / "good.png").read_bytes()[:2000])
+    files = Files("real", tmp_path)
+    with pytest.raises(ValueError, match=r"real: .*page\.png cannot be read"):
+        list(files.reference_batches("cpu"))
+    Image.fromarray(np.zeros((60, 60), dtype=np.uint16)).save(tmp_path / "page.png")
+    with pytest.raises(ValueError, match=r"page\.png has more than 8 bits"):
+        Files("real", tmp_path)
+
+
+def test_its_fingerprint_follows_the_files(tmp_path: Path):
+    write(tmp_path / "a.png")
+    first = Files("real", tmp_path).fingerprint()
+    assert first == Files("real", tmp_path).fingerprint() != Files("real", tmp_path, image_size=3).fingerprint()
+    os.utime(tmp_path / "a.png", (1, 1))
+    changed = Files("real", tmp_path).fingerprint()
+    write(tmp_path / "b.png")
+    assert len({first, changed, Files("real", tmp_path).fingerprint()}) == 3

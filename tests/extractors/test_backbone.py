@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.error import URLError
+
+import pytest
+import torch
+from PIL import Image
+from torchvision.models import ResNet18_Weights, resnet18
+from torchvision.transforms.v2.functional import to_pil_image
+
+from gan_lightning.extractors import download
+from gan_lightning.extractors.backbone import Backbone
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights, in the format of the real file."""
+    path = tmp_path_factory.mktemp("backbone") / "weights.pth"
+    torch.manual_seed(0)
+    torch.save(resnet18().state_dict(), path)
+    return path
+
+
+def test_features_and_logits_are_the_networks_under_its_own_preprocessing(weights: Path):
+    """The reference: files read by Pillow, torchvision's network and transform."""
+    pixels = torch.randint(256, (3, 3, 40, 48), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    extractor = Backbone("resnet18", weights)
+    before = torch.get_rng_state(), torch.hub.get_dir()
+    seen = extractor(pixels / 127.5 - 1.0)
+    assert torch.equal(torch.get_rng_state(), before[0]) and torch.hub.get_dir() == before[1]
+    network = resnet18()
+    network.load_state_dict(torch.load(weights))
+    images: list[Image.Image] = [to_pil_image(image) for image in pixels]
+    prepared = torch.stack([ResNet18_Weights.DEFAULT.transforms()(image) for image in images])
+    with torch.no_grad():
+        logits = network.eval()(prepared)
+        network.fc = torch.nn.Identity()
+        features = network(prepared)
+    assert (extractor.dim, extractor.num_classes) == (512, 1000)
+    torch.testing.assert_close(seen.features, features, rtol=0.02, atol=0.02 * features.std().item())  # uint8 resize
+    assert seen.logits is not None
+    torch.testing.assert_close(seen.logits, logits, rtol=0.05, atol=0.05 * logits.std().item())
+    torch.testing.assert_close(extractor.network.fc(seen.features), seen.logits)  # type: ignore[union-attr,operator]
+
+
+def test_grey_images_have_three_equal_channels(weights: Path):
+    grey = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    extractor = Backbone("resnet18", weights)
+    assert torch.equal(extractor(grey).features, extractor(grey.repeat(1, 3, 1, 1)).features)
+    with pytest.raises(ValueError, match=r"resnet18 reads images .* metrics=sliced_wasserstein"):
+        extractor(torch.zeros(2, 2, 8, 8))
+
+
+def test_what_cannot_be_had_is_told_in_a_sentence(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch):
+    def unreachable(url: str, timeout: float) -> None:
+        raise URLError("no route to host")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(download, "urlopen", unreachable)
+    with pytest.raises(FileNotFoundError, match=r"weights of resnet18 could not be downloaded .*extractor\.weights"):
+        Backbone("resnet18")
+    with pytest.raises(FileNotFoundError, match=r"absent\.pth does not exist"):
+        Backbone("resnet18", tmp_path / "absent.pth")
+    with pytest.raises(ValueError, match=r"none of torchvision's image classifiers: try resnet"):
+        Backbone("resnet9")
+    with pytest.raises(ValueError, match=r"squeezenet1_0 does not end in a linear layer"):
+        Backbone("squeezenet1_0", weights)
+    torch.save({"a": torch.zeros(1)}, tmp_path / "other.pth")
+    (tmp_path / "page.pth").write_bytes(b"<html>")
+    for name in ("other.pth", "page.pth"):
+        with pytest.raises(ValueError, match=rf"{name} does not hold the weights of torchvision's resnet18"):
+            Backbone("resnet18", tmp_path / name).prepare()
