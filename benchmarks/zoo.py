@@ -7,10 +7,10 @@
     python -m benchmarks.zoo trainer.precision=32-true   # with further overrides for every run
 
 A run is ``python train.py experiment=X max_iterations=N seed=S``, one after another, in outputs/zoo/<N>/X_s<S>. The
-budget is N updates of the generator, the same for all, whatever the batch and the discriminator's steps. The experiments are those that data=mnist10k and its digit
-metrics judge, all ten digits together. What was measured goes to benchmarks/results/zoo.md and zoo.png; the lines of
-zoo_notes.md beside them, where there is one, stand below the table. A run that fails is told with its reason and leaves
-the others alone; the exit code is 1 then.
+budget is N updates of the generator, the same for all, whatever the batch and the discriminator's steps. The
+experiments are those that data=mnist10k and its digit metrics judge, all ten digits together. What was measured goes to
+benchmarks/results/zoo.md and zoo.png; the lines of zoo_notes.md beside them, where there is one, stand below the table.
+A run that fails is told with its reason and leaves the others alone; the exit code is 1 then.
 """
 
 from __future__ import annotations

@@ -142,9 +142,9 @@ def test_a_run_that_was_stopped_is_left_out_and_trained_anew(keeper: Keeper) -> 
 
 def test_a_run_of_other_settings_is_another_game(keeper: Keeper) -> None:
     folder = keeper.runs / "2"
-    assert zoo.Run("cs231n_lsgan", 0, 16, TINY, folder).problem() is None
-    assert zoo.Run("cs231n_lsgan", 0, 16, ("trainer.devices=2", *TINY), folder).problem() is None
-    changed = zoo.Run("cs231n_lsgan", 0, 16, (*TINY, "prior.dim=95"), folder).problem()
+    assert zoo.Run("cs231n_lsgan", 0, 2, TINY, folder).problem() is None
+    assert zoo.Run("cs231n_lsgan", 0, 2, ("trainer.devices=2", *TINY), folder).problem() is None
+    changed = zoo.Run("cs231n_lsgan", 0, 2, (*TINY, "prior.dim=95"), folder).problem()
     assert changed is not None and "other settings" in changed and "dim was 96 and is now 95" in changed
     found, problems = zoo.zoo(["cs231n_lsgan"], (*TINY, "prior.none_such=1"))
     assert not found and "none_such" in problems["cs231n_lsgan"]
@@ -194,7 +194,7 @@ def test_one_that_fails_is_told_and_the_others_go_on(tmp_path: Path, capsys: pyt
 
 @pytest.mark.slow
 def test_a_command_of_its_own_trains(tmp_path: Path) -> None:
-    run = zoo.Run("dcgan_mnist10k", 3, 16, TINY, tmp_path)
+    run = zoo.Run("dcgan_mnist10k", 3, 2, TINY, tmp_path)
     run.play()
     assert run.problem() is None
     assert run.result["iterations"] == 2 and run.result["final"]["val/fid"] > 0
@@ -259,11 +259,7 @@ def test_the_picture_of_a_large_zoo_is_a_small_file(tmp_path: Path) -> None:
 
 
 def test_the_command_is_that_of_a_user() -> None:
-    run = zoo.Run("acgan", 2, 700 * 64 + 63, ("trainer.precision=32-true",), Path("runs"))
+    run = zoo.Run("acgan", 2, 700, ("trainer.precision=32-true",), Path("runs"))
     assert run.overrides[:4] == ["experiment=acgan", "max_iterations=700", "seed=2", "logger=csv"]
     assert {"evaluate_every=700", "metrics.num_fakes=9000", "trainer.precision=32-true"} < set(run.overrides)
     assert run.directory == Path("runs/acgan_s2")
-
-
-def test_further_discriminator_steps_leave_fewer_iterations() -> None:
-    assert zoo.Run("wgan", 0, 64000, (), Path("runs")).iterations == 200

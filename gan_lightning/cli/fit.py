@@ -31,7 +31,7 @@ def variant_and_loss(config: DictConfig) -> Iterator[str]:
     """A variant with an adversarial objective of its own would silently replace that of another loss."""
     choices = config.hydra.runtime.choices
     own, loss = brought_by("variant", choices.get("variant")).get("loss"), choices.loss
-    answer = dict(answers("variant")).get(str(choices.get("variant")))
+    answer = dict(answers("variant")).get(str(choices.get("variant")), OmegaConf.create())
     if own not in (None, loss) and OmegaConf.select(answer, "loss.objectives.adversarial") is not None:
         yield (
             f"variant={choices.variant} has the adversarial loss of its paper, {own}, and loss={loss} would be without "
@@ -42,7 +42,7 @@ def variant_and_loss(config: DictConfig) -> Iterator[str]:
 def brought_by(group: str, choice: object) -> dict[str, str]:
     """What a file of conf/ answers to the other questions."""
     file = Path(conf_dir(), group, f"{choice}.yaml")
-    lines = OmegaConf.load(file).get("defaults", []) if file.is_file() else []
+    lines = OmegaConf.select(OmegaConf.load(file), "defaults", default=[]) if file.is_file() else []
     pairs = [next(iter(line.items())) for line in lines if isinstance(line, DictConfig)]
     return {str(key).removeprefix("override ").strip("/").partition("@")[0]: str(answer) for key, answer in pairs}
 

@@ -182,8 +182,9 @@ def replaced_by_others(choices: DictConfig) -> Iterator[str]:
     """A way out for each part that the variant brought along and the experiment or the command line replaced."""
     variant = choices.get("variant")
     for group, answer in brought_by("variant", variant).items():
-        if choices.get(group) != answer:
-            yield f"add {group}={answer}, which variant={variant} brings along and {group}={choices.get(group)} replaced"
+        other = choices.get(group)
+        if other != answer:
+            yield f"add {group}={answer}, which variant={variant} brings along and {group}={other} replaced"
 
 
 def rule_of(key: str) -> Rule | None:

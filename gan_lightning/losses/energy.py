@@ -33,8 +33,8 @@ def energies(output: DiscriminatorOutput) -> Tensor:
     """
     if not isinstance(output, EnergyOutput):
         raise ValueError(
-            "this loss needs a discriminator that gives energies: choose model=autoencoder, without a variant that gives "
-            "it a head of its own, such as acgan or infogan"
+            "this loss needs a discriminator that gives energies: choose model=autoencoder, without a variant that "
+            "gives it a head of its own, such as acgan or infogan"
         )
     return output.energies
 
