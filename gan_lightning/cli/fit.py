@@ -152,7 +152,7 @@ def batch_and_packs(config: DictConfig) -> Iterator[str]:
     own = config.data.batch_size // (device_count(config.trainer.devices) * config.trainer.num_nodes)
     piece = -(-own // config.micro_batches)
     for name, wrapper in config.wrappers.items():
-        pack = wrapper.get("pack", 1)
+        pack = wrapper.get("pack", 1) if wrapper else 1
         if own % pack or piece % pack:
             whole = f"the {own} samples of a device's batch" + (f", {piece} at a time," if piece < own else "")
             yield (

@@ -16,12 +16,14 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import ListConfig, OmegaConf
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from gan_lightning.cli.changes import may_change
 from gan_lightning.cli.environment import is_sweep
 from gan_lightning.cli.errors import UserError
-from gan_lightning.cli.paths import checkpoint_of, run_directory
+from gan_lightning.cli.paths import checkpoint_of, conf_dir, run_directory
 from gan_lightning.cli.trust import named
 
 RUNS = Path("outputs/runs")
@@ -84,9 +86,10 @@ def lines_from(start: str, typed: Sequence[Override]) -> list[str]:
         raise UserError(f"ckpt_path=last finds no checkpoint in {path}: give the directory of a run that has saved one")
     run = run_directory(checkpoint_of(str(path)))
     lines = [f"ckpt_path={quoted(path)}" if line_of(o) == "ckpt_path=last" else line_of(o) for o in typed]
-    before = kept(recorded(run), typed)
-    refuse_foreign_code(before, run)
-    lines = before + lines
+    before = recorded(run)
+    taken = kept(before, typed)
+    refuse_foreign_code([override for override in before if line_of(override) in taken], run)
+    lines = taken + lines
     if path.is_dir():
         if directory is None:
             lines.append(f"hydra.run.dir={quoted(path)}")
@@ -113,28 +116,59 @@ def newest_run() -> Path:
 
 
 def recorded(run: Path) -> list[Override]:
-    """The overrides that `run` was made with; none where it has no record of them."""
-    file = run / "overrides.yaml"
-    lines = OmegaConf.load(file) if file.is_file() else OmegaConf.create([])
-    assert isinstance(lines, ListConfig)
-    overrides = OverridesParser.create().parse_overrides([str(line) for line in lines])
-    kinds = [override for override in overrides if not override.is_hydra_override()]
-    return [override for override in kinds if str(override.key_or_group).split(".")[0] not in NOT_TAKEN_OVER]
-
-
-def refuse_foreign_code(lines: Sequence[str], run: Path) -> None:
-    """A run's record may come from a stranger: it asks for no code that the files of conf/ do not name.
+    """The overrides that `run` was made with; none where it has no record of them.
 
     Raises:
-        UserError: one of the `lines` does.
+        UserError: the record cannot be read.
     """
-    for line in lines:
-        names = re.findall(r"_target_\W*([\w.]*)", line)
-        if any(name not in named() for name in names):
+    file = run / "overrides.yaml"
+    if not file.is_file():
+        return []
+    try:
+        lines: Any = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
+        overrides = OverridesParser.create().parse_overrides([str(line) for line in lines])
+    except (HydraException, OmegaConfBaseException, YAMLError, OSError, TypeError) as error:
+        raise UserError(f"{file} is no record of a run's overrides: mend it, or type them yourself") from error
+    return [override for override in overrides if taken_over(override)]
+
+
+def taken_over(override: Override) -> bool:
+    """Whether it says what a run is, and not how it began."""
+    return not of_hydra(override) and str(override.key_or_group).split(".")[0] not in NOT_TAKEN_OVER
+
+
+def of_hydra(override: Override) -> bool:
+    """Whether it is about how the program is run."""
+    names = (str(override.key_or_group), str(override.package or ""))
+    return any(re.split(r"[./@]", name.removeprefix("_global_."))[0] == "hydra" for name in names)
+
+
+def refuse_foreign_code(overrides: Sequence[Override], run: Path) -> None:
+    """A run's record may come from a stranger: it asks for no code, and no file, that conf/ does not have.
+
+    Raises:
+        UserError: one of the `overrides` does.
+    """
+    for override in overrides:
+        line = line_of(override)
+        foreign = any(name not in named(()) for name in re.findall(r"_target_\W*([\w.]*)", line))
+        computed = "${" in re.sub(r"\$\{[\w.]+\}", "", line)  # by a function, where ${optimizer.lr} is a reference
+        if foreign or computed or not answers_within_conf(override):
             raise UserError(
-                f"{run / 'overrides.yaml'} has the line {line}, which names code that no file of conf/ does: type it "
-                "again if you trust it"
+                f"{run / 'overrides.yaml'} has the line {line}, which asks for code or files that conf/ does not have: "
+                "type it again if you trust it"
             )
+
+
+def answers_within_conf(override: Override) -> bool:
+    """Whether what it answers to a question, if it does, are files in the question's folder."""
+    group, value = str(override.key_or_group), override.value()
+    folder = Path(conf_dir(), group)
+    if not ("/" in group or folder.is_dir()) or value is None:
+        return True
+    listed = {file.stem for file in folder.glob("*.yaml")}
+    answers = value if isinstance(value, list) else [value]
+    return ".." not in group and all(str(answer).strip("'\"") in listed for answer in answers)
 
 
 def kept(before: Sequence[Override], typed: Sequence[Override]) -> list[str]:

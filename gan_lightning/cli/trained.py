@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
 from gan_lightning.cli.errors import UserError, mistakes_told
-from gan_lightning.cli.trust import importable, targets, trusted
+from gan_lightning.cli.trust import trusted
 from gan_lightning.gan import GAN
 
 COUNTERS = ("iterations", "turns", "images")
@@ -123,12 +123,6 @@ def settings_of(content: Mapping[str, Any], checkpoint: Path, trust: Collection[
         UserError: something does.
     """
     settings = trusted(content["hyper_parameters"], checkpoint, trust)
-    missing = sorted({name for name in targets(settings["gan"]) if not importable(name)})
-    if missing:
-        raise UserError(
-            f"{checkpoint} is made of {' and '.join(missing)}, which cannot be imported: use the version of the code "
-            "that it was trained with"
-        )
     try:
         return OmegaConf.create(settings)
     except (OmegaConfBaseException, RecursionError) as error:
@@ -167,6 +161,7 @@ def device_named(name: str) -> str:
     """
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if name != "cpu" and not (name.startswith("cuda") and torch.cuda.is_available()):
+    number = re.fullmatch(r"cuda(?::(\d+))?", str(name))
+    if name != "cpu" and (number is None or int(number[1] or 0) >= torch.cuda.device_count()):
         raise UserError(f"device={name} is not here: choose auto or cpu")
     return name

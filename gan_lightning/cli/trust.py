@@ -10,9 +10,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
-
-from hydra.utils import get_object
+from typing import Any, NoReturn
 
 from gan_lightning.cli.errors import UserError
 from gan_lightning.cli.paths import conf_dir
@@ -21,11 +19,14 @@ NOT_BUILT = ("callbacks", "logger", "launcher", "hparams_search")
 """Parts of a run's settings that nothing is built of again: they watch a game or start it."""
 
 
+LOST = "gan_lightning.cli.trust.lost"
+
+
 @cache
-def named() -> frozenset[str]:
-    """Every `_target_` that the files of conf/ name for the game, its data and its metrics."""
+def named(besides: Collection[str] = NOT_BUILT) -> frozenset[str]:
+    """Every `_target_` that the files of conf/ name, but for its folders `besides`."""
     conf = Path(conf_dir())
-    files = [file for file in conf.rglob("*.yaml") if file.relative_to(conf).parts[0] not in (*NOT_BUILT, "hydra")]
+    files = [file for file in conf.rglob("*.yaml") if file.relative_to(conf).parts[0] not in (*besides, "hydra")]
     return frozenset(name for file in files for name in re.findall(r"_target_:\s*[\"']?([\w.]+)", file.read_text()))
 
 
@@ -37,6 +38,10 @@ def trusted(settings: Mapping[str, Any], checkpoint: Path, trust: Collection[str
         checkpoint: how to name it.
         trust: further targets that may be built.
 
+    Returns:
+        Every target in it is one of conf/ or of `trust`; in the place of the package's others, which an earlier version
+        may have had, stands `lost`.
+
     Raises:
         UserError: they name code that neither conf/ nor `trust` does; or they hold an interpolation, which could make
             up such a name when it is filled in, and which train.py has filled in before it saves.
@@ -44,29 +49,35 @@ def trusted(settings: Mapping[str, Any], checkpoint: Path, trust: Collection[str
     kept = {key: part for key, part in settings.items() if key not in NOT_BUILT}
     if any("${" in text for text in texts(kept)):
         raise UserError(f"{checkpoint} has settings with ${{...}} in them, which train.py never writes: not loaded")
-    foreign = [name for name in targets(kept) if not (isinstance(name, str) and name in {*named(), *trust})]
-    foreign = list(dict.fromkeys(str(name) for name in foreign if not gone(name)))
+    allowed = {*named(), *trust}
+    foreign = [str(name) for name in targets(kept) if not (isinstance(name, str) and name in allowed)]
+    foreign = list(dict.fromkeys(name for name in foreign if not name.startswith("gan_lightning.")))
     if foreign:
         names = ",".join(foreign)
         raise UserError(
             f"{checkpoint} asks to run {names.replace(',', ' and ')}, which no file of conf/ names: not loaded; if you "
             f"know where the checkpoint comes from and trust that code, add 'trust=[{names}]'"
         )
-    return kept
+    harmless: dict[str, Any] = with_lost(kept, allowed)
+    return harmless
 
 
-def gone(name: object) -> bool:
-    """Whether a target is one of the package's that this version no longer has; nothing can be built of it."""
-    return isinstance(name, str) and name.startswith("gan_lightning.") and not importable(name)
+def with_lost(tree: Any, allowed: Collection[str]) -> Any:
+    """Nested dicts and lists with `lost` for what is not `allowed`."""
+    if isinstance(tree, Mapping):
+        if "_target_" in tree and tree["_target_"] not in allowed:
+            return {"_target_": LOST, "name": str(tree["_target_"])}
+        return {key: with_lost(part, allowed) for key, part in tree.items()}
+    return [with_lost(part, allowed) for part in tree] if isinstance(tree, (list, tuple)) else tree
 
 
-def importable(name: str) -> bool:
-    """Whether there is what a target names. Its modules are imported, so ask only of what is trusted."""
-    try:
-        get_object(name)
-    except Exception:  # whatever the import of a module may raise
-        return False
-    return True
+def lost(name: str) -> NoReturn:
+    """What is built in the place of something that this version does not have.
+
+    Raises:
+        ValueError: always.
+    """
+    raise ValueError(f"{name} is not in this version: use the version of the code that it was trained with")
 
 
 def targets(tree: Any) -> Iterator[Any]:

@@ -30,10 +30,10 @@ class Wrapper(nn.Module):
         return judge(self.network, samples, labels)
 
 
-def wrapped(network: nn.Module, wrappers: Mapping[str, Callable[[nn.Module], nn.Module]]) -> nn.Module:
-    """`network` in all of `wrappers`, the first of them innermost."""
+def wrapped(network: nn.Module, wrappers: Mapping[str, Callable[[nn.Module], nn.Module] | None]) -> nn.Module:
+    """`network` in all of `wrappers`, the first of them innermost; None is one that was switched off."""
     for wrap in wrappers.values():
-        network = wrap(network)
+        network = wrap(network) if wrap else network
     return network
 
 

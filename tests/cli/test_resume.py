@@ -74,12 +74,45 @@ def test_a_run_directory_goes_on_in_place_with_what_is_typed_on_top(
     ]
 
 
-def test_a_record_asks_for_no_code_that_conf_does_not_name():
-    harmless, foreign = "optimizer.generator._target_=torch.optim.Adam", "+callbacks.x={_target_: os.system}"
-    run = a_run(harmless, foreign, "hydra/launcher=joblib", "hydra.job_logging.x=1")
-    with pytest.raises(UserError, match=r"overrides.yaml has the line .*os\.system.*type it again if you trust it"):
+@pytest.mark.parametrize(
+    "line",
+    [
+        "+callbacks.x={_target_: os.system}",
+        "+callbacks.x._target_=os.system",
+        "experiment=../../../evil",
+        "experiment=[../evil]",
+        "loss=/evil",
+        "gan.averaging='\\\\${oc.create:\"{_tar\\\\${z}get_: subprocess.getoutput}\"}'",
+        "name=${oc.env:HOME}",
+    ],
+)
+def test_a_record_asks_for_nothing_that_conf_does_not_have(line: str):
+    run = a_run("seed=3", line)
+    with pytest.raises(UserError, match=r"overrides.yaml has the line .*: type it again if you trust it"):
         whole_command([f"ckpt_path={run}"])
-    assert rewritten(f"ckpt_path={run}", foreign) == [harmless, f"ckpt_path={run}", foreign, f"hydra.run.dir='{run}'"]
+    assert rewritten(f"ckpt_path={run}", line) == ["seed=3", f"ckpt_path={run}", line, f"hydra.run.dir='{run}'"]
+
+
+def test_a_record_of_what_conf_names_is_taken_over_and_one_of_hydra_is_not():
+    harmless = [
+        "optimizer.generator._target_=torch.optim.Adam",
+        "callbacks.evaluation._target_=gan_lightning.callbacks.evaluation.Evaluation",
+        "optimizer.discriminator.lr=${optimizer.lr}",
+        "regularizer=[r1,r2]",
+        "wrapper=[]",
+        "variant=null",
+    ]
+    hydras = ["hydra/launcher=joblib", "hydra.job_logging.x=1", "++hydra={job:{env_set:{A:b}}}", "+a@hydra.job=b"]
+    run = a_run(*harmless, *hydras)
+    assert rewritten(f"ckpt_path={run}") == [*harmless, f"ckpt_path={run}", f"hydra.run.dir='{run}'"]
+
+
+@pytest.mark.parametrize("text", ["a: b", "- a=[", "- {", "[1, 2"])
+def test_a_record_that_cannot_be_read_is_told(text: str):
+    run = a_run()
+    (Path(run) / "overrides.yaml").write_text(text)
+    with pytest.raises(UserError, match="is no record of a run's overrides"):
+        whole_command([f"ckpt_path={run}"])
 
 
 def test_a_checkpoint_file_starts_another_run(tmp_path: Path):
