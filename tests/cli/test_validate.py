@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 from cli_command import Command
+from composing import composed, job_part
+
+from gan_lightning.cli.errors import UserError
+from gan_lightning.cli.session import train
 
 MISTAKES = {
     "model=dcgan data=gaussian": ["model=dcgan takes images", "data=gaussian has shape [1]", "model=mlp"],
@@ -93,10 +97,15 @@ def test_questions_are_answered_without_torch(script: str, flag: list[str], comm
         ("loss=wgan_gp model.discriminator.norm=batch", "choose loss.discriminator_norm=layer"),
     ],
 )
-def test_what_only_the_parts_know_is_told_in_one_sentence_too(line: str, words: str, command: Command, tmp_path: Path):
-    done = command("train.py", *line.split(), "logger=csv")
-    assert done.returncode == 2
-    assert words in done.stderr
-    assert "Traceback" not in done.stderr
-    (result,) = tmp_path.glob("outputs/runs/*/result.json")
-    assert '"status": "failed"' in result.read_text()
+def test_what_only_the_parts_know_is_told_in_one_sentence_too(line: str, words: str, tmp_path: Path):
+    with composed(*line.split(), "logger=csv", directory=tmp_path) as config, pytest.raises(UserError) as error:
+        train(job_part(config))
+    (sentence,) = error.value.problems
+    assert words in sentence and "\n" not in sentence
+    assert '"status": "failed"' in (tmp_path / "result.json").read_text()
+
+
+def test_a_mistake_that_only_the_parts_know_ends_the_command(command: Command):
+    done = command("train.py", "model.discriminator.norm=foo", "logger=csv")
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "model.discriminator.norm=foo is unknown" in done.stderr
