@@ -52,8 +52,14 @@ def between(prior: Prior, start: Latent, end: Latent, share: Tensor) -> Latent:
 
 
 def noise_between(prior: Prior, start: Tensor, end: Tensor, share: Tensor) -> Tensor:
-    """On the sphere for Gaussian noise, on a line for any other; (batch, dim)."""
-    return (slerp if isinstance(prior, (Gaussian, TruncatedGaussian)) else lerp)(start, end, share)
+    """On the sphere for Gaussian noise, on a line for any other; (batch, dim).
+
+    The sphere bulges out of a truncation, by a factor of up to sqrt(2) in a coordinate: what lies beyond is put on the
+    limit.
+    """
+    if isinstance(prior, TruncatedGaussian):
+        return slerp(start, end, share).clamp(-prior.limit, prior.limit)
+    return (slerp if isinstance(prior, Gaussian) else lerp)(start, end, share)
 
 
 def lerp(start: Tensor, end: Tensor, share: Tensor) -> Tensor:

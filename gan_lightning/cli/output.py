@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import filecmp
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-from PIL import Image
-from rich import get_console
-from rich.progress import track
 from torch import Tensor
-from torchvision.io import write_png
+from torchvision.io import encode_png
 
-from gan_lightning.cli.errors import UserError, WorkError
-from gan_lightning.figures.images import Pixels, to_uint8
-
-T = TypeVar("T")
+from gan_lightning.cli.errors import WorkError
+from gan_lightning.figures.images import to_uint8, watched
 
 
 def publish(folder: Path, name: str, write: Callable[[Path], None]) -> list[Path]:
@@ -51,7 +46,7 @@ def publish(folder: Path, name: str, write: Callable[[Path], None]) -> list[Path
         with suppress(OSError):
             for path in made:  # the deepest first, and empty again
                 path.rmdir()
-        if isinstance(error, OSError) and not isinstance(error, UserError):
+        if isinstance(error, OSError):
             raise WorkError(f"{folder} cannot be written to: {error}") from error
         raise
 
@@ -87,12 +82,16 @@ def save_files(images: Tensor, folder: Path) -> None:
     folder.mkdir()
     digits = len(str(len(images) - 1))
     for index, pixels in enumerate(watched(to_uint8(images), "Writing")):
-        write_png(pixels, str(folder / f"{index:0{digits}}.png"))
+        save_image(pixels, folder / f"{index:0{digits}}.png")
 
 
-def save_picture(picture: Pixels, path: Path) -> None:
-    """A PNG."""
-    Image.fromarray(picture).save(path, format="PNG")
+def save_image(pixels: Tensor, path: Path) -> None:
+    """A PNG, grey or in colour, of `pixels` (1 or 3, height, width), uint8.
+
+    Raises:
+        OSError: it cannot be written, or not all of it.
+    """
+    path.write_bytes(encode_png(pixels).numpy().tobytes())  # torchvision's write_png does not notice a full disk
 
 
 def save_arrays(path: Path, labels: Tensor | None = None, **samples: Tensor) -> None:
@@ -111,8 +110,3 @@ def save_arrays(path: Path, labels: Tensor | None = None, **samples: Tensor) -> 
 def is_image(samples: Tensor) -> bool:
     """Whether samples (..., channels, height, width) are images, and not vectors (..., dim)."""
     return samples.ndim >= 4
-
-
-def watched(items: Iterable[T], description: str) -> Iterable[T]:
-    """`items`, with a progress bar on a terminal that goes when it is done."""
-    return track(items, description, transient=True, disable=not get_console().is_interactive)

@@ -41,13 +41,13 @@ class Task(NamedTuple):
     usual_count: int = 0
 
 
-SAMPLES = Task("samples", ("grid", "files", "npz"), ("count", "classes", "truncation"), usual_count=64)
-INTERPOLATION = Task("interpolate=", ("grid", "npz"), ("count", "classes", "truncation"), usual_count=8)
-TRAVERSAL = Task("traverse=true", ("grid",), ("count", "truncation"), usual_count=10)
-PAIRS = Task("a model that translates images", ("grid", "npz"), ("count", "direction"), usual_count=10)
+SAMPLES = Task("samples", ("grid", "files", "npz"), ("count", "seed", "classes", "truncation"), usual_count=64)
+INTERPOLATION = Task("interpolate=", ("grid", "npz"), ("count", "seed", "classes", "truncation"), usual_count=8)
+TRAVERSAL = Task("traverse=true", ("grid",), ("count", "seed", "truncation"), usual_count=10)
+PAIRS = Task("a model that translates images", ("grid", "npz"), ("count", "seed", "direction"), usual_count=10)
 FOLDER = Task("source=", ("files",), ("direction",))
 
-KEYS = ("count", "classes", "truncation", "direction")
+KEYS = ("count", "seed", "classes", "truncation", "direction")
 """What not every task heeds."""
 
 
@@ -86,8 +86,8 @@ def sample(cfg: DictConfig) -> list[Path]:
         return writers.write_translations(cfg, checkpoint, device, folder)
     trained = load(checkpoint, device, cfg.trust)
     gan, shape = trained.gan, trained.config.data.shape
-    gan.seed = cfg.seed
-    name = f"{checkpoint.stem}_iteration{gan.iterations}_seed{cfg.seed}"
+    gan.seed = cfg.seed or 0
+    name = f"{checkpoint.stem}_iteration{gan.iterations}_seed{gan.seed}"
     if isinstance(gan.averaged_generator, TwoTranslators):
         if task in (INTERPOLATION, TRAVERSAL):
             raise UserError(f"{task.name} is for a model that is fed noise, and this one is fed images: leave it out")
@@ -113,7 +113,7 @@ def check_values(cfg: DictConfig) -> None:
         ValueError: one has not.
     """
     for key, least in (("count", 1), ("seed", 0), ("interpolate", 2)):
-        if cfg[key] is not None or key == "seed":
+        if cfg[key] is not None:
             whole(key, cfg[key], least)
     flag("traverse", cfg.traverse)
     if cfg.classes is not None:
@@ -196,7 +196,7 @@ def made(gan: GAN, latent: Latent) -> Tensor:
     """What the averaged generator makes of `latent`, on the CPU."""
     import torch
 
-    from gan_lightning.cli.output import watched
+    from gan_lightning.figures.images import watched
 
     starts = watched(range(0, len(latent), BATCH_SIZE), "Generating")
     return torch.cat([gan.generate(latent[first : first + BATCH_SIZE]).cpu() for first in starts])

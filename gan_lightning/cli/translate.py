@@ -9,13 +9,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchvision.io import write_png
 
 from gan_lightning.cli.errors import UserError
-from gan_lightning.cli.output import watched
+from gan_lightning.cli.output import save_image
 from gan_lightning.data.image_folder import ImageFolder
 from gan_lightning.data.loader import normalize
-from gan_lightning.figures.images import to_uint8
+from gan_lightning.figures.images import to_uint8, watched
 from gan_lightning.models.cyclegan import TwoTranslators
 
 DIRECTIONS = ("a_to_b", "b_to_a")
@@ -105,6 +104,7 @@ class Folder:
 
         Raises:
             UserError: an image cannot be read.
+            OSError: one cannot be written.
         """
         names = [target / name for name in self.names()]
         target.mkdir()
@@ -113,4 +113,4 @@ class Folder:
             images = make(torch.stack([self.read(row) for row in rows]))
             for row, pixels in zip(rows, to_uint8(images), strict=True):
                 names[row].parent.mkdir(parents=True, exist_ok=True)
-                write_png(pixels, str(names[row]))
+                save_image(pixels, names[row])

@@ -10,12 +10,12 @@ from omegaconf import DictConfig
 from gan_lightning.cli.errors import UserError
 from gan_lightning.cli.interpolation import closed_path
 from gan_lightning.cli.latents import truncate
-from gan_lightning.cli.output import publish, save_arrays, save_files, save_picture
+from gan_lightning.cli.output import publish, save_arrays, save_files
 from gan_lightning.cli.sample import drawn, generated, made
 from gan_lightning.cli.trained import load_generator
 from gan_lightning.cli.translate import COLUMNS, DIRECTIONS, Folder, side_by_side, translated
 from gan_lightning.cli.traversal import traversal
-from gan_lightning.figures.images import FRAME_MS, save_animation, tile
+from gan_lightning.figures.images import FRAME_MS, save_animation, save_picture, tile
 from gan_lightning.gan import GAN
 from gan_lightning.models.cyclegan import TwoTranslators
 from gan_lightning.randomness import generator_for

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -55,10 +56,24 @@ def tile(images: Tensor, least_width_px: int = 560, columns: int | None = None) 
 
 
 def save_picture(picture: Pixels, path: Path) -> None:
-    """Write a PNG, aside and then renamed, so that who looks at the folder never sees half a picture."""
+    """Write a PNG, whole or not at all.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with written_aside(path) as aside:
+        Image.fromarray(picture).save(aside, format="PNG")
+
+
+@contextmanager
+def written_aside(path: Path) -> Iterator[Path]:
+    """Where to write what is then renamed to `path`, so that nobody ever sees half of it, or loses what was there."""
     aside = path.with_suffix(".part")
-    Image.fromarray(picture).save(aside, format="PNG")
-    aside.replace(path)
+    try:
+        yield aside
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 class Reel(Generic[T]):
@@ -83,15 +98,23 @@ class Reel(Generic[T]):
 
 
 def save_animation(frames: Iterable[Pixels], count: int, path: Path, last_frame_ms: int = LAST_FRAME_MS) -> None:
-    """Write `count` frames, each asked for when its turn comes, as an endless GIF that rests on its last frame."""
-    console = get_console()
-    watched = track(frames, f"Rendering {path.name}", total=count, transient=True, disable=not console.is_interactive)
-    pictures = [Image.fromarray(frame) for frame in watched]
+    """Write `count` frames, each asked for when its turn comes, as an endless GIF that rests on its last frame.
+
+    Raises:
+        OSError: it cannot be written; what was at `path` is still there.
+    """
+    pictures = [Image.fromarray(frame) for frame in watched(frames, f"Rendering {path.name}", total=count)]
     # One palette for all frames, or flat areas would flicker; no dithering, which would speckle them.
     palette = Image.fromarray(np.concatenate([np.asarray(picture)[::4, ::4] for picture in pictures])).quantize(256)
     pictures = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
     durations = [FRAME_MS] * (len(pictures) - 1) + [last_frame_ms]
-    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=durations, loop=0)
+    with written_aside(path) as aside:
+        pictures[0].save(aside, format="GIF", save_all=True, append_images=pictures[1:], duration=durations, loop=0)
+
+
+def watched(items: Iterable[T], description: str, total: int | None = None) -> Iterable[T]:
+    """`items`, with a progress bar on a terminal that goes when it is done; `total` of them if they have no length."""
+    return track(items, description, total=total, transient=True, disable=not get_console().is_interactive)
 
 
 def log_picture(loggers: Iterable[Logger], key: str, picture: Pixels, iteration: int) -> None:

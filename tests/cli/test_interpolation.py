@@ -97,6 +97,20 @@ def test_a_row_begins_at_its_key_and_ends_at_the_next_exactly(prior: Prior) -> N
         assert (rows[..., kinds].sum(-1) == 1).all() and rows[..., kinds].unique().tolist() == [0, 1]
 
 
+@pytest.mark.parametrize("source", [TruncatedGaussian(2, 0.5), Labelled(5, TruncatedGaussian(2, 0.5), num_classes=3)])
+def test_the_way_between_truncated_samples_stays_within_the_truncation(source: Prior) -> None:
+    """The arc from (t, t) to (t, -t), at right angles, reaches (1.41 t, 0)."""
+    keys = source.sample(2, rng())
+    keys.z[:, :2] = torch.tensor([[0.5, 0.5], [0.5, -0.5]])
+    noise = closed_path(source, keys, 4).z[:5, :2]
+    angles = torch.linspace(1, -1, 5)[:, None] * math.pi / 4
+    on_arc = math.sqrt(0.5) * torch.cat([angles.cos(), angles.sin()], dim=1)
+    assert on_arc[2, 0] > 0.7
+    torch.testing.assert_close(noise[:, 0], torch.full((5,), 0.5))
+    torch.testing.assert_close(noise[:, 1], on_arc[:, 1])
+    assert noise.abs().max() <= 0.5
+
+
 def test_other_noise_and_codes_move_on_a_line() -> None:
     uniform = Uniform(6)
     keys = uniform.sample(2, rng())

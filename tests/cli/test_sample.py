@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 from playing import tiny_gan
-from sampling import SMALL, run, written
+from sampling import SMALL, run, sampled, written
 from scipy import stats
 
 from gan_lightning.cli import output
@@ -106,6 +109,7 @@ def test_without_classes_there_are_no_labels(unlabelled: Path, tmp_path: Path) -
         ("labelled", "classes=[1,2,3] count=2", "count=2 is fewer than the 3 classes"),
         ("labelled", "truncation=0", "truncation must be above 0"),
         ("labelled", "truncation=little", "truncation must be a finite number, not 'little'"),
+        ("labelled", "seed=-1", "seed must be a whole number of at least 0, not -1"),
         ("labelled", "interpolate=1", "interpolate must be a whole number of at least 2, not 1"),
         ("labelled", "interpolate=3 count=1", "choose count=2 or more"),
         ("labelled", "interpolate=3 format=files", "format=files is not for interpolate=: choose grid or npz"),
@@ -184,22 +188,42 @@ def test_the_same_is_written_once_and_another_beside_it(form: str, unlabelled: P
     assert sorted((tmp_path / "out").iterdir()) == sorted([path, other])
 
 
-@pytest.mark.parametrize("error", [OSError("No space left on device"), KeyboardInterrupt()])
-def test_what_was_not_finished_leaves_nothing(
-    error: BaseException, unlabelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real, calls = output.write_png, iter(range(3))
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """No file can grow beyond 100 bytes within, as on a disk that has no more room."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
-    def failing(*arguments: Any) -> None:
+
+@pytest.mark.parametrize("asked", ["format=grid", "format=files", "format=npz", "interpolate=2"])
+def test_on_a_full_disk_nothing_is_written(asked: str, unlabelled: Path, tmp_path: Path) -> None:
+    with full_disk(), pytest.raises(WorkError, match=f"{tmp_path}/a/b cannot be written to: .*File too large"):
+        sampled(unlabelled, asked, "count=5", f"output={tmp_path}/a/b")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_interrupted_leaves_nothing(unlabelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save, calls = output.save_image, iter(range(3))
+
+    def interrupted(*arguments: Any) -> None:
         if next(calls) == 2:
-            raise error
-        real(*arguments)
+            raise KeyboardInterrupt
+        save(*arguments)
 
-    monkeypatch.setattr(output, "write_png", failing)
-    expected = WorkError if isinstance(error, OSError) else KeyboardInterrupt
-    with pytest.raises(expected):
+    monkeypatch.setattr(output, "save_image", interrupted)
+    with pytest.raises(KeyboardInterrupt):
         written(unlabelled, "format=files", "count=5", f"output={tmp_path}/a/b")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_seed_is_seed_0(unlabelled: Path, tmp_path: Path) -> None:
+    paths = [written(unlabelled, *seed, "count=3", f"output={tmp_path}") for seed in ((), ("seed=0",), ("seed=3",))]
+    assert [path.name for path in paths] == [f"last_iteration1_seed{seed}_3.png" for seed in (0, 0, 3)]
+    assert paths[0].read_bytes() != paths[2].read_bytes()
 
 
 def test_where_nothing_can_be_written_is_named(unlabelled: Path, tmp_path: Path) -> None:

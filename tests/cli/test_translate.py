@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from sampling import run, sampled, written
 
-from gan_lightning.cli.errors import UserError
+from gan_lightning.cli.errors import UserError, WorkError
 from gan_lightning.cli.trained import load
 from gan_lightning.cli.translate import Folder, side_by_side
 from gan_lightning.data.loader import normalize
@@ -128,6 +128,14 @@ def test_many_sources_take_several_rows() -> None:
     assert rows == [*up, *(-n for n in up), *rest, *(-n for n in rest)]
 
 
+def test_a_file_that_cannot_be_written_is_one_sentence_and_leaves_nothing(cyclegan: Path, tmp_path: Path) -> None:
+    """Names that keep their endings, for there are two of one stem, become longer than any file's can be."""
+    photos = fill(tmp_path / "photos", "a.png", f"{'x' * 250}.png", f"{'x' * 250}.jpg")
+    with pytest.raises(WorkError, match=rf"{tmp_path}/out cannot be written to: .*File name too long"):
+        sampled(cyclegan, f"source={photos}", "direction=a_to_b", f"output={tmp_path}/out")
+    assert list(tmp_path.iterdir()) == [photos]
+
+
 def test_a_broken_image_is_named_and_leaves_nothing(cyclegan: Path, tmp_path: Path) -> None:
     photos = fill(tmp_path / "photos", "a.png", "b.png")
     (photos / "b.png").write_bytes((photos / "b.png").read_bytes()[:200])
@@ -144,6 +152,7 @@ def test_a_broken_image_is_named_and_leaves_nothing(cyclegan: Path, tmp_path: Pa
         ("source={here}/photos", "direction=a_to_b, or b_to_a"),
         ("source={here}/photos direction=to_b", "direction must be one of a_to_b, b_to_a, not to_b"),
         ("source={here}/photos direction=a_to_b count=3", "count= cannot go with source=: leave it out"),
+        ("source={here}/photos direction=a_to_b seed=0", "seed= cannot go with source=: leave it out"),
         ("source={here}/photos direction=a_to_b format=npz", "format=npz is not for source=: choose files"),
         ("source={here}/photos direction=a_to_b output={here}/photos/out", "choose another output"),
         ("interpolate=3", "interpolate= is for a model that is fed noise, and this one is fed images"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,30 @@ def test_an_animation_has_every_frame_and_rests_on_the_last(count: int, tmp_path
             animation.seek(index)
             assert np.abs(np.asarray(animation.convert("RGB")).astype(int) - level).max() <= 2
         assert animation.info["duration"] == LAST_FRAME_MS
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.gif"])
+def test_what_cannot_be_finished_leaves_what_was_there(name: str, tmp_path: Path):
+    """A disk without room: no file can grow beyond 100 bytes."""
+
+    def save(seed: int) -> None:
+        frames = np.random.default_rng(seed).integers(0, 256, (2, 40, 50, 3), dtype=np.uint8)
+        if name == "a.png":
+            save_picture(frames[0], tmp_path / name)
+        else:
+            save_animation(frames, 2, tmp_path / name)
+
+    save(0)
+    content = (tmp_path / name).read_bytes()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            save(1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_bytes() == content
 
 
 def test_a_reel_spaces_its_frames_and_always_has_the_newest():
