@@ -7,23 +7,28 @@ import math
 import os
 from typing import Any
 
-import torch
 from lightning import LightningModule, Trainer
 
 from gan_lightning.callbacks import symptoms
 from gan_lightning.callbacks.checkpoint import Checkpoint
 from gan_lightning.callbacks.evaluation import Evaluation, real_data
 from gan_lightning.callbacks.periodic import Periodic, playing
-from gan_lightning.callbacks.probe import batch_for, not_finite, probe
-from gan_lightning.callbacks.symptoms import ADVICE, FEWEST_TURNS, Course, Record
+from gan_lightning.callbacks.probe import bad_loss, bad_network, bad_objective, batch_for, probe, spread_samples
+from gan_lightning.callbacks.symptoms import ADVICE, AT_START, FEWEST_TURNS, Course, Record
 from gan_lightning.checks import positive, whole
-from gan_lightning.data.base import RealData
-from gan_lightning.data.distributions import GaussianMixture
-from gan_lightning.data.toys import ToyData
+from gan_lightning.game import Batch
 from gan_lightning.gan import GAN
 from gan_lightning.loggers import WandB
 
 log = logging.getLogger(__name__)
+
+LOOKS_OF_SCALED = 4
+"""How often in a row a bad loss is seen under a gradient scaler before it counts: it leaves out that step, goes on with
+a smaller scale, and in half precision a single bad moment is nothing special."""
+
+
+KEPT = ("probed_at", "evaluated_at", "bad_looks", "absent", "most_modes", "first_monitored", "monitored")
+"""What a checkpoint keeps beside the course of the symptoms."""
 
 
 class DivergedError(ArithmeticError):
@@ -40,7 +45,8 @@ class Health(Periodic):
     - `discriminator_dead`: it says the same of everything.
     - `saturation`: the generator's values are stuck at the ends of ``data.value_range``, where the data's are not.
     - `oscillation`: the monitored metric swings, and has not been better for many evaluations.
-    - `diverged`: weights, running statistics or losses are infinite or no number. That ends the run, on all ranks.
+    - `diverged`: weights, running statistics, objectives' states or losses are infinite or no number. That ends the
+      run, on all ranks.
 
     A symptom is told once when it begins and once when it is gone: in the log, as an alert of W&B (when it begins), and
     in ``result.json`` under `health`. What is judged are the generator itself and the discriminator, in evaluation
@@ -48,10 +54,14 @@ class Health(Periodic):
 
     Args:
         every: iterations between two looks for what is not finite.
-        probe_every: iterations between two looks for all else. One costs about half an iteration of 64 images.
-        count: data, and fakes, that are looked at; no more than a device's batch.
-        patience: how often in a row something must be seen before it counts. Networks at their start, and a bad moment,
-            look ill too.
+        probe_every: iterations between two looks for all else, but metrics, which are looked at when they are new. One
+            costs about half an iteration of 64 images.
+        count: data, and fakes, that are looked at; no more than a device's batch, or a micro-batch of it. Fewer than
+            two, or than two packs of a discriminator of packs, say nothing: then there are no such looks.
+        patience: how often in a row something must be seen before it counts. A bad moment looks ill too.
+        grace_images: before so many real samples were seen, `mode_collapse` and `saturation` count only where they were
+            absent before: fakes of untrained networks are nearly alike, with a diversity of .005 to .15 in most. DCGANs
+            on digits pass .2 within 1300 samples, toys within 3600; this is ten times as much, 500 iterations of 64.
         critic: the discriminator's output is no log-odds of being real, so that its scores have a scale of their own.
         least_diversity: distance between two fakes over that between two data. Good fakes have about 1, those of one
             class among ten about .75, those of one mode of many next to 0.
@@ -66,7 +76,8 @@ class Health(Periodic):
         least_inside: values of fakes not at the ends of the range, as a share of those of the data. Digits have 5 of 6
             pixels there, so that the data must be the measure.
         stale: evaluations in a row of which none was the best, before swings count.
-        swing: range of the monitored metric over these, as a share of its median; less is noise.
+        swing: range of the monitored metric over these, as a share of what it has won since the first evaluation, and
+            of its median; less is noise.
 
     Attributes:
         records: what was found, for ``result.json``.
@@ -81,6 +92,7 @@ class Health(Periodic):
         probe_every: int,
         count: int = 32,
         patience: int = 2,
+        grace_images: int = 32_000,
         critic: bool = False,
         least_diversity: float = 0.2,
         least_entropy: float = 0.5,
@@ -96,6 +108,7 @@ class Health(Periodic):
         key = "callbacks.health"
         self.probe_every = whole(f"{key}.probe_every", probe_every)
         self.count = whole(f"{key}.count", count, minimum=2)
+        self.grace_images = whole(f"{key}.grace_images", grace_images, minimum=0)
         self.critic = critic
         self.least_diversity = fraction(f"{key}.least_diversity", least_diversity)
         self.least_entropy = fraction(f"{key}.least_entropy", least_entropy)
@@ -108,7 +121,10 @@ class Health(Periodic):
         self.swing = positive(f"{key}.swing", swing)
         self.course = Course(whole(f"{key}.patience", patience))
         self.probed_at = self.evaluated_at = 0
+        self.bad_looks = 0  # in a row, the last ones
+        self.absent: list[str] = []  # symptoms of networks at their start that these did not show at some time
         self.most_modes = 0.0
+        self.first_monitored: float | None = None
         self.monitored: list[float] = []  # since the best, the newest last
 
     @property
@@ -120,17 +136,25 @@ class Health(Periodic):
         self.data = data
         callbacks = getattr(trainer, "callbacks", [])
         self.evaluation = next((part for part in callbacks if isinstance(part, Evaluation)), None)
+        if self.evaluation is None or self.evaluation.best is None:
+            self.first_monitored, self.monitored = None, []  # of what a run that goes on measured in another way
         if trainer.is_global_zero:
             batch = data.batch_size // trainer.world_size // gan.micro_batches
-            count = batch_for(gan.discriminator, min(self.count, batch))
-            self.real = next(iter(data.labelled_reference_batches(gan.device, batch_size=count)))
+            count = batch_for(gan.discriminator, min(self.count, batch, data.reference_size))
+            self.real = spread_samples(data, gan.device, count) if count else None
         super().on_train_start(trainer, gan)
+
+    def due(self, iterations: int) -> float:
+        """See `Periodic`: at the nearer of the two rhythms."""
+        return min(super().due(iterations), (iterations // self.probe_every + 1) * self.probe_every)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         gan = playing(pl_module)
+        if gan.iterations != self._acted_at and 0 in (gan.iterations % self.every, gan.iterations % self.probe_every):
+            self._acted_at = gan.iterations
+            self.act(trainer, gan)
         if self.evaluation is not None and gan.iterations % self.evaluation.every == 0:
             self.look_at_metrics(trainer, gan)
 
@@ -140,20 +164,23 @@ class Health(Periodic):
 
     def act(self, trainer: Trainer, gan: GAN) -> None:
         self.stop_if_diverged(trainer, gan)
-        if trainer.is_global_zero and gan.iterations // self.probe_every > self.probed_at // self.probe_every:
+        due = gan.iterations // self.probe_every > self.probed_at // self.probe_every
+        if trainer.is_global_zero and due and self.real is not None:
             self.probed_at = gan.iterations
-            self.note(trainer, gan.iterations, self.examined(gan))
+            self.note(trainer, gan.iterations, self.after_the_start(gan, self.examined(gan, self.real)))
 
     def stop_if_diverged(self, trainer: Trainer, gan: GAN) -> None:
         """End the run if a weight is not finite, on all ranks at once.
 
-        So it is with a loss, but under a gradient scaler: that leaves out the step of a bad loss, and tries again.
+        So it is with an objective's state and a loss; under a gradient scaler only if they stay so (`LOOKS_OF_SCALED`).
 
         Raises:
             DivergedError: then.
         """
+        passing = bad_objective(gan) or bad_loss(gan)
+        self.bad_looks = self.bad_looks + 1 if passing else 0
         scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
-        found = not_finite(gan) or (None if scaled else bad_loss(gan))
+        found = bad_network(gan) or (passing if self.bad_looks >= (LOOKS_OF_SCALED if scaled else 1) else None)
         if trainer.strategy.reduce_boolean_decision(found is None):
             return
         saw = f"{found or 'a number of another rank'} is not finite"
@@ -163,9 +190,16 @@ class Health(Periodic):
             f"diverged: at iteration {gan.iterations} {saw}; {left(trainer)}; try: {ADVICE['diverged']}"
         )
 
-    def examined(self, gan: GAN) -> dict[str, str | None]:
-        """What a probe shows of each symptom that it can show."""
-        found = probe(gan, self.real, self.data.value_range)
+    def after_the_start(self, gan: GAN, seen: dict[str, str | None]) -> dict[str, str | None]:
+        """What of `seen` counts: not what networks show until they have learned something."""
+        well = [symptom for symptom in AT_START if symptom in seen and seen[symptom] is None]
+        self.absent = sorted({*self.absent, *well})
+        waiting = () if gan.images >= self.grace_images else set(AT_START) - set(self.absent)
+        return {symptom: saw for symptom, saw in seen.items() if symptom not in waiting}
+
+    def examined(self, gan: GAN, real: Batch) -> dict[str, str | None]:
+        """What a probe beside the data `real` shows of each symptom that it can show."""
+        found = probe(gan, real, self.data.value_range)
         seen: dict[str, str | None] = {}
         if found.diversity is not None:
             seen["mode_collapse"] = symptoms.low_diversity(found.diversity, self.least_diversity)
@@ -181,25 +215,29 @@ class Health(Periodic):
             return
         self.evaluated_at = gan.iterations
         seen: dict[str, str | None] = {}
-        classes = evenly_over_classes(self.data)
+        classes = symptoms.evenly_over_classes(self.data, classes_read(self.evaluation))
         if "val/class_entropy" in gan.metrics and classes > 0:
             seen["missing_classes"] = symptoms.few_classes(
                 gan.metrics["val/class_entropy"], classes, self.least_entropy
             )
         if "val/modes" in gan.metrics:
             self.most_modes = max(self.most_modes, gan.metrics["val/modes"])
-            expected = max(self.most_modes, number_of_modes(self.data))
+            expected = max(self.most_modes, symptoms.number_of_modes(self.data))
             seen["missing_modes"] = symptoms.few_modes(gan.metrics["val/modes"], expected, self.least_modes)
         monitor = None if self.evaluation is None else self.evaluation.monitor
         if self.evaluation is not None and monitor in gan.metrics:
-            self.remember(gan.metrics[monitor], best=self.evaluation.best_iteration == gan.iterations)
-            stale = self.monitored if len(self.monitored) == self.stale else []
-            seen["oscillation"] = symptoms.swinging(monitor, stale, self.swing)
+            seen["oscillation"] = self.swung(self.evaluation, monitor, gan)
         self.note(trainer, gan.iterations, seen)
 
-    def remember(self, value: float, best: bool) -> None:
-        """Keep the last values of the monitored metric, those since it was best."""
-        self.monitored = [] if best else [*self.monitored, value][-self.stale :]
+    def swung(self, evaluation: Evaluation, monitor: str, gan: GAN) -> str | None:
+        """What the last values of the monitored metric show, those since it was best; keeps them."""
+        value = gan.metrics[monitor]
+        if self.first_monitored is None and math.isfinite(value):
+            self.first_monitored = value
+        self.monitored = [] if evaluation.best_iteration == gan.iterations else [*self.monitored, value][-self.stale :]
+        if len(self.monitored) < self.stale or self.first_monitored is None or evaluation.best is None:
+            return None
+        return symptoms.swinging(monitor, self.monitored, abs(self.first_monitored - evaluation.best), self.swing)
 
     def note(self, trainer: Trainer, iteration: int, seen: dict[str, str | None]) -> None:
         """Tell what has begun, and what is gone."""
@@ -216,48 +254,28 @@ class Health(Periodic):
 
     def state_dict(self) -> dict[str, Any]:
         """What a continued run must know."""
-        return {
-            "records": self.course.records,
-            "streaks": self.course.streaks,
-            "probed_at": self.probed_at,
-            "evaluated_at": self.evaluated_at,
-            "most_modes": self.most_modes,
-            "monitored": self.monitored,
-        }
+        kept = {name: getattr(self, name) for name in KEPT}
+        return {"records": self.course.records, "streaks": self.course.streaks, **kept}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from what a checkpoint knows."""
         self.course.records, self.course.streaks = state_dict["records"], state_dict["streaks"]
-        self.probed_at, self.evaluated_at = state_dict["probed_at"], state_dict["evaluated_at"]
-        self.most_modes, self.monitored = state_dict["most_modes"], state_dict["monitored"]
+        for name in KEPT:
+            setattr(self, name, state_dict.get(name, getattr(self, name)))  # earlier versions did not save them all
 
 
 def fraction(key: str, value: object) -> float:
     """`value` as a float if it is above 0 and at most 1; else a ValueError that names `key`."""
-    if positive(key, value) > 1:
+    share = positive(key, value)
+    if share > 1:
         raise ValueError(f"{key} must be above 0 and at most 1, not {value!r}")
-    return positive(key, value)
+    return share
 
 
-def bad_loss(gan: GAN) -> str | None:
-    """The first of the last turn's losses that is infinite or no number; None where there is none."""
-    if not gan.losses or torch.stack([loss.float() for loss in gan.losses.values()]).isfinite().all():
-        return None
-    return next(f"the loss {name}" for name, loss in gan.losses.items() if not loss.isfinite())
-
-
-def evenly_over_classes(data: RealData) -> float:
-    """The entropy of the shares of the data's classes, all alike, over that of all that labels may name; 0: unknown."""
-    kept = getattr(data, "classes", None)
-    count = data.num_classes if kept is None else len(kept)
-    return math.log(count) / math.log(data.num_classes) if count and count > 1 and data.num_classes else 0.0
-
-
-def number_of_modes(data: RealData) -> int:
-    """How many modes the data have; 0 where that is not known."""
-    if isinstance(data, ToyData) and isinstance(data.distribution, GaussianMixture):
-        return len(data.distribution.centers)
-    return 0
+def classes_read(evaluation: Evaluation | None) -> int | None:
+    """How many classes there are for the metric that gives ``val/class_entropy``; None where that is not known."""
+    metrics = () if evaluation is None else evaluation.metrics.values()
+    return next((getattr(metric, "num_classes", None) for metric in metrics if "class_entropy" in metric.keys), None)
 
 
 def left(trainer: Trainer) -> str:

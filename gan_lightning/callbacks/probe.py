@@ -12,6 +12,7 @@ from operator import add
 import torch
 from torch import Tensor, nn
 
+from gan_lightning.data.base import RealData
 from gan_lightning.game import Batch, Latent, Round, judge
 from gan_lightning.gan import GAN
 from gan_lightning.manual import frozen
@@ -99,8 +100,16 @@ def diversity(real: Tensor, fake: Tensor) -> float | None:
     """Mean distance between two of `fake` over that between two of `real`, both (count, ...)."""
     if len(real) < FEWEST:
         return None
-    apart = torch.pdist(real.flatten(1)).mean().item()
-    return torch.pdist(fake.flatten(1)).mean().item() / apart if apart > 0 else None
+    apart = distance_within(real)
+    return distance_within(fake) / apart if apart > 0 else None
+
+
+def distance_within(samples: Tensor) -> float:
+    """Mean distance between two of `samples` (count, ...), of which there are at least two."""
+    rows, count = samples.flatten(1), len(samples)
+    # Not `pdist`, which Apple's GPUs do not have; nor by products, whose rounding sets equal samples apart.
+    apart = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist")
+    return apart.sum().item() / (count * (count - 1))
 
 
 def inside(samples: Tensor, value_range: tuple[float, ...]) -> float:
@@ -140,18 +149,52 @@ def slope_at_fakes(gan: GAN, batch: Batch, fake: Tensor, latent: Latent) -> floa
     return None if gradient is None else len(fake) * gradient.flatten(1).norm(dim=1).mean().item()
 
 
-def batch_for(discriminator: nn.Module, wanted: int) -> int:
-    """The number of samples nearest to `wanted`, from below where there is one, that divides into its packs."""
+def batch_for(discriminator: nn.Module, available: int) -> int:
+    """The most samples, of those `available`, that divide into its packs; 0 where there are fewer than two packs."""
     pack = math.prod(getattr(part, "pack", 1) for part in discriminator.modules())
-    return max(wanted - wanted % pack, 2 * pack)
+    return available - available % pack if available >= 2 * pack else 0
+
+
+def spread_samples(data: RealData, device: torch.device, count: int) -> Batch:
+    """`count` of the samples that metrics compare with, or all where there are fewer, and their classes.
+
+    They lie evenly apart from the first to the last: the first few of a folder are of one class, or of one film.
+    """
+    size = data.reference_size
+    rows = [index * size // count for index in range(count)] if count < size else range(size)
+    # To one device of as many as there are samples, a sample each.
+    batches = [next(iter(data.labelled_reference_batches(device, row, world_size=size, batch_size=1))) for row in rows]
+    labels = [label for _, label in batches if label is not None]
+    return torch.cat([samples for samples, _ in batches]), torch.cat(labels) if labels else None
+
+
+NETWORKS = ("generator", "discriminator", "averaged_generator")
 
 
 def not_finite(gan: GAN) -> str | None:
-    """Where a weight or running statistic is infinite or no number; None where all are finite."""
-    for name in ("generator", "discriminator", "averaged_generator"):
-        network = getattr(gan, name)
-        values = [value for value in (*network.parameters(), *network.buffers()) if value.is_floating_point()]
-        # The largest absolute value, which cannot overflow as a sum of squares would.
-        if values and not torch.nn.utils.get_total_norm([value.detach() for value in values], math.inf).isfinite():
-            return f"a number in the {name.replace('_', ' ')}"
-    return None
+    """Where a weight, a running statistic or an objective's state is infinite or no number; None: all are finite."""
+    return bad_network(gan) or bad_objective(gan)
+
+
+def bad_network(gan: GAN) -> str | None:
+    """The first network in which a weight or running statistic is infinite or no number."""
+    return next((f"a number in the {name.replace('_', ' ')}" for name in NETWORKS if bad(getattr(gan, name))), None)
+
+
+def bad_objective(gan: GAN) -> str | None:
+    """The first objective whose state is infinite or no number."""
+    return next((f"a number in the objective {name}" for name, part in gan.objectives.items() if bad(part)), None)
+
+
+def bad_loss(gan: GAN) -> str | None:
+    """The first of the last turn's losses that is infinite or no number."""
+    if not gan.losses or torch.stack([loss.float() for loss in gan.losses.values()]).isfinite().all():
+        return None
+    return next(f"the loss {name}" for name, loss in gan.losses.items() if not loss.isfinite())
+
+
+def bad(module: nn.Module) -> bool:
+    """Whether a weight or buffer of `module` is infinite or no number."""
+    values = [value.detach() for value in (*module.parameters(), *module.buffers()) if value.is_floating_point()]
+    # The largest absolute value, which cannot overflow as a sum of squares would.
+    return bool(values) and not torch.nn.utils.get_total_norm(values, math.inf).isfinite()

@@ -8,6 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gan_lightning.callbacks.probe import Scores
+from gan_lightning.data.base import RealData
+from gan_lightning.data.distributions import GaussianMixture
+from gan_lightning.data.toys import ToyData
 
 ADVICE = {
     "mode_collapse": "lower optimizer.discriminator.lr, or choose variant=pacgan, loss=wgan_gp or regularizer=[r1]",
@@ -24,6 +27,9 @@ ADVICE = {
 
 LEAST_OF_LEVEL = 1e-6
 """The spread of a critic's scores below which, as a share of their size, float32 leaves nothing but rounding."""
+
+AT_START = ("mode_collapse", "saturation")
+"""What networks may show before they have learned anything."""
 
 FEWEST_TURNS = 3
 """How often a metric must change direction to swing."""
@@ -66,7 +72,7 @@ def hopeless(scores: Scores, separable: float, vanishing: float) -> str | None:
 
 def dead(scores: Scores, least_spread: float, critic: bool) -> str | None:
     """The discriminator says the same of everything."""
-    if scores.spread > (LEAST_OF_LEVEL * scores.level if critic else least_spread):
+    if not scores.spread <= (LEAST_OF_LEVEL * scores.level if critic else least_spread):
         return None
     return (
         f"the discriminator's scores of data and fakes are all alike: their standard deviation is {scores.spread:.1g}"
@@ -83,17 +89,51 @@ def saturated(fake_inside: float, real_inside: float, least: float) -> str | Non
     )
 
 
-def swinging(name: str, values: Sequence[float], swing: float) -> str | None:
-    """The metric `name` goes up and down; `values` are its last ones, none of which was the best."""
+def swinging(name: str, values: Sequence[float], won: float, swing: float) -> str | None:
+    """The metric `name` goes up and down, by more than noise.
+
+    Its noise is not known. Near its best a metric that cannot be below 0 is all noise: by its own size that is a large
+    swing, by what training has won it is a small one. Near 1000, the other way round. So it must be large by both.
+
+    Args:
+        name: of the metric.
+        values: its last ones, none of which was the best.
+        won: difference between its first value and its best; 0: nothing to compare with.
+        swing: least range of `values`, as a share of `won` and of their median.
+    """
     finite = [value for value in values if math.isfinite(value)]
     steps = [after - before for before, after in zip(finite, finite[1:], strict=False) if after != before]
     turns = sum(a * b < 0 for a, b in zip(steps, steps[1:], strict=False))
-    if turns < FEWEST_TURNS or max(finite) - min(finite) <= swing * statistics.median(map(abs, finite)):
+    if turns < FEWEST_TURNS or not won > 0:
+        return None
+    if max(finite) - min(finite) <= swing * max(won, statistics.median(map(abs, finite))):
         return None
     return (
         f"{name} went between {min(finite):.3g} and {max(finite):.3g} over the last {len(values)} evaluations, none of "
-        "which was the best"
+        f"which was the best; from the first evaluation to the best it has won {won:.3g}"
     )
+
+
+# What is to be expected of fakes that are as the data.
+
+
+def evenly_over_classes(data: RealData, read: int | None) -> float:
+    """The entropy of the shares of the data's classes, all alike, over that of the `read` classes of a metric, alike.
+
+    0: unknown, as where the metric reads other classes than the data have, of which it may find any number.
+    """
+    kept = getattr(data, "classes", None)
+    count = data.num_classes if kept is None else len(kept)
+    if data.num_classes is None or data.num_classes != read or not count or count < 2:
+        return 0.0
+    return math.log(count) / math.log(read)
+
+
+def number_of_modes(data: RealData) -> int:
+    """How many modes the data have; 0 where that is not known."""
+    if isinstance(data, ToyData) and isinstance(data.distribution, GaussianMixture):
+        return len(data.distribution.centers)
+    return 0
 
 
 class Course:

@@ -8,19 +8,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lightning import Trainer
+from lightning import Callback, Trainer
 from lightning.pytorch.loggers import Logger
 from PIL import Image
 from playing import quiet_trainer
 from torch import nn
 from torch.optim import Adam
 
-from gan_lightning.callbacks.density import DensityPlot, judges_alone, known_distribution
+from gan_lightning.callbacks.checkpoint import Checkpoint
+from gan_lightning.callbacks.density import DensityPlot, array, judges_alone, known_distribution
 from gan_lightning.data import toys
 from gan_lightning.data.mnist import Mnist10k
 from gan_lightning.data.toys import ToyData
 from gan_lightning.ema import Averaging
 from gan_lightning.figures.images import MOST_FRAMES, Pixels
+from gan_lightning.figures.theory import box_around
 from gan_lightning.gan import GAN
 from gan_lightning.losses.adversarial import NonSaturating
 from gan_lightning.models.mlp import MLPDiscriminator, MLPGenerator
@@ -68,7 +70,7 @@ def small_gan(axes: int = 1, max_iterations: int = 5, discriminator: nn.Module |
     )
 
 
-def fit(gan: GAN, axes: int, directory: Path, *callbacks: DensityPlot, **settings: Any) -> Trainer:
+def fit(gan: GAN, axes: int, directory: Path, *callbacks: Callback, **settings: Any) -> Trainer:
     trainer = quiet_trainer(callbacks=list(callbacks), default_root_dir=directory, **settings)
     trainer.fit(gan, data(axes))
     return trainer
@@ -159,6 +161,19 @@ def test_training_is_bit_identical_with_and_without_it(tmp_path: Path):
     assert watched.generator.training and watched.discriminator.training
     for name, value in watched.state_dict().items():
         assert torch.equal(value, alone.state_dict()[name]), name
+
+
+def test_a_continued_run_keeps_to_its_part_of_space(tmp_path: Path):
+    """Its fakes have moved: seen from where they are now, it would be another one."""
+    first, again = DensityPlot(1, count=50), DensityPlot(1, count=50)
+    begun = small_gan(2, max_iterations=20)
+    fit(begun, 2, tmp_path, first, Checkpoint(100, tmp_path))
+    assert first.box is not None
+    assert box_around(array(first.real), array(first.fakes(begun))) != first.box
+    quiet_trainer(callbacks=[again], default_root_dir=tmp_path).fit(
+        small_gan(2, max_iterations=21), data(2), ckpt_path=tmp_path / "last.ckpt"
+    )
+    assert again.box == first.box
 
 
 def test_only_the_first_rank_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

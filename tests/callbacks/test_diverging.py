@@ -2,19 +2,21 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from cli_command import TINY, run_script
+from cli_command import ROOT, TINY, run_script
 from composing import composed, job_part
+from lightning.pytorch.plugins import MixedPrecision
 from torch import Tensor
 from watched import found, game, play
 
 from gan_lightning.callbacks.checkpoint import Checkpoint, NotSavedError
 from gan_lightning.callbacks.evaluation import Evaluation
-from gan_lightning.callbacks.health import DivergedError, Health
+from gan_lightning.callbacks.health import LOOKS_OF_SCALED, DivergedError, Health
 from gan_lightning.cli.errors import WorkError
 from gan_lightning.cli.session import train
 from gan_lightning.game import Objective, Round
@@ -65,9 +67,62 @@ def test_an_infinite_loss_ends_the_run_too():
         play(gan, Health(every=1, probe_every=1))
 
 
+class Passing(Objective):
+    """A loss of infinity at the turns in `bad`, that moves no weight."""
+
+    def __init__(self, bad: range) -> None:
+        super().__init__()
+        self.bad = bad
+
+    def discriminator(self, round: Round) -> Tensor:
+        return round.real_logits.mean() * 0 + (math.inf if round.turn in self.bad else 0.0)
+
+
+def play_scaled(objective: Objective) -> Health:
+    """Under a gradient scaler, which leaves out a step that it cannot take."""
+    health = Health(every=1, probe_every=100)
+    scaler = MixedPrecision("16-mixed", "cpu", scaler=torch.amp.GradScaler("cpu"))
+    play(game(objectives={"adversarial": NonSaturating(), "one": objective}, max_iterations=9), health, plugins=scaler)
+    return health
+
+
+def test_a_scaler_may_get_over_a_bad_loss_but_not_over_one_that_stays():
+    assert found(play_scaled(Passing(range(2, 2 + LOOKS_OF_SCALED - 1)))) == []
+    at = f"iteration {2 + LOOKS_OF_SCALED} the loss discriminator/one is not finite"
+    with pytest.raises(DivergedError, match=at):
+        play_scaled(Passing(range(2, 99)))
+
+
+class Poisoned(Objective):
+    """Keeps a mean of what was no number for once, and leaves it out of its loss."""
+
+    level: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("level", torch.zeros(()))
+
+    def observe(self, round: Round) -> None:
+        self.level.add_(math.nan if round.turn == 1 else 0.0)
+
+
+def test_a_poisoned_objective_ends_the_run_with_a_scaler_or_without():
+    with pytest.raises(DivergedError, match="iteration 2 a number in the objective poisoned is not finite"):
+        play(game(objectives={"adversarial": NonSaturating(), "poisoned": Poisoned()}), Health(1, 100))
+    with pytest.raises(DivergedError, match=f"iteration {1 + LOOKS_OF_SCALED} a number in the objective one is not"):
+        play_scaled(Poisoned())
+
+
 # Whole processes
 
-DIVERGING = (*TINY, "logger=csv", "callbacks.density=null", "optimizer.lr=1e38", "max_iterations=9", "log_every=5")
+DIVERGING = (
+    *TINY,
+    "logger=csv",
+    "callbacks.density=null",
+    "optimizer.lr=1e38",
+    "max_iterations=9",
+    "callbacks.health.every=5",
+)
 
 
 def assert_stopped(done: Any, run: Path) -> None:
@@ -108,3 +163,28 @@ def test_a_metric_that_fails_on_what_is_not_finite_is_told_as_that(tmp_path: Pat
 def test_two_ranks_stop_together(tmp_path: Path):
     settings = ("checkpoint_every=1", "hydra.run.dir=run", "trainer.devices=2")
     assert_stopped(run_script(tmp_path, "train.py", *DIVERGING, *settings), tmp_path / "run")
+
+
+class OfAnotherRank(Objective):
+    """A loss of infinity on rank 1 alone, that moves no weight."""
+
+    def discriminator(self, round: Round) -> Tensor:
+        return round.real_logits.mean() * 0 + (math.inf if torch.distributed.get_rank() == 1 else 0.0)
+
+
+@pytest.mark.slow
+def test_all_ranks_stop_where_one_has_a_bad_loss(tmp_path: Path):
+    """No weight is touched by it, so that rank 0 would go on if it asked itself alone."""
+    objective = "+loss.objectives.other._target_=test_diverging.OfAnotherRank"
+    settings = ("callbacks.health.every=5", "max_iterations=9", "logger=csv", "callbacks.density=null")
+    done = run_script(
+        tmp_path,
+        "train.py",
+        *(*TINY, *settings, objective, "trainer.devices=2", "hydra.run.dir=run"),
+        PYTHONPATH=os.pathsep.join([str(Path(__file__).parent), str(ROOT / "tests"), str(ROOT)]),
+    )
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["status"] == "failed"
+    assert result["error"].startswith("diverged: at iteration 5 a number of another rank is not finite")
+    assert [(record["symptom"], record["since"]) for record in result["health"]] == [("diverged", 5)]

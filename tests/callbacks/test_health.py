@@ -10,7 +10,7 @@ import pytest
 import torch
 from composing import composed, job_part
 from hydra.utils import instantiate
-from rich.console import Console
+from lightning import Callback, Trainer
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 from torch.optim import SGD
@@ -18,15 +18,13 @@ from watched import Constant, Scripted, data, found, game, play
 
 from gan_lightning.callbacks.checkpoint import Checkpoint
 from gan_lightning.callbacks.health import Health
-from gan_lightning.callbacks.symptoms import ADVICE, Course
-from gan_lightning.cli.report import print_health
 from gan_lightning.data import toys
-from gan_lightning.data.base import RealData
-from gan_lightning.data.toys import ToyData
+from gan_lightning.data.base import RealData, share
 from gan_lightning.game import Batch, Latent
 from gan_lightning.gan import GAN
 from gan_lightning.losses.adversarial import Minimax, Wasserstein
 from gan_lightning.models.mlp import MLPDiscriminator, MLPGenerator
+from gan_lightning.variants.pacgan import Packed
 
 
 class Recovering(Constant):
@@ -61,13 +59,17 @@ class Grey(RealData):
         while True:
             yield next(self.labelled_reference_batches("cpu"))
 
-    def labelled_reference_batches(self, *args: Any, batch_size: int = 64, **kwargs: Any) -> Iterator[Batch]:
+    def labelled_reference_batches(
+        self, device: torch.device | str, rank: int = 0, world_size: int = 1, batch_size: int = 32
+    ) -> Iterator[Batch]:
         order = torch.randperm(512, generator=torch.Generator().manual_seed(0))
-        yield torch.linspace(-1, 1, 512)[order].view(64, 8)[:batch_size], None
+        rows = share(self.reference_size, rank, world_size)
+        for samples in torch.linspace(-1, 1, 512)[order].view(64, 8)[rows.start : rows.stop].split(batch_size):
+            yield samples, None
 
 
 def test_a_collapsed_generator_is_told_once(caplog: pytest.LogCaptureFixture):
-    health = Health(every=1, probe_every=2, patience=2)
+    health = Health(every=1, probe_every=2, patience=2, grace_images=0)
     play(game(Constant(), max_iterations=12), health)
     assert found(health) == [("mode_collapse", 2, None)]
     (line,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
@@ -75,11 +77,45 @@ def test_a_collapsed_generator_is_told_once(caplog: pytest.LogCaptureFixture):
     assert "; try: lower optimizer.discriminator.lr" in line
 
 
+def test_networks_at_their_start_have_their_time():
+    """32 images an iteration: the grace of 200 ends at iteration 7, and three looks are the patience."""
+    health = Health(every=1, probe_every=1, patience=3, grace_images=200)
+    play(game(Constant(), max_iterations=12), health)
+    assert found(health) == [("mode_collapse", 7, None)]
+    assert found(played_for(6, Health(every=1, probe_every=1, patience=1, grace_images=200))) == []
+
+
+def played_for(max_iterations: int, health: Health) -> Health:
+    play(game(Constant(), max_iterations=max_iterations), health)
+    return health
+
+
+class Collapsing(Recovering):
+    """Makes many points while the `gan` has played fewer than 6 iterations, and then one."""
+
+    def forward(self, latent: Latent) -> Tensor:
+        return self.point + (self.gan[0].iterations < 6) * latent.z[:, :1]
+
+
+def collapsing(max_iterations: int, *callbacks: Callback, ckpt_path: Path | None = None) -> Health:
+    generator = Collapsing()
+    generator.gan = [gan := game(generator, max_iterations=max_iterations)]
+    health = Health(every=1, probe_every=1, patience=2, grace_images=10**9)
+    play(gan, health, *callbacks, ckpt_path=ckpt_path)
+    return health
+
+
+def test_what_was_well_and_collapses_has_no_grace(tmp_path: Path):
+    assert found(collapsing(9)) == [("mode_collapse", 6, None)]
+    collapsing(6, Checkpoint(100, tmp_path))  # ill but once, and that it was well before is in the checkpoint alone
+    assert found(collapsing(9, ckpt_path=tmp_path / "last.ckpt")) == [("mode_collapse", 6, None)]
+
+
 def test_a_symptom_that_is_gone_is_told_once(caplog: pytest.LogCaptureFixture):
     generator = Recovering()
     gan = game(generator, max_iterations=12)
     generator.gan = [gan]
-    health = Health(every=1, probe_every=1, patience=2)
+    health = Health(every=1, probe_every=1, patience=2, grace_images=0)
     play(gan, health)
     assert found(health) == [("mode_collapse", 1, 6)]
     lines = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
@@ -132,68 +168,53 @@ def test_a_generator_that_is_stuck_at_the_ends_of_its_range():
     generator = MLPGenerator(latent_dim=2, shape=[8], value_range=[-1, 1], width=16, depth=1, batch_norm=False)
     with torch.no_grad():
         list(generator.parameters())[-2].mul_(1e4)
-    health = Health(every=1, probe_every=1)
+    health = Health(every=1, probe_every=1, grace_images=0)
     play(game(generator, MLPDiscriminator(shape=[8], width=16, depth=1)), health, source=Grey())
     assert "saturation" in [symptom for symptom, _, _ in found(health)]
-    (real, _) = next(Grey().labelled_reference_batches(batch_size=32))
+    real = torch.cat(list(Grey().reference_batches("cpu")))[::2]  # 32 of 64
     at_ends = f"of the data's {100 * (real.abs() > 0.99).float().mean():.1f} %"
     assert at_ends in next(record["saw"] for record in health.records if record["symptom"] == "saturation")
 
 
-def scripted(key: str, values: list[float], source: RealData | None = None, **settings: Any) -> Health:
-    health = Health(every=100, probe_every=100, **settings)
-    play(game(max_iterations=2 * len(values)), Scripted(key, values), health, source=source)
-    return health
+def test_both_rhythms_are_kept():
+    """Whatever the other one is, and wherever the game would pause by itself."""
 
+    class Noting(Health):
+        def __init__(self) -> None:
+            super().__init__(every=4, probe_every=5)
+            self.looks: list[int] = []
+            self.probes: list[int] = []
 
-def test_a_metric_that_swings_and_gets_no_better():
-    health = scripted("val/fid", [9, 5, 20, 8, 25, 7, 30, 9], stale=5)
-    assert found(health) == [("oscillation", 14, None)]
-    assert "between 7 and 30" in health.records[0]["saw"]
+        def stop_if_diverged(self, trainer: Trainer, gan: GAN) -> None:
+            self.looks.append(gan.iterations)
+
+        def examined(self, gan: GAN, real: Batch) -> dict[str, str | None]:
+            self.probes.append(gan.iterations)
+            return {}
+
+    health = Noting()
+    gan = game(max_iterations=14)
+    gan.discriminator_steps = 2
+    play(gan, health)
+    assert (health.looks, health.probes) == ([4, 5, 8, 10, 12, 14], [5, 10])
+    assert [health.due(iterations) for iterations in (0, 4, 5, 8, 10, 19)] == [4, 5, 8, 10, 12, 20]
 
 
 @pytest.mark.parametrize(
-    "values",
-    [
-        [5, 5.2, 5.1, 5.3, 5.1, 5.2, 5.1, 5.2],
-        [5, 8, 12, 20, 30, 40, 50, 60],
-        [20, 9, 18, 8, 17, 7, 15, 6],
-        [math.nan] * 8,
-    ],
-    ids=["noise", "worse and worse", "better each other time", "no number"],
+    ("samples", "batch_size", "micro_batches", "looked_at"),
+    [(100, 64, 1, 32), (31, 32, 1, 30), (100, 16, 2, 8), (100, 8, 4, 0), (3, 4, 1, 0)],
+    ids=["count", "few data", "micro-batch", "less than two packs", "next to no data"],
 )
-def test_what_is_no_oscillation(values: list[float]):
-    assert found(scripted("val/fid", values, stale=5)) == []
-
-
-def ring() -> ToyData:
-    return toys.ring(8, 1.0, 0.01, shape=[2], batch_size=32, seed=0)
-
-
-def test_modes_that_are_missing_or_lost():
-    lost = scripted("val/modes", [3, 6, 6, 3, 3, 3, 8, 8])  # a Gaussian: their number is not known
-    assert found(lost) == [("missing_modes", 8, 14)]
-    assert lost.records[0]["saw"] == "val/modes is 3 of 6"
-
-
-def test_modes_are_compared_with_those_of_the_data():
-    health = Health(every=100, probe_every=100)
-    gan = game(
-        MLPGenerator(latent_dim=2, shape=[2], value_range=None, width=8, depth=1, batch_norm=True),
-        MLPDiscriminator(shape=[2], width=8, depth=1),
-        max_iterations=6,
-    )
-    play(gan, Scripted("val/modes", [5, 5, 5]), health, source=ring())
-    assert found(health) == [("missing_modes", 2, None)]
-    assert health.records[0]["saw"] == "val/modes is 5 of 8"
-
-
-@pytest.mark.parametrize(("classes", "expected"), [(None, [("missing_classes", 2, None)]), ([2], []), ([2, 7], [])])
-def test_classes_that_are_missing_are_those_of_the_data(classes: list[int] | None, expected: list[Any]):
-    """Two of ten classes have an entropy of log 2 / log 10 = .3."""
-    source = data()
-    source.num_classes, source.classes = 10, classes  # type: ignore[attr-defined]
-    assert found(scripted("val/class_entropy", [0.3, 0.3, 0.3], source)) == expected
+def test_what_is_looked_at_are_whole_packs_and_no_more_than_a_batch(
+    samples: int, batch_size: int, micro_batches: int, looked_at: int
+):
+    source = toys.ring(8, 1.0, 0.01, shape=[2], batch_size=batch_size, seed=0, reference_size=samples)
+    generator = MLPGenerator(latent_dim=2, shape=[2], value_range=None, width=8, depth=1, batch_norm=False)
+    gan = game(generator, Packed(MLPDiscriminator(shape=[4], width=8, depth=1), 2), max_iterations=2)
+    health = Health(every=1, probe_every=1)
+    gan.micro_batches = micro_batches
+    play(gan, health, source=source)
+    assert (0 if health.real is None else len(health.real[0])) == looked_at
 
 
 def spectral_game(max_iterations: int = 6) -> GAN:
@@ -215,11 +236,10 @@ def test_what_was_seen_is_known_after_going_on(tmp_path: Path):
     values = [9.0, 5.0, 20.0, 8.0, 25.0, 7.0, 30.0, 9.0, 31.0, 8.0]
 
     def part(max_iterations: int, path: Path | None = None) -> Health:
-        health = Health(every=1, probe_every=2, patience=3, stale=5)
-        saving = Checkpoint(100, tmp_path)
-        play(
-            game(Constant(), max_iterations=max_iterations), Scripted("val/fid", values), health, saving, ckpt_path=path
-        )
+        health = Health(every=1, probe_every=2, patience=3, stale=5, grace_images=0)
+        saving, evaluation = Checkpoint(100, tmp_path), Scripted("val/fid", values)
+        evaluation.monitor = "val/fid"
+        play(game(Constant(), max_iterations=max_iterations), evaluation, health, saving, ckpt_path=path)
         return health
 
     whole = part(20)
@@ -230,15 +250,31 @@ def test_what_was_seen_is_known_after_going_on(tmp_path: Path):
     assert found(whole) == [("mode_collapse", 2, None), ("oscillation", 14, None)]
 
 
-@pytest.mark.parametrize("name", ["cyclegan", "projection", "pacgan", "infogan", "began", "r3gan"])
-def test_games_of_any_kind_can_be_looked_at(name: str):
-    with composed(f"experiment={name}", "max_iterations=2", "data.batch_size=8") as config:
+PUBLISHED = (
+    *("dcgan_mnist10k", "mnist_mlp_digit2", "wgan", "began", "r3gan", "pacgan", "infogan"),
+    *("cgan", "projection", "acgan", "cyclegan", "gaussian", "ring"),
+)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_first_looks_at_published_games_show_nothing(name: str):
+    with composed(f"experiment={name}", "max_iterations=2", "data.batch_size=16") as config:
         job = job_part(config)
         torch.manual_seed(0)
         gan, source = (instantiate(part, _convert_="all") for part in (job.gan, job.data))
-    health = Health(every=1, probe_every=1, patience=1)
+    seen: list[dict[str, str | None]] = []
+
+    class Noting(Health):
+        def examined(self, gan: GAN, real: Batch) -> dict[str, str | None]:
+            seen.append(super().examined(gan, real))
+            return seen[-1]
+
+    health = Noting(every=1, probe_every=1, patience=1, critic=job.loss.critic)
     play(gan, health, source=source)
-    assert "diverged" not in [symptom for symptom, _, _ in found(health)]
+    assert found(health) == []
+    assert len(seen) == 2 and {"discriminator_wins", "discriminator_dead", "mode_collapse"} <= seen[0].keys()
+    # Else there would be no need of a grace.
+    assert (seen[0]["mode_collapse"] is None) == (name in ("cyclegan", "r3gan"))
 
 
 def test_a_healthy_toy_raises_no_alarm():
@@ -261,14 +297,3 @@ def test_a_healthy_toy_raises_no_alarm():
 def test_mistakes_are_told(key: str, value: float):
     with pytest.raises(ValueError, match=f"callbacks.health.{key} must be"):
         Health(**{"every": 1, "probe_every": 1, key: value})  # type: ignore[arg-type]
-
-
-def test_what_went_wrong_is_in_the_report(capsys: pytest.CaptureFixture[str]):
-    course = Course(patience=1)
-    for iteration, saw in ((10, "[seen] this"), (20, None), (30, "and that")):
-        course.observe(iteration, {"oscillation": saw})
-    print_health(course.records, Console(soft_wrap=True, highlight=False))
-    assert capsys.readouterr().out.splitlines() == [
-        "oscillation since iteration 10, gone since 20: [seen] this",
-        f"oscillation since iteration 30: and that; try: {ADVICE['oscillation']}",
-    ]

@@ -4,10 +4,20 @@ import math
 
 import pytest
 import torch
-from playing import play, tiny_gan
+from playing import Drifting, play, tiny_gan
 from torch import Tensor, nn
 
-from gan_lightning.callbacks.probe import batch_for, diversity, inside, not_finite, probe
+from gan_lightning.callbacks.probe import (
+    batch_for,
+    distance_within,
+    diversity,
+    inside,
+    not_finite,
+    probe,
+    spread_samples,
+)
+from gan_lightning.data import toys
+from gan_lightning.data.mnist import Mnist10k
 from gan_lightning.game import Objective, Round
 from gan_lightning.gan import GAN
 from gan_lightning.losses.adversarial import Minimax, NonSaturating, Wasserstein
@@ -101,17 +111,41 @@ def test_what_is_inside_a_range():
     assert inside(2 * values - 1, (-1, 1)) == pytest.approx(2 / 6)
 
 
+def test_distances_are_those_of_pairs():
+    values = samples(9)
+    pairs = [(values[i] - values[j]).norm() for i in range(9) for j in range(i)]
+    assert distance_within(values) == pytest.approx(torch.stack(pairs).mean().item())
+    assert distance_within(torch.full((40, 3), 1000.1)) == 0  # also beyond 25, where products would be used
+
+
 def test_packs_are_whole():
     network = nn.Linear(1, 1)
     assert batch_for(network, 32) == 32
-    assert batch_for(network, 1) == 2
+    assert batch_for(network, 1) == 0
     assert batch_for(Wrapper(Packed(network, 3)), 32) == 30
-    assert batch_for(Packed(Packed(network, 4), 2), 9) == 16
+    assert batch_for(Packed(Packed(network, 4), 2), 17) == 16
+    assert batch_for(Packed(Packed(network, 4), 2), 15) == 0
+
+
+def test_samples_are_spread_over_all_data():
+    data = Mnist10k(shape=[1, 28, 28], num_classes=10, value_range=[-1, 1], batch_size=8, seed=0)
+    size = data.reference_size
+    pixels, labels = next(data.labelled_reference_batches("cpu", batch_size=size))
+    rows = [0, size // 3, 2 * size // 3]
+    found, classes = spread_samples(data, torch.device("cpu"), 3)
+    assert torch.equal(found, pixels[rows])
+    assert labels is not None and classes is not None and torch.equal(classes, labels[rows])
+
+
+def test_of_few_data_all_are_taken():
+    few = toys.gaussian(0.0, 1.0, shape=[1], batch_size=8, seed=0, reference_size=5)
+    found, classes = spread_samples(few, torch.device("cpu"), 8)
+    assert torch.equal(found, torch.cat(list(few.reference_batches("cpu")))) and classes is None
 
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
 def test_a_number_that_is_not_finite_is_found_where_it_is(value: float):
-    gan = tiny_gan(batch_norm=True)
+    gan = tiny_gan({"adversarial": NonSaturating(), "drifting": Drifting()}, batch_norm=True)
     state = gan.state_dict()  # the tensors of the game themselves
     state["generator.layers.0.weight"].fill_(1e30)  # whose square would overflow
     assert not_finite(gan) is None
@@ -120,3 +154,6 @@ def test_a_number_that_is_not_finite_is_found_where_it_is(value: float):
     state["discriminator.score.bias"].zero_()
     state["averaged_generator.layers.1.running_var"][2] = value
     assert not_finite(gan) == "a number in the averaged generator"
+    state["averaged_generator.layers.1.running_var"][2] = 1
+    state["objectives.drifting.centre"][1] = value
+    assert not_finite(gan) == "a number in the objective drifting"
