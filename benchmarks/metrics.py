@@ -82,9 +82,15 @@ def random_features(count: int, dim: int, seed: int, scale: float = 1.0) -> Tens
 
 def shown(metric: SampleMetric, fake: Tensor, real: Tensor) -> list[float]:
     """What our metric says of features shown in batches."""
-    for features, is_real in ((real, True), (fake, False)):
-        for batch in features.split(BATCH):
-            metric.update(batch, real=is_real)
+    for batch in real.split(BATCH):
+        metric.update(batch, real=True)
+    return judged(metric, fake)
+
+
+def judged(metric: SampleMetric, fake: Tensor) -> list[float]:
+    """What our metric, which has seen the real samples, says of fakes shown in batches."""
+    for batch in fake.split(BATCH):
+        metric.update(batch, real=False)
     return list(metric.compute().values())
 
 
@@ -93,7 +99,7 @@ def again(metric: SampleMetric, fake: Tensor, real: Tensor) -> tuple[list[float]
     shown(metric, fake, real)
     started = time.perf_counter()
     metric.reset()
-    return shown(metric, fake, real[:0]), time.perf_counter() - started
+    return judged(metric, fake), time.perf_counter() - started
 
 
 def of_torchmetrics(name: str, fake: Tensor, real: Tensor) -> list[float]:

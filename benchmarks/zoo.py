@@ -88,7 +88,15 @@ class Run:
         except (HydraException, OmegaConfBaseException) as error:
             return " ".join(str(error).split())
         more = f", and {len(changed) - 1} more" if len(changed) > 1 else ""
-        return f"it was trained with other settings: {changed[0]}{more}" if changed else None
+        if changed:
+            return f"it was trained with other settings: {changed[0]}{more}"
+        asked, judged = settings(*self.overrides)["metrics"]["num_fakes"], result["protocol"]["num_fakes"]
+        if asked != judged:
+            return (
+                f"it was judged by {judged} fakes and not by {asked}: train it anew with --resume, or give "
+                f"metrics.num_fakes={judged}"
+            )
+        return None
 
     def summary(self) -> str:
         """What came out, in a few words."""
@@ -232,7 +240,7 @@ def main() -> None:
     try:
         written = present(runs, problems, Protocol(given.iterations, given.seeds, overrides), given.results.resolve())
     except MixedProtocolsError as error:
-        sys.exit(str(error))
+        sys.exit(f"{error}. Train one of them anew: delete its folder in {folder}, and go on with --resume")
     for name, problem in problems.items():
         print(f"not in the table: {name}: {problem}", file=sys.stderr)
     sys.exit(0 if written and not problems else 1)

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import torch
 from matplotlib.figure import Figure
-from omegaconf import OmegaConf
 from PIL import Image
 from torch import Tensor, nn
 
@@ -21,7 +20,7 @@ from gan_lightning.cli.trained import Trained, load
 from gan_lightning.figures.images import tile
 from gan_lightning.gan import GAN
 from gan_lightning.priors import Labelled
-from gan_lightning.protocol import refuse_mixed
+from gan_lightning.protocol import caption, refuse_mixed
 
 SAMPLES = 12
 """In a row of the picture."""
@@ -167,8 +166,6 @@ def table_of(rows: Sequence[Row], problems: Mapping[str, str], protocol: Protoco
 
 def heading(rows: Sequence[Row], protocol: Protocol) -> list[str]:
     """The protocol, in sentences."""
-    configs = {row.experiment: OmegaConf.load(row.directories[0] / "config.yaml") for row in rows}
-    fakes = grouped({name: f"{config.metrics.num_fakes:,}".replace(",", " ") for name, config in configs.items()})
     machines = {path: (path / "hardware.txt").read_text() for row in rows for path in row.directories}
     changed = f", with {' '.join(protocol.overrides)}" if protocol.overrides else ""
     return [
@@ -177,8 +174,9 @@ def heading(rows: Sequence[Row], protocol: Protocol) -> list[str]:
         f"with. Mean ± standard deviation over {protocol.seeds} seed(s), from 0 on; every figure is that of "
         "the end of a run.",
         "",
-        f"- FID: of {fakes} fakes of the averaged generator against the 9 000 training digits of `data=mnist10k`, in "
-        "the features of the digit classifier that comes with the package. It is not the Inception FID.",
+        # All runs' by the FID's protocol, which is the same.
+        f"- FID: of {caption(rows[0].results[0]['protocol'])[0]}, the fakes by the averaged generator, in the features "
+        "of the digit classifier that comes with the package. It is not the Inception FID.",
         "- Confidence, class entropy: see `conf/metrics/digits.yaml`. Class accuracy: the share of fakes that the same "
         "classifier reads as the digit that was asked for (label), or as the digit that their learned code stands for "
         "(code).",

@@ -63,7 +63,8 @@ def facts(protocol: Protocol, key: str) -> dict[str, Any]:
     return {
         "number of fakes": protocol["num_fakes"],
         "weights": protocol.get("weights"),
-        **{f"reference {name}": reference[name] for name in ("split", "size", "shape", "fingerprint")},
+        "precision": protocol.get("precision"),
+        **{f"reference {name}": reference[name] for name in ("data", "split", "size", "shape", "fingerprint")},
         **{name: number.get(name) for name in ("metric", "extractor", "preprocessing")},
         **{f"setting {name}": value for name, value in settings.items()},
     }

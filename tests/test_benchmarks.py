@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import pytest
 import torch
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
 from benchmarks import common, dcgan_speed, devices_speed, gpu_speed, loops, memory, metrics, toy_speed
+from gan_lightning.metrics import frechet, manifold
 
 SMALL = [*dcgan_speed.overrides_of(size=28, batch=4, width=2), "trainer.accelerator=cpu"]
 
@@ -246,6 +249,35 @@ def test_metrics_of_all_libraries_agree_and_the_table_says_so(tmp_path: Path) ->
         # Of all samples each time, the deviation of KID over its subsets is nothing but rounding.
         assert all(values == pytest.approx(found[0], rel=1e-4, abs=1e-6) for values in found)
         assert len(found) >= 2 and found[0][0] > 0
+
+
+@pytest.mark.parametrize("name", ["FID", "KID", "precision, recall", "density, coverage"])
+def test_a_later_evaluation_finds_the_real_samples_known(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake, real = metrics.random_features(120, 8, 1), metrics.random_features(100, 8, 2)
+    shown: list[tuple[int, bool]] = []
+    of_real = {"factor": 0, "radii": 0}
+    metric = metrics.ours(name, 8)
+    update = metric.update
+
+    def noted(batch: Tensor, real: bool) -> None:
+        shown.append((len(batch), real))
+        update(batch, real)
+
+    monkeypatch.setattr(metric, "update", noted)
+
+    def counting(key: str, work: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def counted(features: Tensor, *more: int) -> Tensor:
+            of_real[key] += key == "factor" or len(features) == len(real)
+            return work(features, *more)
+
+        return counted
+
+    monkeypatch.setattr(frechet, "factor", counting("factor", frechet.factor))
+    monkeypatch.setattr(manifold, "radii", counting("radii", manifold.radii))
+    values, _ = metrics.again(metric, fake, real)
+    assert shown == [(100, True), (120, False), (120, False)]
+    assert of_real == {"factor": int(name == "FID"), "radii": int("," in name)}
+    assert values == pytest.approx(metrics.shown(metrics.ours(name, 8), fake, real))
 
 
 @pytest.mark.slow  # the processes load every library first

@@ -98,12 +98,12 @@ def test_the_protocol_stands_above(keeper: Keeper) -> None:
     for words in (
         "2 updates of the generator",
         "1 seed(s)",
-        "200 fakes",
+        "200 fakes against 1000 real samples (Mnist10k, test)",
         "data.batch_size=8",
         "a machine; its PyTorch",
     ):
         assert words in head
-    assert "9 000 training digits" in head and "not the Inception FID" in head
+    assert "training digits" not in head and "not the Inception FID" in head
     assert "Precision: bf16-mixed." in head or "Precision: 32-true." in head
 
 
@@ -158,15 +158,24 @@ def test_runs_that_were_measured_in_other_ways_stand_in_no_table(
     before = path.read_text()
     try:
         result = json.loads(before)
-        path.write_text(json.dumps({**result, "protocol": {**result["protocol"], "num_fakes": 100}}))
+        path.write_text(json.dumps({**result, "protocol": {**result["protocol"], "precision": "bfloat16"}}))
         code = str(keeper.call("--no-train"))
-        assert "cannot stand in one table" in code and "number of fakes 100 and 200" in code
+        assert "cannot stand in one table" in code and "precision bfloat16 and float32" in code
+        assert f"delete its folder in {keeper.runs / '2'}, and go on with --resume" in code
         path.write_text(json.dumps({**result, "protocol": None}))
         assert keeper.call("--no-train") == 1
         assert "cs231n_lsgan seed 0: its protocol is not known: train it anew" in capsys.readouterr().err
     finally:
         path.write_text(before)
     assert keeper.call("--no-train") == 0
+
+
+def test_a_run_of_another_number_of_fakes_is_told_with_a_way_out(keeper: Keeper) -> None:
+    folder = keeper.runs / "2"
+    overrides = ("metrics.num_fakes=100", *TINY[1:])
+    assert zoo.Run("cs231n_lsgan", 0, 2, overrides, folder).problem() == (
+        "it was judged by 200 fakes and not by 100: train it anew with --resume, or give metrics.num_fakes=200"
+    )
 
 
 def test_notes_stand_below_the_table(keeper: Keeper) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,13 @@ def evaluate(cfg: DictConfig) -> dict[str, dict[str, float]]:
         from gan_lightning.cli.folders import compare
 
         return {Path(cfg.fake or "").name: compare(cfg)}
-    return {checkpoint.stem: judge(cfg, checkpoint) for checkpoint in list(checkpoints(cfg))}
+    found = list(checkpoints(cfg))
+    if cfg.wandb:
+        from gan_lightning.cli.wandb_run import logger_settings
+
+        for checkpoint in found:
+            logger_settings(checkpoint)
+    return {checkpoint.stem: judge(cfg, checkpoint) for checkpoint in found}
 
 
 def check(cfg: DictConfig) -> None:
@@ -62,8 +69,17 @@ def check(cfg: DictConfig) -> None:
 
 
 def checkpoints(cfg: DictConfig) -> Iterator[Path]:
-    """Those that are to be judged."""
-    if cfg.which == "both" and cfg.ckpt_path and Path(cfg.ckpt_path).expanduser().is_dir():
+    """Those that are to be judged.
+
+    Raises:
+        UserError: they are not there, or `which` is asked of a file.
+    """
+    if cfg.which != "last" and cfg.ckpt_path and Path(cfg.ckpt_path).expanduser().is_file():
+        raise UserError(
+            f"which={cfg.which} chooses from a run directory, and ckpt_path={cfg.ckpt_path} is a file: leave which "
+            "out, or give the run directory"
+        )
+    if cfg.which == "both":
         yield checkpoint_of(cfg.ckpt_path, "last")
         yield checkpoint_of(cfg.ckpt_path, "best")
     else:
@@ -75,10 +91,11 @@ def judge(cfg: DictConfig, checkpoint: Path) -> dict[str, float]:
     from hydra.utils import instantiate
 
     from gan_lightning.callbacks.evaluation import Evaluation
-    from gan_lightning.cli.trained import device_named, load
+    from gan_lightning.cli.moved_data import loaded
+    from gan_lightning.cli.trained import device_named
 
     device = device_named(cfg.device)
-    trained = load(checkpoint, device, cfg.trust)
+    trained = loaded(cfg, checkpoint, device)
     gan, config = trained.gan, trained.config
     as_in_training(trained)
     if cfg.weights == "raw":
@@ -98,8 +115,10 @@ def judge(cfg: DictConfig, checkpoint: Path) -> dict[str, float]:
         data.prepare_data()
         data.setup("fit")
         evaluation.count_real(data, device)
-        values = evaluation.measure(gan)
+        for metric in metrics.values():
+            metric.check_count(evaluation.num_fakes)
         protocol = evaluation.described(gan, data, cfg.weights)
+        values = evaluation.measure(gan)
     result: dict[str, Any] = {
         "checkpoint": str(checkpoint),
         "iterations": gan.iterations,
@@ -151,17 +170,37 @@ def choose_metrics(config: DictConfig, cfg: DictConfig) -> None:
         config.metrics = cfg.metrics
         if own.metrics:
             config.metrics.num_fakes = own.num_fakes
+    elif cfg.get("extractor") is not None:
+        look_through(own.metrics, cfg.extractor)
     if cfg.num_fakes is not None:
         config.metrics.num_fakes = cfg.num_fakes
     fill_in(config)
 
 
+def look_through(metrics: DictConfig, extractor: DictConfig) -> None:
+    """Have those of a run's own metrics that name an extractor look through another one.
+
+    Raises:
+        UserError: none of them does.
+    """
+    looking = [metric for metric in metrics.values() if "extractor" in metric]
+    if not looking:
+        raise UserError(
+            f"extractor={extractor._target_.rpartition('.')[2].lower()} is without effect, as none of the run's "
+            f"metrics ({', '.join(metrics) or 'none'}) lets one be chosen: choose metrics too, such as metrics=fid"
+        )
+    for metric in looking:
+        metric.extractor = extractor
+
+
 def fill_in(config: DictConfig) -> None:
-    """See that all that metrics refer to is there.
+    """See that all that metrics refer to is there, and that Inception is what is called so.
 
     Raises:
         UserError: it is not.
     """
+    from gan_lightning.cli.fit import metrics_and_extractor
+
     try:
         OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
@@ -169,6 +208,8 @@ def fill_in(config: DictConfig) -> None:
         raise UserError(
             f"{error.full_key} cannot be filled in ({reason}): choose metrics that go with the data, and extractor=..."
         ) from error
+    if misfits := list(metrics_and_extractor(config)):
+        raise UserError(misfits)
 
 
 def published(result: dict[str, Any], folder: Path, stem: str, head: str) -> Path:
@@ -186,19 +227,27 @@ def published(result: dict[str, Any], folder: Path, stem: str, head: str) -> Pat
     print_metrics(result["values"])
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        path = unused(folder, stem)
-        write_json(path, result)
+        path = reserved(folder, stem)
+        try:
+            write_json(path, result)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
     except OSError as error:
         raise WorkError(f"{folder} cannot be written to: {error}") from error
     return path
 
 
-def unused(folder: Path, stem: str) -> Path:
-    """A path for a JSON file that does not exist yet, so that no earlier evaluation is overwritten."""
-    path, number = folder / f"{stem}.json", 2
-    while path.exists():
-        path, number = folder / f"{stem}_{number}.json", number + 1
-    return path
+def reserved(folder: Path, stem: str) -> Path:
+    """An empty JSON file that was not there, so that no other evaluation is overwritten, not even one beside this."""
+    for number in count(1):
+        path = folder / (f"{stem}.json" if number == 1 else f"{stem}_{number}.json")
+        try:
+            path.open("x").close()
+        except FileExistsError:
+            continue
+        return path
+    raise AssertionError("count ends")
 
 
 def main() -> None:

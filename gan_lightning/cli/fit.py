@@ -173,7 +173,8 @@ def smoothing_and_loss(config: DictConfig) -> Iterator[str]:
 
 def metrics_and_extractor(config: DictConfig) -> Iterator[str]:
     """What is called Inception looks through Inception."""
-    extractor, chosen = config.get("extractor"), config.hydra.runtime.choices.get("extractor")
+    extractor = config.get("extractor")
+    chosen = "null" if extractor is None else extractor._target_.rpartition(".")[2].lower()
     if "inception" in config.metrics.metrics and (extractor is None or not extractor._target_.endswith(".Inception")):
         yield f"metrics=inception needs extractor=inception, not {chosen}: add that, or choose metrics=fid"
 

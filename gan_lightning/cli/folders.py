@@ -34,6 +34,8 @@ def compare(cfg: DictConfig) -> dict[str, float]:
     for key in ("ckpt_path", "num_fakes", "seed"):
         if cfg[key] is not None:
             raise UserError(f"{key} is for checkpoints, and real= and fake= are folders, judged whole: leave one out")
+    if any(value is not None for value in cfg.data.values()):
+        raise UserError("data.* is for checkpoints, and real= and fake= are folders: leave it out")
     if cfg.wandb or cfg.weights != "ema" or cfg.which != "last":
         raise UserError("wandb, weights and which are for checkpoints: leave them out")
     device = device_named(cfg.device)
@@ -48,8 +50,10 @@ def compare(cfg: DictConfig) -> dict[str, float]:
             metric.check_labels(None)
         judges.count_real(real, device)
         count = fake.reference_size
-        values = judges.judge(fake.labelled_reference_batches(device, batch_size=BATCH_SIZE), count)
+        for metric in judges.metrics.values():
+            metric.check_count(count)
         protocol = protocol_of(judges.metrics, real, num_fakes=count, batch_size=BATCH_SIZE, weights="files")
+        values = judges.judge(fake.labelled_reference_batches(device, batch_size=BATCH_SIZE), count)
     result = {
         "real": str(real.folder.absolute()),
         "fake": str(fake.folder.absolute()),

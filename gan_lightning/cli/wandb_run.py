@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,10 +13,11 @@ from gan_lightning.cli.errors import UserError
 from gan_lightning.cli.paths import run_directory
 from gan_lightning.cli.trained import read_checkpoint
 from gan_lightning.loggers import WandB
+from gan_lightning.protocol import facts
 
 
-def send(checkpoint: Path, values: Mapping[str, float], protocol: Mapping[str, Any], iteration: int) -> None:
-    """Log `values` as ``eval/...`` at `iteration` to the run that `checkpoint` was saved by, with their protocol.
+def logger_settings(checkpoint: Path) -> dict[str, Any]:
+    """What names the W&B run that `checkpoint` was saved by, as arguments of `WandB`; nothing is started.
 
     Raises:
         UserError: it was not logged to W&B.
@@ -25,8 +29,37 @@ def send(checkpoint: Path, values: Mapping[str, float], protocol: Mapping[str, A
         raise UserError(f"{run} was not logged to W&B: leave wandb=true out (the numbers are written all the same)")
     # Only what names the run: nothing is built of what a checkpoint says.
     known = {key: settings.get(key) for key in ("entity", "name", "group")}
-    logger = WandB(str(settings.get("project")), save_dir=run, id_file=id_file, **known)
-    named = {f"eval/{name.removeprefix('val/')}": value for name, value in values.items()}
-    logger.log_metrics(named, step=iteration)
-    logger.experiment.config.update({"eval": dict(protocol)}, allow_val_change=True)
+    return {"project": str(settings.get("project")), "save_dir": run, "id_file": id_file, **known}
+
+
+def send(checkpoint: Path, values: Mapping[str, float], protocol: Mapping[str, Any], iteration: int) -> None:
+    """Log each of `values` at `iteration` to the run that `checkpoint` was saved by, under the name of its `series`.
+
+    The run's config holds the protocol of each series under that name.
+
+    Raises:
+        UserError: it was not logged to W&B.
+    """
+    logger = WandB(**logger_settings(checkpoint))
+    places = {key: series(checkpoint.stem, protocol, key) for key in values}
+    logger.log_metrics({f"{places[key]}/{key.removeprefix('val/')}": values[key] for key in values}, step=iteration)
+    logger.experiment.config.update(dict.fromkeys(places.values(), dict(protocol)), allow_val_change=True)
     logger.finalize("success")
+
+
+def series(checkpoint: str, protocol: Mapping[str, Any], key: str) -> str:
+    """Where a number belongs, such as ``eval/last_raw_5000_digits-0a1b2c_s0_3f2e1d``.
+
+    That is the checkpoint's name, raw weights, the number of fakes, the extractor, the seed, and a few characters that
+    stand for all that has to be equal for two numbers to be compared: different protocols never share a series.
+    """
+    told = json.dumps(facts(protocol, key), sort_keys=True, default=str)
+    parts = [
+        checkpoint,
+        "raw" if protocol.get("weights") == "raw" else None,
+        protocol["num_fakes"],
+        protocol["numbers"][key]["extractor"],
+        f"s{protocol.get('seed')}",
+        hashlib.sha256(told.encode()).hexdigest()[:6],
+    ]
+    return "eval/" + "_".join(re.sub(r"[^\w.=-]+", "-", str(part)) for part in parts if part is not None)

@@ -24,6 +24,7 @@ class SampleMetric(Metric, ABC):
     Attributes:
         settings: how it is measured, beside the extractor and the number of fakes, by plain names and values: figures
             of different ones never stand in one table.
+        least_fakes: with fewer there is no number.
     """
 
     full_state_update = False
@@ -37,6 +38,7 @@ class SampleMetric(Metric, ABC):
     def __init__(self) -> None:
         super().__init__()
         self.settings: dict[str, object] = {}
+        self.least_fakes = 1
         self._empty: dict[str, Tensor] = {}
 
     def add_list_state(self, name: str, dtype: torch.dtype = torch.float32) -> None:
@@ -103,6 +105,18 @@ class SampleMetric(Metric, ABC):
                 "prior=labelled"
             )
 
+    def check_count(self, num_fakes: int) -> None:
+        """Refuse so few fakes that there would be no number; called on all ranks, once the real samples are known.
+
+        Raises:
+            ValueError: they are too few.
+        """
+        if num_fakes < self.least_fakes:
+            raise ValueError(
+                f"{' and '.join(self.keys)}: needs at least {self.least_fakes} fakes, not {num_fakes}: raise "
+                "metrics.num_fakes"
+            )
+
     def reset(self) -> None:
         """Forget the fakes and keep what is known of the real samples."""
         # A copy of the lists: torchmetrics empties them in place.
@@ -123,10 +137,18 @@ class FeatureMetric(SampleMetric, ABC):
 
     Args:
         extractor: which; metrics with the same one share its work.
+
+    Raises:
+        ValueError: there is none, as of data that bring none along.
     """
 
-    def __init__(self, extractor: Extractor) -> None:
+    def __init__(self, extractor: Extractor | None) -> None:
         super().__init__()
+        if extractor is None:
+            raise ValueError(
+                f"{' and '.join(self.keys)}: looks through an extractor, and this data brings none: add extractor=..., "
+                "such as extractor=inception for images, or choose other metrics"
+            )
         self.extractor = extractor
 
     def accumulate(self, samples: Tensor, real: bool) -> None:

@@ -23,11 +23,19 @@ class ClassificationAccuracy(SampleMetric):
     It is high only where fakes look like the data, vary like them, and show the class that was asked for. The
     classifier is a small convolutional network on images of at most 32x32, trained anew at every evaluation by a fixed
     recipe (`train_classifier`): about 4 ms a fake on a CPU core. The paper's is a ResNet-50; figures compare under one
-    classifier and one number of fakes. The order of the fakes counts a little, and so does the number of ranks.
+    classifier and one number of fakes. The order of the fakes counts a little; it is the same on any number of ranks,
+    which have consecutive ones and are gathered in order.
+
+    The real images are those of `data.reference`. The paper's are held out, which the training split that
+    `data=mnist10k` refers to is not: a generator that copies its training images is tested on what it copied.
+    `data.reference=test` tests as the paper does.
+
+    Labels are taken for classes of the data. Those of `variant=infogan` are codes that were learned without classes,
+    which labels alone do not tell: its number means nothing.
 
     Keeps all images, in 8 bits.
 
-    `compute` gives `classification_accuracy`, in [0, 1]; NaN where a fake is not finite.
+    `compute` gives `classification_accuracy`, in [0, 1]; NaN where a value of a fake is not finite.
 
     Args:
         num_classes: how many classes there are.
@@ -82,7 +90,7 @@ class ClassificationAccuracy(SampleMetric):
         check_one_label(self.keys, labels, self.num_classes)
         kind = "real" if real else "fake"
         if not real:
-            self.fake_broken += samples.isnan().sum()
+            self.fake_broken += (~samples.isfinite()).sum()
         getattr(self, f"{kind}_pixels").append(quantise(samples).nan_to_num().to(torch.uint8).flatten())
         getattr(self, f"{kind}_labels").append(labels.long())
         getattr(self, f"{kind}_shapes").append(torch.tensor(samples.shape[1:], device=samples.device))

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.transforms.v2 import functional as vision
 
+from gan_lightning.metrics.base import full_float32
+
 EPOCHS = 8
 BATCH_SIZE = 100
 PEAK_LEARNING_RATE = 4e-3
@@ -156,7 +158,7 @@ def train_classifier(
     device = pixels.device
     rng = torch.Generator().manual_seed(seed)
     exactly = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
-    with torch.inference_mode(False), torch.enable_grad(), torch.autocast(device.type, enabled=False), exactly:
+    with torch.inference_mode(False), torch.enable_grad(), full_float32(device), exactly:
         images = small(pixels)
         classifier = new_classifier(images.shape[1], num_classes, max(images.shape[-2:]), seed).to(device)
 

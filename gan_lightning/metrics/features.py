@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +20,7 @@ def quantise(images: Tensor) -> Tensor:
     """Images as a file with 8 bits a channel would hold them: the nearest of 256 levels, outliers clamped.
 
     Fakes are judged by what a viewer of the file sees, and real images have these levels already. The result stays in
-    float32, so that a NaN of a diverged generator is still a NaN.
+    float32, so that what a diverged generator makes of a pixel, be it NaN or infinite, is NaN.
 
     Args:
         images: (batch, channels, height, width) in [-1, 1].
@@ -27,7 +28,8 @@ def quantise(images: Tensor) -> Tensor:
     Returns:
         The same shape, whole numbers in [0, 255].
     """
-    return images.add(1.0).mul(127.5).round().clamp(0.0, 255.0)
+    levels = images.add(1.0).mul(127.5).round().clamp(0.0, 255.0)
+    return levels.masked_fill(~images.isfinite(), math.nan)
 
 
 class DigitClassifier(ImageClassifier):

@@ -65,9 +65,9 @@ def moments(count: Tensor, total: Tensor, outer: Tensor) -> tuple[Tensor, Tensor
 class FrechetDistance(FeatureMetric):
     """The Frechet distance of fakes from real samples in an extractor's features: with Inception's, the FID.
 
-    Keeps sums, sums of outer products and counts, all of them exact over ranks and batches, in float64; and a
-    factor of the real covariance, which is found once. The distance
-    falls with the number of fakes, and of real samples: compare two only at equal numbers.
+    Keeps sums, sums of outer products and counts, all of them exact over ranks and batches, in float64; and a factor of
+    the real covariance, which is found once. The distance falls with the number of fakes, and of real samples: compare
+    two only at equal numbers.
 
     `compute` gives `fid`.
 
@@ -87,6 +87,7 @@ class FrechetDistance(FeatureMetric):
     def __init__(self, extractor: Extractor) -> None:
         super().__init__(extractor)
         dim = extractor.dim
+        self.least_fakes = 2
         self._real_factor: tuple[int, Tensor] | None = None
         for kind in ("real", "fake"):
             self.add_state(f"{kind}_count", torch.tensor(0), dist_reduce_fx="sum")
@@ -95,6 +96,8 @@ class FrechetDistance(FeatureMetric):
 
     def accumulate_features(self, seen: Features, real: bool) -> None:
         """Take the features of a batch into the moments."""
+        if not len(seen.features):
+            return
         features = seen.features.double()
         if real:
             self._real_factor = None

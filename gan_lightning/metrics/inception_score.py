@@ -47,8 +47,8 @@ class InceptionScore(FeatureMetric):
     With Inception (1008 outputs without bias) it is the score of papers. With another classifier it is the same formula
     and another number: of a classifier of ten digits, from 1 to 10, and no Inception Score that a paper would name.
 
-    The parts follow the order of the samples, so that another number of ranks makes others. Keeps the log-probabilities
-    of the fakes, (n, classes) of float32.
+    The parts follow the order of the samples, which is the same on any number of ranks: each has consecutive ones, and
+    they are gathered in the ranks' order. Keeps the log-probabilities of the fakes, (n, classes) of float32.
 
     `compute` gives `inception_score`, the mean over the parts, and `inception_score_std`, their standard deviation.
 
@@ -76,6 +76,7 @@ class InceptionScore(FeatureMetric):
             )
         self.num_classes, self.splits, self.seed = extractor.num_classes, splits, seed
         self.settings = {"splits": splits, "seed": seed}
+        self.least_fakes = splits
         self.add_list_state("fake_log_probabilities")
 
     def accumulate_features(self, seen: Features, real: bool) -> None:

@@ -5,12 +5,14 @@ Miyato and Koyama 2018, 'cGANs with Projection Discriminator', section 4.1.
 
 from __future__ import annotations
 
+import math
 from statistics import fmean
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from gan_lightning.collective import gathered
 from gan_lightning.extractors.base import Extractor, Features
 from gan_lightning.metrics.base import FeatureMetric, check_classes, check_one_label
 from gan_lightning.metrics.frechet import frechet_distance, moments
@@ -25,7 +27,12 @@ class IntraClassFrechet(FeatureMetric):
     all, 0.7 GB for ten classes in Inception's 2048 features. The distance falls with the number of samples, and a class
     has a tenth or less of them: it is much above the distance of all together.
 
-    `compute` gives `intra_fid`, over the classes that the data have.
+    `compute` gives `intra_fid`, over the classes that have real samples. It is NaN where one of these has fewer than
+    two real samples or fakes, which have no covariance: raise `metrics.num_fakes`. Classes are drawn, so that even many
+    fakes can leave one without, and a run should not end for that. It is NaN too where a feature is not finite.
+
+    Labels are taken for classes of the data. Those of `variant=infogan` are codes that were learned without classes,
+    which labels alone do not tell: its number means nothing.
 
     Args:
         extractor: of the features.
@@ -71,25 +78,40 @@ class IntraClassFrechet(FeatureMetric):
             total[kind] += rows.sum(dim=0)
             outer[kind] += rows.mT @ rows
 
-    def compute(self) -> dict[str, float]:
-        """The mean distance; NaN where a feature is not finite.
+    def check_count(self, num_fakes: int) -> None:
+        """Refuse fewer than two fakes for each class that has real samples, on any rank; called on all of them.
 
         Raises:
-            ValueError: a class has fewer than two real samples or fakes, which have no covariance.
+            ValueError: they are fewer, or no class has two real samples.
         """
-        counts = torch.stack([self.real_count, self.fake_count], dim=1).tolist()
-        classes = [kind for kind, (real, fake) in enumerate(counts) if real or fake]
-        if not classes:
-            raise ValueError(
-                "intra_fid needs fakes and real samples with classes, and has none: raise metrics.num_fakes"
-            )
-        for kind in classes:
-            if min(counts[kind]) < 2:
-                real, fake = counts[kind]
+        counts = [sum(of_ranks) for of_ranks in zip(*gathered(self.real_count.tolist()), strict=True)]
+        sizes = {kind: count for kind, count in enumerate(counts) if count}
+        if not sizes:
+            raise ValueError("intra_fid: the real samples have no classes: choose other metrics, or labelled data")
+        for kind, count in sizes.items():
+            if count < 2:
                 raise ValueError(
-                    f"intra_fid needs two samples of each kind in every class, and class {kind} has {real} real and "
-                    f"{fake} fake: raise metrics.num_fakes"
+                    f"intra_fid: class {kind} has {count} real sample, which has no covariance: choose data.classes "
+                    "without it, or other metrics"
                 )
+        if num_fakes < 2 * len(sizes):
+            raise ValueError(
+                f"intra_fid: needs two fakes or more of each of {len(sizes)} classes, and {num_fakes} are too few: "
+                "raise metrics.num_fakes"
+            )
+
+    def compute(self) -> dict[str, float]:
+        """The mean distance; NaN as the class says.
+
+        Raises:
+            ValueError: there are no fakes at all.
+        """
+        if not self.fake_count.any():
+            raise ValueError("intra_fid needs fakes with classes, and has none: raise metrics.num_fakes")
+        counts = torch.stack([self.real_count, self.fake_count], dim=1).tolist()
+        classes = [kind for kind, (real, _) in enumerate(counts) if real]
+        if not classes or any(min(counts[kind]) < 2 for kind in classes):
+            return {"intra_fid": math.nan}
         return {"intra_fid": fmean(self.distance(kind) for kind in classes)}
 
     def distance(self, kind: int) -> float:

@@ -75,8 +75,8 @@ class KernelDistance(FeatureMetric):
     """The kernel distance of fakes from real samples in an extractor's features: with Inception's, the KID.
 
     It has no bias, and so hardly depends on how many samples there are: choose it where they are few. The subsets
-    follow the order of the samples, so that another number of ranks draws others, within the deviation that is told.
-    Keeps all features, in float32; metrics with the same extractor keep them once.
+    follow the order of the samples, which is the same on any number of ranks: each has consecutive ones, and they are
+    gathered in the ranks' order. Keeps all features, in float32; metrics with the same extractor keep them once.
 
     `compute` gives `kid`, the mean over the subsets, and `kid_std`, their standard deviation. Neither is multiplied by
     a thousand, as in some tables.
@@ -104,11 +104,14 @@ class KernelDistance(FeatureMetric):
             raise ValueError(f"KID needs subsets of two samples or more, not {subsets} subsets of {subset_size}")
         self.subsets, self.subset_size, self.seed = subsets, subset_size, seed
         self.settings = {"subsets": subsets, "subset_size": subset_size, "seed": seed}
+        self.least_fakes = 2
         self.add_list_state("real_features")
         self.add_list_state("fake_features")
 
     def accumulate_features(self, seen: Features, real: bool) -> None:
         """Take the features of a batch."""
+        if not len(seen.features):
+            return
         # A view, not a copy: metrics that keep the features of one extractor share their memory.
         (self.real_features if real else self.fake_features).append(seen.features.flatten())
 

@@ -115,6 +115,7 @@ class Manifold(FeatureMetric, ABC):
             raise ValueError(f"{self.name()} need at least the 1st nearest neighbour, not number {neighbour}")
         self.neighbour = neighbour
         self.settings = {"k": neighbour}
+        self.least_fakes = neighbour + 1
         self._real_radii: Tensor | None = None
         self.add_list_state("real_features")
         self.add_list_state("fake_features")
@@ -126,6 +127,8 @@ class Manifold(FeatureMetric, ABC):
 
     def accumulate_features(self, seen: Features, real: bool) -> None:
         """Take the features of a batch."""
+        if not len(seen.features):
+            return
         # A view, not a copy: metrics that keep the features of one extractor share their memory.
         (self.real_features if real else self.fake_features).append(seen.features.flatten())
         if real:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 
 import numpy as np
@@ -48,6 +49,7 @@ class MixtureQuality(SampleMetric):
         self.std = distribution.std
         self.register_buffer("centers", distribution.centers.clone(), persistent=False)
         modes, dim = distribution.centers.shape
+        self.settings = {"modes": modes, "std": distribution.std, "centers": digest(distribution.centers)}
         for name in ("fake_assigned", "fake_near"):
             self.add_state(name, torch.zeros(modes, dtype=torch.int64), dist_reduce_fx="sum")
         # Sums over the near samples of (sample - centre) / std and of its square, for their variance.
@@ -104,6 +106,12 @@ class MixtureQuality(SampleMetric):
         spread = self.fake_squares[several] - self.fake_offsets[several].square().sum(dim=1) / count
         variance = spread.clamp_min(0.0) / (dim * (count - 1))
         return width_before_cut(variance, dim).mean().item()
+
+
+def digest(centers: Tensor) -> str:
+    """A few characters that stand for `centers`, alike on machines that differ in the last bits."""
+    rounded = np.round(centers.double().cpu().numpy(), 5) + 0.0  # + 0.0: no negative zeros
+    return hashlib.sha256(f"{rounded.tolist()}".encode()).hexdigest()[:8]
 
 
 def width_before_cut(variance: Tensor, dim: int) -> Tensor:

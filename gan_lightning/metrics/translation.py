@@ -7,8 +7,16 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from gan_lightning.checks import fingerprint
 from gan_lightning.metrics.base import SampleMetric
-from gan_lightning.metrics.features import DIGIT_SIZE, DigitClassifier, quantise, trained_digit_classifier, with_weights
+from gan_lightning.metrics.features import (
+    DIGIT_SIZE,
+    DIGIT_WEIGHTS,
+    DigitClassifier,
+    quantise,
+    trained_digit_classifier,
+    with_weights,
+)
 
 OUTLINE_WEIGHTS = Path(__file__).parent / "assets" / "outline_classifier.pt"
 NO_OUTLINE = 10
@@ -43,6 +51,7 @@ class DigitTranslation(SampleMetric):
     def __init__(self) -> None:
         super().__init__()
         self.of_strokes, self.of_outlines = trained_digit_classifier(), trained_outline_classifier()
+        self.settings = {"strokes": fingerprint(DIGIT_WEIGHTS), "outlines": fingerprint(OUTLINE_WEIGHTS)}
         self.add_state("kept_digits", torch.zeros(2, dtype=torch.int64), dist_reduce_fx="sum")
         self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
 

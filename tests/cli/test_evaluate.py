@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,18 +12,24 @@ import numpy as np
 import pytest
 import torch
 from cli_command import Command, run_script
-from composing import composed, job_part
+from composing import composed, job_part, resolved
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 from PIL import Image
 
 from gan_lightning.callbacks.evaluation import Evaluation
-from gan_lightning.cli.errors import UserError
-from gan_lightning.cli.evaluate import evaluate
+from gan_lightning.cli.errors import UserError, WorkError, mistakes_told
+from gan_lightning.cli.evaluate import choose_metrics, evaluate, published, reserved
+from gan_lightning.cli.moved_data import move_data
 from gan_lightning.cli.session import train
 from gan_lightning.cli.trained import load
+from gan_lightning.cli.wandb_run import series
 from gan_lightning.data.idx import read_idx
 from gan_lightning.data.mnist import ASSETS, Mnist10k
 from gan_lightning.figures.images import to_uint8
 from gan_lightning.metrics.digits import DigitQuality
+from gan_lightning.metrics.sliced_wasserstein import SlicedWasserstein
+from gan_lightning.protocol import protocol_of
 
 SMALL = (
     *("logger=csv", "max_iterations=6", "evaluate_every=3", "checkpoint_every=3", "samples_every=6", "log_every=6"),
@@ -131,15 +139,153 @@ def test_other_weights_checkpoints_seeds_and_metrics(run: Path, capsys: pytest.C
         (["metrics=none"], "measured nothing"),
         (["metrics=ring"], "cannot be filled in"),
         (["metrics=labelled_digits"], "no fake was made for a class"),
+        (["metrics=inception", "extractor=digits"], "metrics=inception needs extractor=inception, not digits"),
+        (
+            ["extractor=backbone"],
+            "extractor=backbone is without effect, as none of the run's metrics (digits) lets one",
+        ),
+        (["metrics=precision_recall", "extractor=digits", "num_fakes=3"], "needs at least 4 fakes, not 3"),
+        (["data.a=photos"], "data.a is no setting of this run's data"),
         (["real=a"], "give two folders: real=... and fake=..."),
         (["real=a", "fake=b"], "ckpt_path is for checkpoints"),
+        (["real=a", "fake=b", "ckpt_path=null", "data.root=c"], "data.* is for checkpoints"),
     ],
 )
 def test_what_cannot_be_is_one_sentence(run: Path, overrides: list[str], words: str):
-    before = sorted((run / "evaluations").glob("*")) if "wandb=true" not in overrides else None
+    before = sorted((run / "evaluations").glob("*"))
     with pytest.raises(UserError, match=re.escape(words)):
         judged(f"ckpt_path={run}", *overrides)
-    assert before is None or sorted((run / "evaluations").glob("*")) == before
+    assert sorted((run / "evaluations").glob("*")) == before
+
+
+@pytest.mark.parametrize("which", ["best", "both"])
+def test_a_file_has_no_best(run: Path, which: str):
+    file = run / "checkpoints" / "last.ckpt"
+    with pytest.raises(UserError, match=f"which={which} chooses from a run directory, and .*last.ckpt is a file"):
+        judged(f"ckpt_path={file}", f"which={which}")
+    with pytest.raises(UserError, match="ckpt_path=none/such.ckpt holds no checkpoint"):
+        judged("ckpt_path=none/such.ckpt", f"which={which}")
+
+
+def test_the_runs_own_metrics_look_through_what_is_chosen():
+    with composed("metrics=[fid,kid,digits,labelled_digits]") as config:
+        trained = OmegaConf.create(resolved(config))
+    with composed("extractor=classifier", "data.root=x", config_name="eval") as config:
+        choose_metrics(trained, job_part(config))
+    metrics = resolved_part(trained.metrics.metrics)
+    for name in ("fid", "kid"):
+        assert metrics[name]["extractor"]["_target_"].endswith(".Classifier")
+        assert metrics[name]["extractor"]["num_classes"] == 10
+    assert "extractor" not in metrics["labels"]
+    with composed("metrics=inception") as config:
+        trained = OmegaConf.create(resolved(config))
+    with composed("extractor=digits", config_name="eval") as config, pytest.raises(UserError, match="not digits"):
+        choose_metrics(trained, job_part(config))
+
+
+def resolved_part(config: Any) -> Any:
+    return OmegaConf.to_container(config, resolve=True)
+
+
+def test_data_without_an_extractor_say_so():
+    with composed("data=ring", "model=mlp") as config:
+        trained = OmegaConf.create(resolved(config))
+    with composed("metrics=fid", config_name="eval") as config:
+        choose_metrics(trained, job_part(config))
+    with pytest.raises(UserError, match="fid: looks through an extractor, and this data brings none"), mistakes_told():
+        instantiate(trained.metrics.metrics, _convert_="all")
+
+
+def test_two_evaluations_beside_each_other_take_two_names(tmp_path: Path):
+    names = [reserved(tmp_path, "last").name for _ in range(3)]
+    assert names == ["last.json", "last_2.json", "last_3.json"]
+
+
+def test_what_cannot_be_written_leaves_no_empty_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def fail(path: Path, content: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr("gan_lightning.cli.record.write_json", fail)
+    said = protocol_of({}, mnist(), num_fakes=1, batch_size=1)
+    with pytest.raises(WorkError, match="cannot be written to: no space left"):
+        published({"protocol": said, "values": {}}, tmp_path, "last", "")
+    assert not list(tmp_path.iterdir())
+
+
+# A run whose images were moved
+
+
+def test_images_that_were_moved_are_found_where_they_are_now(tmp_path: Path, digits: tuple[torch.Tensor, torch.Tensor]):
+    folder(tmp_path / "before", digits[0][:16])
+    run = tmp_path / "run"
+    chosen = ("data=image_folder", f"data.root={tmp_path}/before", "data.image_size=28", "data.channels=1")
+    small = [part for part in SMALL if not part.startswith("data.reference")]
+    with composed(*small, *chosen, "metrics.num_fakes=20", "callbacks.evaluation.cache=null", directory=run) as config:
+        train(job_part(config))
+    (tmp_path / "before").rename(tmp_path / "now")
+    with pytest.raises(UserError, match=r"data\.root="):
+        judged(f"ckpt_path={run}", "cache=null")
+    values = judged(f"ckpt_path={run}", f"data.root={tmp_path}/now", "cache=null")["last"]
+    assert values["val/swd"] == result(run)["final"]["val/swd"]
+    (written,) = (run / "evaluations").iterdir()
+    assert json.loads(written.read_text())["data"]["root"] == f"{tmp_path}/now"
+
+
+def test_a_prior_that_draws_from_the_data_draws_from_where_they_are_now():
+    folders = ("data=unpaired_folders", "data.a=old_a", "data.b=old_b")
+    with composed("variant=cyclegan", *folders) as config:
+        trained = OmegaConf.create(resolved(config))
+    move_data(trained, {"a": "new_a"})
+    for data in (trained.data, trained.prior.data, trained.gan.prior.data):
+        assert (data.a, data.b) == ("new_a", "old_b")
+
+
+# W&B
+
+
+def test_different_protocols_are_different_series_of_the_runs_own_wandb_run(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    logged = tmp_path / "run"
+    shutil.copytree(run / "checkpoints", logged / "checkpoints")
+    for name in ("last", "best"):
+        file = logged / "checkpoints" / f"{name}.ckpt"
+        content = torch.load(file, weights_only=True)
+        content["hyper_parameters"]["logger"] = {"wandb": {"project": "test"}}
+        torch.save(content, file)
+    (logged / "wandb_run_id").write_text("0123abcd\n")
+    judged(f"ckpt_path={logged}", "which=both", "num_fakes=30", "metrics=sliced_wasserstein", "wandb=true")
+    judged(f"ckpt_path={logged}", "weights=raw", "num_fakes=40", "wandb=true")
+    expected = [
+        rb"eval/last_30_s0_\w{6}/swd",
+        rb"eval/best_30_s0_\w{6}/swd",
+        rb"eval/last_raw_40_digits-\w+_s0_\w{6}/fid",
+    ]
+    until = time.monotonic() + 20
+    while time.monotonic() < until:  # another process writes the files
+        sent = b"".join(file.read_bytes() for file in logged.rglob("*-0123abcd/*.wandb"))
+        if all(re.search(words, sent) for words in expected):
+            break
+        time.sleep(0.1)
+    assert all(re.search(words, sent) for words in expected)
+    assert b"reference" in sent, "the protocol, in the config"
+
+
+def test_a_series_is_of_one_protocol():
+    first = protocol_of({"swd": SlicedWasserstein(4)}, mnist(), num_fakes=9, batch_size=9, weights="ema", seed=0)
+    other = protocol_of({"swd": SlicedWasserstein(5)}, mnist(), num_fakes=9, batch_size=9, weights="ema", seed=0)
+    names = {
+        series("last", first, "val/swd"),
+        series("best", first, "val/swd"),
+        series("last", other, "val/swd"),
+        series("last", {**first, "weights": "raw"}, "val/swd"),
+        series("last", {**first, "seed": 1}, "val/swd"),
+        series("last", {**first, "num_fakes": 8}, "val/swd"),
+        series("last", {**first, "reference": {**first["reference"], "split": "train"}}, "val/swd"),
+    }
+    assert len(names) == 7
+    assert series("last", {**first, "batch_size": 1}, "val/swd") == series("last", first, "val/swd")
 
 
 # Two folders
@@ -154,10 +300,13 @@ def folder(path: Path, images: torch.Tensor) -> Path:
     return path
 
 
+def mnist() -> Mnist10k:
+    return Mnist10k(shape=[1, 28, 28], num_classes=10, value_range=[-1, 1], batch_size=8, seed=0, reference="test")
+
+
 @pytest.fixture(scope="module")
 def digits() -> tuple[torch.Tensor, torch.Tensor]:
-    data = Mnist10k(shape=[1, 28, 28], num_classes=10, value_range=[-1, 1], batch_size=8, seed=0, reference="test")
-    images = torch.cat(list(data.reference_batches("cpu")))
+    images = torch.cat(list(mnist().reference_batches("cpu")))
     return images[:120], (images[120:200] + images[200:280]).clamp(-1, 1)
 
 
@@ -215,8 +364,6 @@ def test_what_a_folder_cannot_answer_is_told_and_nothing_is_written(
 
 def test_evaluation_shares_one_extractor_among_metrics():
     with composed("metrics=[digits,kid]") as config:
-        from hydra.utils import instantiate
-
         made = instantiate(config.callbacks.evaluation, _convert_="all")
     assert isinstance(made, Evaluation)
     assert len({id(metric.extractor) for metric in made.metrics.values()}) == 1 and len(made.metrics) == 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -73,6 +75,17 @@ def test_reset_forgets_what_fakes_taught():
         metric.reset()
         metric.update(normalize(pixels), real=False, labels=taught)
         assert metric.compute() == {"classification_accuracy": accuracy}
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_generator_that_diverged_has_no_accuracy(value: float):
+    pixels, labels = dark_and_light((1, 8, 8))
+    metric = ClassificationAccuracy(2, epochs=1)
+    metric.update(normalize(pixels), real=True, labels=labels)
+    fakes = normalize(pixels)
+    fakes[3, 0, 0, 0] = value
+    metric.update(fakes, real=False, labels=labels)
+    assert math.isnan(metric.compute()["classification_accuracy"])
 
 
 @pytest.mark.parametrize("shape", [(3, 32, 32), (3, 48, 40), (2, 9, 20)])

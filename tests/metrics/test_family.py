@@ -179,7 +179,8 @@ def test_too_few_samples_are_told_in_a_sentence(choice: str):
     if choice != "classification_accuracy":  # one is enough to learn from, though not much
         show(choice, metric, fake[:1], real=False)
     with pytest.raises(ValueError, match=r"needs? .*: raise metrics\.num_fakes"):
-        metric.compute()
+        # Classes are drawn, and a run does not end for one that came off badly: it is asked before.
+        metric.check_count(1) if choice == "intra_fid" else metric.compute()
 
 
 def test_its_settings_are_plain(choice: str):

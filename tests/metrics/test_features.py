@@ -26,8 +26,8 @@ def test_quantise_gives_every_stored_level_back():
     assert torch.equal(quantise(levels.float() / 127.5 - 1.0).to(torch.uint8), levels.to(torch.uint8))
 
 
-def test_quantise_lets_nan_be_seen():
-    assert quantise(torch.tensor([math.nan])).isnan().all()
+def test_quantise_lets_what_is_not_finite_be_seen():
+    assert quantise(torch.tensor([math.nan, math.inf, -math.inf, 0.0])).isnan().tolist() == [True, True, True, False]
 
 
 def test_the_classifier_is_as_good_as_its_record_says():

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from plain_features import Plain
@@ -64,6 +66,39 @@ def test_what_cannot_be_judged_is_told():
     with pytest.raises(ValueError, match="labels of 3 classes, 0 to 2, not 3"):
         metric.update(samples, real=True, labels=labels + 1)
     metric.update(samples, real=True, labels=labels)
+    metric.check_count(4)
+    with pytest.raises(
+        ValueError, match=r"two fakes or more of each of 2 classes, and 3 are too few: raise metrics\.num"
+    ):
+        metric.check_count(3)
+
+
+def test_classes_without_real_samples_are_passed_over():
+    """As with data.classes, where the prior still draws every class."""
+    (fake, labels), real = two_classes(0), two_classes(1)
+    extra = torch.randn(30, 4, generator=torch.Generator().manual_seed(2)) + 50
+    more = torch.cat([fake, extra]), torch.cat([labels, torch.ones(30, dtype=torch.int64)])
+    metric = IntraClassFrechet(Plain(4), 3)
+    metric.update(real[0], real=True, labels=real[1])
+    metric.update(more[0], real=False, labels=more[1])
+    assert metric.compute()["intra_fid"] == pytest.approx(judged((fake, labels), real), rel=1e-9)
+
+
+def test_a_class_with_too_few_ends_no_run():
+    samples, labels = two_classes(0)
+    metric = IntraClassFrechet(Plain(4), 3)
+    metric.update(samples, real=False, labels=labels)
+    assert math.isnan(metric.compute()["intra_fid"])
+    with pytest.raises(ValueError, match="the real samples have no classes"):
+        metric.check_count(100)
+    metric.reset()
+    metric.update(samples, real=True, labels=labels)
     metric.update(samples[::2], real=False, labels=labels[::2])
-    with pytest.raises(ValueError, match=r"class 2 has 40 real and 0 fake: raise metrics\.num_fakes"):
-        metric.compute()
+    metric.update(samples[1:2], real=False, labels=labels[1:2])
+    assert math.isnan(metric.compute()["intra_fid"]), "one fake of class 2"
+    metric.update(samples[3:4], real=False, labels=labels[3:4])
+    assert math.isfinite(metric.compute()["intra_fid"])
+    metric.update(samples[:1], real=True, labels=torch.ones(1, dtype=torch.int64))
+    assert math.isnan(metric.compute()["intra_fid"]), "one real sample of class 1"
+    with pytest.raises(ValueError, match="class 1 has 1 real sample, which has no covariance"):
+        metric.check_count(100)
