@@ -8,8 +8,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
+from uuid import uuid4
 
 import torch
 
@@ -34,16 +34,14 @@ def keep(content: Any, path: Path) -> None:
     torch.save(content, made)
     data = made.getvalue()
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside: Path | None = None
+    aside = path.with_name(f".{path.name}.{uuid4().hex}.part")
     try:
-        with NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".part", delete=False) as file:
-            aside = Path(file.name)
+        with aside.open("xb") as file:  # with the umask's mode, which the files of `tempfile` lack
             file.write(hashlib.sha256(data).digest())
             file.write(data)
         aside.replace(path)
     except BaseException:
-        if aside is not None:
-            aside.unlink(missing_ok=True)
+        aside.unlink(missing_ok=True)
         raise
 
 

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
+from itertools import count
 from typing import TypeVar
 
 import torch.distributed as dist
 
 T = TypeVar("T")
+
+LONGEST_WORK = timedelta(days=2)
+"""Of rank 0 alone, such as training a classifier, while the others wait."""
+
+_works = count()
 
 
 def together() -> bool:
@@ -33,6 +40,21 @@ def gathered(value: T) -> list[T]:
     return values
 
 
+def by_rank_zero(work: Callable[[], T]) -> T:
+    """What `work` gives on rank 0, the only one to do it, on every rank.
+
+    Raises:
+        ValueError, OSError: on every rank what it raised.
+    """
+    if not together():
+        return work()
+    done = tried(work) if dist.get_rank() == 0 else (None, None)
+    wait_for_rank_zero()
+    error, result = from_rank_zero(done)
+    raise_if(error)
+    return result  # type: ignore[return-value]  # an error was raised where there is none
+
+
 def rank_zero_first(work: Callable[[], T]) -> T:
     """`work`, done by rank 0 and then by all others, which find what it has made.
 
@@ -41,17 +63,22 @@ def rank_zero_first(work: Callable[[], T]) -> T:
     """
     if not together():
         return work()
-    result: T | None = None
-    if dist.get_rank() == 0:
-        error, result = tried(work)
-    else:
-        error = None
-    raise_if(from_rank_zero(error))
-    if dist.get_rank() != 0:
-        error, result = tried(work)
+    results: list[T] = []
+    by_rank_zero(lambda: results.append(work()))
+    error = None if results else tried(lambda: results.append(work()))[0]
     for found in gathered(error):
         raise_if(found)
-    return result  # type: ignore[return-value]  # an error was raised where there is none
+    return results[0]
+
+
+def wait_for_rank_zero() -> None:
+    """Wait until rank 0 comes here too: for longer than a broadcast may, which NCCL ends after ten minutes."""
+    store = dist.distributed_c10d._get_default_store()
+    key = f"gan_lightning/work/{next(_works)}"  # of which every rank has done as many
+    if dist.get_rank() == 0:
+        store.set(key, "done")
+    else:
+        store.wait([key], LONGEST_WORK)
 
 
 def tried(work: Callable[[], T]) -> tuple[Exception | None, T | None]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from rich.progress import Progress as Bar
 
-from gan_lightning.collective import from_rank_zero, gathered, rank_zero_first
+from gan_lightning.collective import by_rank_zero, gathered, rank_zero_first
 from gan_lightning.data.base import RealData, share
 from gan_lightning.extractors.base import Extractor
 from gan_lightning.game import Batch
@@ -44,9 +44,7 @@ class Judges:
         self.extractors = shared_extractors(self.metrics.values())
         self._real_known = False
 
-    def count_real(
-        self, data: RealData, device: torch.device | str, rank: int = 0, world_size: int = 1, bar: Bar | None = None
-    ) -> None:
+    def count_real(self, data: RealData, device: torch.device | str, rank: int = 0, world_size: int = 1) -> None:
         """Bring the metrics to `device` and show this rank's share of the reference samples to them, once.
 
         Metrics that keep nothing of real samples are shown the first batch alone, to see that they can judge such.
@@ -64,7 +62,7 @@ class Judges:
             )
         for metric in self.metrics.values():
             metric.to(device)
-        self._show_real(data, device, rank, world_size, bar)
+        self._show_real(data, device, rank, world_size)
         self._real_known = True
         seconds = time.monotonic() - started
         if rank == 0 and seconds > WORTH_TELLING_SECONDS:
@@ -75,19 +73,19 @@ class Judges:
         """Of the extractors."""
         return [extractor.identity for extractor in self.extractors]
 
-    def _show_real(
-        self, data: RealData, device: torch.device | str, rank: int, world_size: int, bar: Bar | None
-    ) -> None:
+    def _show_real(self, data: RealData, device: torch.device | str, rank: int, world_size: int) -> None:
         learning = {name: metric for name, metric in self.metrics.items() if real_states(metric)}
         kept = self.cache is not None and bool(learning)
-        stamp = from_rank_zero(data.fingerprint() if kept and rank == 0 else None)
+        stamp = by_rank_zero(data.fingerprint) if kept else None  # which may mean to read all of it
         statistics = Statistics(self.cache, stamp, self.batch_size, device)
         known = statistics.recall(learning, rank, world_size)
         learning = {name: metric for name, metric in learning.items() if name not in known}
         shown = [metric for name, metric in self.metrics.items() if name not in known]
         batches = data.labelled_reference_batches(device, rank, world_size, self.batch_size)
         mine = len(share(data.reference_size, rank, world_size))
-        for samples, labels in watched(batches, "reading real samples", mine, bar) if shown else ():
+        if rank == 0:  # two bars would write over each other
+            batches = watched(batches, "reading real samples", mine)
+        for samples, labels in batches if shown else ():
             for metric in shown:
                 metric.update(samples, real=True, labels=labels)
             shown = list(learning.values())

@@ -7,6 +7,7 @@ import inspect
 import json
 import logging
 from collections.abc import Iterable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,14 @@ from gan_lightning.cache import keep, recalled
 from gan_lightning.checks import fingerprint
 from gan_lightning.collective import from_rank_zero, together
 from gan_lightning.extractors.base import Extractor
+from gan_lightning.metrics import classifier_training, features
 from gan_lightning.metrics.base import SampleMetric
 
 log = logging.getLogger(__name__)
+
+LIBRARIES = "torch", "torchvision", "torch-fidelity"
+SHARED_CODE = features, classifier_training
+"""Files that make features, beside those of an extractor's own."""
 
 LARGEST_BYTES = 512 * 2**20
 """States larger than this are not kept."""
@@ -30,8 +36,10 @@ class Statistics:
     """States of metrics that describe real samples, in a folder of files.
 
     A file holds the states of one metric over the samples of all ranks. Its name stands for everything that they come
-    from: the samples, the metric's and the extractor's code, settings and weights, the batch size, PyTorch and the kind
-    of device. So what is found is, to the bit, what would be computed; what is damaged is computed anew.
+    from: the samples, the metric's and the extractor's code, settings and weights, the batch size, the versions of the
+    libraries that networks come from and the kind of device. So what is found is what would be computed: to the bit on
+    as many ranks and the same model of device as those it was computed on, and up to rounding on others. What is
+    damaged is computed anew. Metrics that keep the same features have a file each, but in memory share one copy.
 
     Args:
         folder: where; None keeps nothing.
@@ -50,6 +58,7 @@ class Statistics:
         if self.possible(world_size):
             if rank == 0:
                 found = {name for name, metric in metrics.items() if self.fill(metric)}
+                share_lists(metrics[name] for name in found)
             found = from_rank_zero(found)
         return found
 
@@ -71,8 +80,8 @@ class Statistics:
                 try:
                     keep({name: state.cpu() for name, state in states.items()}, self.path(metric))
                 except OSError as error:
+                    # And on to the next metric: the other ranks are waiting there to sync it.
                     log.info("the statistics of the real samples are not kept for other runs (%s)", error)
-                    return
 
     def possible(self, world_size: int) -> bool:
         """Whether there is a place, something to know by, and, of several ranks, all of them."""
@@ -113,16 +122,31 @@ class Statistics:
             },
             "states": {name: "list" if isinstance(s, list) else [*s.shape] for name, s in real_states(metric).items()},
             "extractor": (extractor.identity, extractor.preprocessing) if isinstance(extractor, Extractor) else None,
-            "code": [fingerprint(file) for part in parts for file in code_of(type(part))],
+            "code": [fingerprint(file) for part in parts for file in code_of(type(part))]
+            + [fingerprint(Path(inspect.getfile(module))) for module in SHARED_CODE],
             "batch_size": self.batch_size,
             "device": self.device.type,
-            "torch": torch.__version__,
+            "libraries": {name: version(name) for name in LIBRARIES},
         }
 
 
 def real_states(metric: SampleMetric) -> dict[str, Tensor | list[Tensor]]:
     """The states that describe real samples."""
     return {name: state for name, state in metric.metric_state.items() if name.startswith("real_")}
+
+
+def share_lists(metrics: Iterable[SampleMetric]) -> None:
+    """Let equal vectors in the lists of real samples be one in memory, as those just made are."""
+    kept: list[Tensor] = []
+    for metric in metrics:
+        for state in real_states(metric).values():
+            if isinstance(state, list):
+                for index, new in enumerate(state):
+                    old = next((old for old in kept if old.dtype == new.dtype and torch.equal(old, new)), None)
+                    if old is None:
+                        kept.append(new)
+                    else:
+                        state[index] = old
 
 
 def can_be_kept(metric: SampleMetric) -> bool:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,13 +13,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from gan_lightning import statistics
+from gan_lightning import judging, statistics
+from gan_lightning.collective import by_rank_zero, rank_zero_first
 from gan_lightning.data.base import ImageData, Images
 from gan_lightning.data.toys import ring
 from gan_lightning.extractors.base import Extractor, Features
+from gan_lightning.extractors.digits import Digits
 from gan_lightning.judging import Judges
+from gan_lightning.metrics.base import concatenated
 from gan_lightning.metrics.frechet import FrechetDistance
+from gan_lightning.metrics.kernel import KernelDistance
 from gan_lightning.metrics.labels import DigitOfLabel
+from gan_lightning.metrics.manifold import DensityCoverage, PrecisionRecall
 from gan_lightning.metrics.sliced_wasserstein import SlicedWasserstein
 
 
@@ -129,6 +135,76 @@ def test_a_folder_that_cannot_be_written_to_stops_nobody(tmp_path: Path):
     assert values(judges(tmp_path), Pictures()) == values(judges(None), Pictures())
 
 
+def test_files_have_the_mode_that_others_written_here_have(tmp_path: Path):
+    judges(tmp_path).count_real(Pictures(), "cpu")
+    (tmp_path / "plain").write_text("")
+    modes = {path.stat().st_mode for path in (tmp_path / "plain", *tmp_path.glob("statistics/*.pt"))}
+    assert len(modes) == 1
+
+
+def test_what_the_features_are_made_with_is_a_part_of_the_question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    keeper = statistics.Statistics(tmp_path, "data", 7, "cpu")
+    metric = FrechetDistance(Sums())
+    first = keeper.path(metric)
+    with monkeypatch.context() as patch:
+        patch.setattr(statistics, "version", lambda name: "0" if name in ("torchvision", "torch-fidelity") else "1")
+        other = keeper.path(metric)
+    with monkeypatch.context() as patch:
+        patch.setattr(statistics, "fingerprint", lambda path: path.name)
+        assert {"features.py", "classifier_training.py"} <= set(keeper.origin(metric)["code"])
+    assert first == keeper.path(metric) != other
+
+
+def test_metrics_share_the_features_that_were_kept(tmp_path: Path):
+    def made() -> Judges:
+        metrics = {"kid": KernelDistance(Sums()), "pr": PrecisionRecall(Sums()), "dc": DensityCoverage(Sums())}
+        counted = Judges(metrics, 7, tmp_path)
+        counted.count_real(Pictures(), "cpu")
+        return counted
+
+    for counted in (made(), made()):
+        states: list[Any] = [metric.real_features for metric in counted.metrics.values()]
+        kept = [[each.data_ptr() for each in state if len(each)] for state in states]
+        assert kept[0] == kept[1] == kept[2]
+        assert all(concatenated(state).numel() == 60 * 8 for state in states)
+
+
+def test_features_are_made_anew_of_images_that_were_written_to():
+    extractor, images = Sums(), torch.rand(3, 1, 4, 4)
+    first = extractor(images)
+    assert extractor(images) is first
+    images.mul_(2.0)
+    torch.testing.assert_close(extractor(images).features, 2 * first.features)
+    with torch.inference_mode():
+        images = torch.rand(3, 1, 4, 4)
+        first = extractor(images)
+        images.mul_(2.0)
+        torch.testing.assert_close(extractor(images).features, 2 * first.features)
+
+
+@pytest.mark.parametrize("what", [float("nan"), float("inf"), -float("inf")])
+def test_an_image_that_is_not_finite_has_no_features(what: float):
+    images = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    images[1, 0, 2, 3] = what
+    for features in Digits()(images):
+        assert features is not None
+        assert features.isnan().all(dim=1).tolist() == [False, True, False]
+        assert features[[0, 2]].isfinite().all()
+
+
+def test_only_rank_0_shows_how_far_it_is(monkeypatch: pytest.MonkeyPatch):
+    shown: list[str] = []
+
+    def watched(batches: Any, what: str, *_: Any) -> Any:
+        shown.append(what)
+        return batches
+
+    monkeypatch.setattr(judging, "watched", watched)
+    for rank in (0, 1):
+        judges(None).count_real(Pictures(), "cpu", rank, 2)
+    assert shown == ["reading real samples"]
+
+
 def test_large_states_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(statistics, "LARGEST_BYTES", 1000)
     judges(tmp_path).count_real(Pictures(), "cpu")
@@ -206,6 +282,19 @@ def test_what_fails_on_one_rank_is_told_on_both(tmp_path: Path):
     assert time.monotonic() - started < 120
 
 
+@pytest.mark.slow
+def test_two_ranks_go_on_where_nothing_can_be_kept(tmp_path: Path):
+    """With two metrics, for each of which both ranks are needed."""
+    (tmp_path / "cache").write_text("in the way")
+    first, second = processes(tmp_path, 2, "ranks")
+    assert first == second == pytest.approx(values(judges(None), Pictures()), rel=1e-6)
+
+
+@pytest.mark.slow
+def test_rank_0_may_take_longer_than_a_message(tmp_path: Path):
+    assert processes(tmp_path, 2, "patient") == [[0, 0], [1, 0]]
+
+
 def processes(folder: Path, count: int, kind: str) -> list[Any]:
     """What `main` finds in each of `count` processes."""
     (folder / "meeting").unlink(missing_ok=True)
@@ -243,6 +332,15 @@ def main(folder: Path, rank: int, kind: str) -> None:
             fakes = torch.rand(40, 1, 4, 4, generator=torch.Generator().manual_seed(5)) * 2 - 1
             own = fakes[:13] if rank == 0 else fakes[13:]
             found = made.judge(((part, None) for part in own.split(7)), len(own), rank)
+        elif kind == "patient":
+
+            def work() -> int:
+                time.sleep(6 if rank == 0 else 0)
+                return rank
+
+            torch.distributed.barrier()  # and from here on, nobody waits for long
+            torch.distributed.distributed_c10d._set_pg_timeout(timedelta(seconds=3))
+            found = [rank_zero_first(work), by_rank_zero(work)]
         else:
             try:
                 metric = FrechetDistance(Failing(("first", "second").index(kind)))

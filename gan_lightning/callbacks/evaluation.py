@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -14,11 +15,14 @@ from gan_lightning.cache import cache_folder
 from gan_lightning.callbacks.periodic import Periodic, playing
 from gan_lightning.callbacks.progress import Progress
 from gan_lightning.checks import whole
+from gan_lightning.collective import by_rank_zero
 from gan_lightning.data.base import RealData, share
 from gan_lightning.gan import GAN
 from gan_lightning.judging import Judges
-from gan_lightning.metrics.base import SampleMetric
-from gan_lightning.protocol import protocol_of
+from gan_lightning.metrics.base import SampleMetric, full_float32
+from gan_lightning.protocol import protocol_of, same_protocol
+
+log = logging.getLogger(__name__)
 
 
 class Evaluation(Periodic):
@@ -87,7 +91,9 @@ class Evaluation(Periodic):
         if self.metrics:
             data = real_data(trainer)
             self.count_real(data, pl_module.device, trainer.global_rank, trainer.world_size)
-            self.protocol = self.described(playing(pl_module), data)
+            # By rank 0, for the fingerprint of the data may mean to read all of it.
+            described = by_rank_zero(lambda: self.described(playing(pl_module), data))
+            self.compare_from_now_on(described, tell=trainer.is_global_zero)
         super().on_train_start(trainer, pl_module)
 
     def act(self, trainer: Trainer, gan: GAN) -> None:
@@ -119,11 +125,12 @@ class Evaluation(Periodic):
         starts = range(mine.start, mine.stop, self.batch_size)
         asked = (latent[start : min(start + self.batch_size, mine.stop)] for start in starts)
         fakes = ((gan.generate(part).float(), part.labels) for part in asked)
-        return self.judges.judge(fakes, len(mine), rank, bar)
+        with full_float32(gan.device):  # the fakes too, which are made as they are asked for
+            return self.judges.judge(fakes, len(mine), rank, bar)
 
     def described(self, gan: GAN, data: RealData, weights: str = "ema") -> dict[str, Any]:
         """How the numbers come about, for whoever reads them; see `protocol`."""
-        # Fakes are made in float32, whatever the precision of training.
+        # Fakes are made in float32, whatever the precision of training: see `measure`.
         return protocol_of(
             self.metrics,
             data,
@@ -133,6 +140,16 @@ class Evaluation(Periodic):
             weights=weights,
             precision="float32",
         )
+
+    def compare_from_now_on(self, protocol: dict[str, Any], tell: bool = True) -> None:
+        """Numbers come about as `protocol` says: forget the best of those that came about in another way."""
+        before, self.protocol = self.protocol, protocol
+        if self.best is None or self.monitor is None or before is None:
+            return
+        if not same_protocol(before, protocol, self.monitor):
+            if tell:
+                log.info("the best %s, %.4g, is forgotten: it was measured in another way", self.monitor, self.best)
+            self.best = self.best_iteration = None
 
     def remember(self, value: float, iteration: int) -> None:
         """Note whether `value` is the best yet; one that is not a number never is."""
@@ -148,12 +165,17 @@ class Evaluation(Periodic):
             "best_iteration": self.best_iteration,
             "last_iteration": self.last_iteration,
             "protocol": self.protocol,
+            "monitor": self.monitor,
+            "mode": self.mode,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from what a checkpoint knows."""
-        self.best, self.best_iteration = state_dict["best"], state_dict["best_iteration"]
-        self.last_iteration = state_dict.get("last_iteration")  # which earlier versions did not save
+        # What has a default, earlier versions did not save.
+        if all(state_dict.get(name, getattr(self, name)) == getattr(self, name) for name in ("monitor", "mode")):
+            self.best, self.best_iteration = state_dict["best"], state_dict["best_iteration"]
+        self.last_iteration = state_dict.get("last_iteration")
+        self.protocol = state_dict.get("protocol")
 
 
 def real_data(trainer: Any) -> RealData:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import torch
@@ -12,10 +14,12 @@ from lightning import LightningDataModule
 from torch import Tensor
 from torchvision.transforms.v2.functional import resize
 
-from gan_lightning.checks import whole, wholes
+from gan_lightning.checks import fingerprint, whole, wholes
 from gan_lightning.data.loader import Batch, BatchOrder, DiskLoader, InMemoryLoader, StreamLoader, normalize
 
 Loader = InMemoryLoader | StreamLoader | DiskLoader
+THREADS = 4
+"""That read files."""
 
 
 class Place(NamedTuple):
@@ -199,12 +203,7 @@ class ImageData(RealData):
 
     def fingerprint(self, train: bool | None = None) -> str | None:
         """See `RealData`: of the pixels and labels as they are used."""
-        pixels, labels = self._wherever(self.reference == "train" if train is None else train)
-        digest = hashlib.sha256(f"{tuple(pixels.shape)}".encode())
-        for part in (pixels, labels):
-            if part is not None:
-                digest.update(part.cpu().contiguous().numpy().data)
-        return digest.hexdigest()[:16]
+        return fingerprint_of(self._wherever(self.reference == "train" if train is None else train))
 
     def _wherever(self, train: bool) -> Images:
         """A split where it is; where the trainer wants it when it has not been read yet."""
@@ -246,6 +245,33 @@ class ImageData(RealData):
                 f"choose from {available}"
             )
         return torch.isin(labels, torch.tensor(self.classes)).nonzero().squeeze(1)
+
+
+def fingerprint_of(*sets: Images) -> str:
+    """Sixteen hexadecimal digits that stand for the pixels and labels, and for their order."""
+    digest = hashlib.sha256()
+    for pixels, labels in sets:
+        digest.update(f"{tuple(pixels.shape)}".encode())
+        for part in (pixels, labels):
+            if part is not None:
+                digest.update(part.cpu().contiguous().numpy().data)
+    return digest.hexdigest()[:16]
+
+
+def fingerprint_of_files(about: str, files: Mapping[str, Path]) -> str:
+    """Sixteen hexadecimal digits that stand for the contents of files.
+
+    Their times and sizes would not do: uncompressed images of one size are as large, and archives set one time.
+
+    Args:
+        about: what is made of them.
+        files: by what each is.
+    """
+    digest = hashlib.sha256(about.encode())
+    with ThreadPoolExecutor(THREADS) as pool:
+        for what, content in zip(files, pool.map(fingerprint, files.values()), strict=True):
+            digest.update(f"{what}\0{content}\n".encode())
+    return digest.hexdigest()[:16]
 
 
 def share(size: int, rank: int, world_size: int) -> range:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,11 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.transforms.v2 import functional as vision
 
 from gan_lightning.checks import whole
-from gan_lightning.data.base import RealData, share
+from gan_lightning.data.base import THREADS, RealData, fingerprint_of_files, share
 from gan_lightning.data.loader import Batch, normalize
 
 GREY, DEEP = ("1", "L", "LA"), ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 """Pillow's names for grey pixels, and for those of more than 8 bits."""
-THREADS = 4
 
 
 class Files(RealData):
@@ -116,9 +115,10 @@ class Files(RealData):
                 yield normalize(torch.stack(list(images)).to(device)), None
 
     def fingerprint(self, train: bool | None = None) -> str | None:
-        """See `RealData`: of the names, sizes and times of the files."""
-        digest = hashlib.sha256(f"{self.shape} {self.image_size}".encode())
-        for path in self.paths:
-            about = path.stat()
-            digest.update(f"{path.relative_to(self.folder)}\0{about.st_size} {about.st_mtime_ns}\n".encode())
-        return digest.hexdigest()[:16]
+        """See `RealData`: of the names and contents of the files, which are read once for it."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        names = {str(path.relative_to(self.folder)): path for path in self.paths}
+        return fingerprint_of_files(f"{self.shape} {self.image_size}", names)

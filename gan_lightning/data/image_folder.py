@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from torch.utils.data import DataLoader, Subset
 from torchvision.transforms import v2
 
 from gan_lightning.checks import flag, whole
-from gan_lightning.data.base import ImageData, Images, Loader, share
+from gan_lightning.data.base import ImageData, Images, Loader, fingerprint_of_files, share
 from gan_lightning.data.loader import Batch, BatchOrder, DiskLoader, normalize
 
 log = logging.getLogger(__name__)
@@ -157,17 +156,18 @@ class ImageFolder(ImageData):
         return "all"
 
     def fingerprint(self, train: bool | None = None) -> str | None:
-        """See `RealData`; of images that are read again and again, the names, sizes and times of their files."""
-        if self.resident:
-            return super().fingerprint(train)
-        digest = hashlib.sha256(f"{self.shape} {self.num_classes}".encode())
-        files: list[tuple[str, int]] = self.dataset.dataset.samples  # type: ignore[attr-defined]
-        for row in self.dataset.indices:
-            path, label = files[row]
-            about = Path(path).stat()
-            name = Path(path).relative_to(self.root)
-            digest.update(f"{name}\0{label} {about.st_size} {about.st_mtime_ns}\n".encode())
-        return digest.hexdigest()[:16]
+        """See `RealData`; of images that are read again and again, the names and contents of their files.
+
+        The files are read once for it.
+        """
+        return super().fingerprint(train) if self.resident else self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        samples: list[tuple[str, int]] = self.dataset.dataset.samples  # type: ignore[attr-defined]
+        chosen = [(Path(path), label) for path, label in (samples[row] for row in self.dataset.indices)]
+        names = {f"{path.relative_to(self.root)}\0{label}": path for path, label in chosen}
+        return fingerprint_of_files(f"{self.shape} {self.num_classes}", names)
 
     def _in_order(self, rows: range, batch_size: int) -> DataLoader[tuple[Tensor, int]]:
         # A generator of its own: iterating would draw from the global one.

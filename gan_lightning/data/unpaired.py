@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import torch
 
-from gan_lightning.data.base import Images, RealData, share
+from gan_lightning.data.base import Images, RealData, fingerprint_of, share
 from gan_lightning.data.loader import Batch, BatchOrder, InMemoryLoader, normalize
 from gan_lightning.randomness import seed_of
 
@@ -100,6 +100,10 @@ class UnpairedImages(RealData):
         for rows in torch.arange(mine.start, mine.stop).split(batch_size):
             pairs = [normalize(pixels[rows % len(pixels)].to(device)) for pixels, _ in self.domains()]
             yield torch.cat(pairs, dim=1), None
+
+    def fingerprint(self, train: bool | None = None) -> str | None:
+        """See `RealData`: of the images of both domains."""
+        return fingerprint_of(*self.domains())
 
 
 class PairLoader:

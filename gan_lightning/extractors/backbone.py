@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from gan_lightning.checks import fingerprint
 from gan_lightning.data.base import RealData
 from gan_lightning.extractors.base import Extractor, Features
-from gan_lightning.extractors.download import file_given, in_hub, reach
+from gan_lightning.extractors.download import downloaded, file_given, in_hub, reach, weights_in
 from gan_lightning.metrics.features import quantise
 
 IMAGES_AT_ONCE = 64
@@ -75,23 +75,22 @@ class Backbone(Extractor):
 
         Raises:
             ValueError: the file holds something else.
-            FileNotFoundError: the download failed.
+            FileNotFoundError: it cannot be downloaded, or read.
         """
         if self.network is not None:
             return
+        name = in_hub(self.weights.url).name
+        path = self.path or downloaded(self.weights.url, f"the weights of {self.name}")
         try:
-            if self.path is not None:
-                torch.load(self.path, map_location="cpu", weights_only=True)  # which torchvision would not ask for
-            with torch.random.fork_rng(devices=[]), hub_holding(self.path, in_hub(self.weights.url).name):
+            # torchvision would run what code the file has: it is given what the weights are.
+            with torch.random.fork_rng(devices=[]), hub_holding(weights_in(path, name), name):
                 network = made(self.name, self.weights)
-        except OSError as error:
-            raise FileNotFoundError(
-                f"the weights of {self.name} could not be downloaded ({error}): set extractor.weights to their path"
-            ) from error
+        except FileNotFoundError:
+            raise
         except Exception as error:  # a file may be broken in many ways
             raise ValueError(
-                f"{self.path or 'the downloaded file'} does not hold the weights of torchvision's {self.name}: "
-                f"set extractor.weights to the path of {in_hub(self.weights.url).name}"
+                f"{path} does not hold the weights of torchvision's {self.name}: "
+                f"set extractor.weights to the path of {name}"
             ) from error
         self.network = network.eval().requires_grad_(False)
 
@@ -144,15 +143,12 @@ def last_linear(network: nn.Module) -> nn.Linear | None:
 
 
 @contextmanager
-def hub_holding(path: Path | None, name: str) -> Iterator[None]:
-    """Within, torch.hub finds the file `path` under the name that it would download; None leaves it as it is."""
-    if path is None:
-        yield
-        return
+def hub_holding(weights: Any, name: str) -> Iterator[None]:
+    """Within, torch.hub finds a file of `weights` under the name that it would download."""
     before = torch.hub._hub_dir  # None, which no function of its own brings back, where $TORCH_HOME decides
     with TemporaryDirectory(prefix="gan_lightning-") as folder:
         (Path(folder) / "checkpoints").mkdir()
-        (Path(folder) / "checkpoints" / name).symlink_to(path.absolute())
+        torch.save(weights, Path(folder) / "checkpoints" / name)
         torch.hub.set_dir(folder)
         try:
             yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import NamedTuple
 from weakref import ref
@@ -39,7 +40,7 @@ class Extractor(nn.Module, ABC):
     def __init__(self, dim: int, num_classes: int | None, identity: str) -> None:
         super().__init__()
         self.dim, self.num_classes, self.identity = dim, num_classes, identity
-        self._last: tuple[ref[Tensor], Features] | None = None
+        self._last: tuple[ref[Tensor], int, Features] | None = None
 
     def prepare(self, data: RealData) -> None:
         """Load the weights, or learn them from `data`; called once, before any image, on every rank.
@@ -58,10 +59,22 @@ class Extractor(nn.Module, ABC):
         """
 
     def forward(self, images: Tensor) -> Features:
-        """As `extract`, which is spared where these very images were the last to be asked for."""
-        if self._last is None or self._last[0]() is not images:
-            self._last = (ref(images), self.extract(images))
-        return self._last[1]
+        """As `extract`, which is spared where these very images were the last to be asked for.
+
+        An image with a pixel that is not finite, as a diverged generator makes them, has NaN for its features and
+        logits: no file of 8 bits could hold it.
+        """
+        if images.is_inference():  # which do not tell whether they were written to
+            return self._extract_finite(images)
+        if self._last is None or self._last[0]() is not images or self._last[1] != images._version:
+            self._last = (ref(images), images._version, self._extract_finite(images))
+        return self._last[2]
+
+    def _extract_finite(self, images: Tensor) -> Features:
+        features, logits = self.extract(images)
+        broken = ~images.flatten(1).isfinite().all(dim=1, keepdim=True)
+        logits = None if logits is None else logits.masked_fill(broken, math.nan)
+        return Features(features.masked_fill(broken, math.nan), logits)
 
     def forget(self) -> None:
         """Free the memory of the last batch."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import torch
@@ -25,6 +27,41 @@ def file_given(path: str | Path, name: str) -> Path:
     if not found.is_file():
         raise FileNotFoundError(f"extractor.weights={path} does not exist: give the path of {name}")
     return found
+
+
+def weights_in(path: Path, name: str) -> Any:
+    """What the file holds, on the CPU, by a reader that runs none of its code; libraries' own may run it.
+
+    Raises:
+        FileNotFoundError: it cannot be read; the sentence asks for the file `name`.
+        Exception: of whatever kind, for a file may be broken in many ways.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise FileNotFoundError(
+            f"{path} cannot be read ({error}): set extractor.weights to the path of {name}"
+        ) from error
+
+
+def downloaded(url: str, what: str) -> Path:
+    """The file of `url` in torch.hub's folder, fetched where it is not there yet: whole, or not at all.
+
+    The first digits of its SHA-256 are the last part of its name, and are held against what comes.
+
+    Raises:
+        FileNotFoundError: it cannot be had; the sentence says that `what` needs it.
+    """
+    path = in_hub(url)
+    if not path.is_file():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(path), hash_prefix=path.stem.rpartition("-")[2])
+        except (OSError, HTTPException, RuntimeError) as error:  # the last for other digits
+            raise FileNotFoundError(
+                f"{what} could not be downloaded ({error}): set extractor.weights to the path of {path.name}"
+            ) from error
+    return path
 
 
 def reach(url: str, what: str, name: str, instead: str) -> None:

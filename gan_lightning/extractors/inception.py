@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import io
 from pathlib import Path
 
 import torch
@@ -12,7 +12,7 @@ from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, Featu
 from gan_lightning.checks import fingerprint
 from gan_lightning.data.base import RealData
 from gan_lightning.extractors.base import Extractor, Features
-from gan_lightning.extractors.download import file_given, in_hub, reach
+from gan_lightning.extractors.download import downloaded, file_given, in_hub, reach, weights_in
 from gan_lightning.metrics.features import quantise
 
 FILE_NAME = Path(URL_INCEPTION_V3).name
@@ -48,19 +48,26 @@ class Inception(Extractor):
 
         Raises:
             ValueError: the file holds something else.
+            FileNotFoundError: it cannot be downloaded, or read.
         """
         if self.network is not None:
             return
+        path = self.path or downloaded(URL_INCEPTION_V3, "the Inception weights")
         try:
+            checked = io.BytesIO()  # torch-fidelity would run what code a file has: it is given what the weights are
+            torch.save(weights_in(path, FILE_NAME), checked)
+            checked.seek(0)
             with torch.random.fork_rng(devices=[]):  # weights are drawn before they are loaded
                 network = FeatureExtractorInceptionV3(
                     "inception-v3-compat",
                     [str(FEATURES), "logits_unbiased"],
-                    feature_extractor_weights_path=None if self.path is None else str(self.path),
+                    feature_extractor_weights_path=checked,
                 )
-        except (RuntimeError, TypeError, EOFError, pickle.UnpicklingError) as error:
+        except FileNotFoundError:
+            raise
+        except Exception as error:  # a file may be broken in many ways
             raise ValueError(
-                f"{self.path or 'the downloaded file'} does not hold the weights of the Inception network: "
+                f"{path} does not hold the weights of the Inception network: "
                 f"set extractor.weights to the path of {FILE_NAME}"
             ) from error
         self.network = network.eval().requires_grad_(False)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import math
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,6 +14,7 @@ from torch import Tensor
 from gan_lightning.callbacks.evaluation import Evaluation
 from gan_lightning.data import distributions
 from gan_lightning.data.toys import ToyData, ring
+from gan_lightning.game import Latent
 from gan_lightning.gan import GAN
 from gan_lightning.losses.adversarial import NonSaturating
 from gan_lightning.metrics.base import SampleMetric, concatenated
@@ -222,6 +224,70 @@ def test_a_continued_run_remembers_its_best(tmp_path: Path):
     assert gan.metrics["val/mean_best"] == -1e9
 
 
+@pytest.mark.parametrize(
+    ("changes", "kept"),
+    [
+        ({}, True),
+        ({"batch_size": 7}, True),
+        ({"num_fakes": 24}, False),
+        ({"monitor": "val/real_count"}, False),
+        ({"mode": "max"}, False),
+    ],
+)
+def test_the_best_of_another_protocol_is_forgotten(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, changes: dict[str, Any], kept: bool
+):
+    first = evaluation(monitor="val/mean")
+    trainer = fit(tiny_gan(max_iterations=2), first)
+    first.best, first.best_iteration = -1e9, 2
+    trainer.save_checkpoint(tmp_path / "last.ckpt")
+    second = evaluation(**{"monitor": "val/mean", **changes})
+    with caplog.at_level(logging.INFO, "gan_lightning"):
+        fit(tiny_gan(max_iterations=4), second, ckpt_path=tmp_path / "last.ckpt")
+    assert (second.best == -1e9) is kept
+    assert second.best_iteration == (2 if kept else 4)
+    told = [line for line in caplog.messages if "is forgotten: it was measured in another way" in line]
+    assert len(told) == ("num_fakes" in changes)
+
+
+def test_the_best_of_a_checkpoint_that_knows_no_protocol_is_kept():
+    callback = evaluation(monitor="val/mean")
+    callback.load_state_dict({"best": -1e9, "best_iteration": 1})
+    fit(tiny_gan(max_iterations=2), callback)
+    assert callback.best == -1e9
+
+
+def test_fakes_are_made_in_full_float32_and_training_goes_on_as_it_was(monkeypatch: pytest.MonkeyPatch):
+    found: list[tuple[str, bool]] = []
+
+    def allowed() -> tuple[str, bool]:
+        return torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+
+    class Telling(MeanOfFakes):
+        def compute(self) -> dict[str, float]:
+            found.append(allowed())
+            return super().compute()
+
+    gan = tiny_gan()
+    original = gan.generate
+
+    def generate(latent: Latent) -> Tensor:
+        found.append(allowed())
+        return original(latent)
+
+    monkeypatch.setattr(gan, "generate", generate)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        callback = evaluation(metrics={"mean": Telling()})
+        callback.count_real(data(), "cpu")
+        callback.measure(gan)
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert len(found) == 5 + 1 and set(found) == {("highest", False)}
+
+
 def test_it_says_how_and_when_it_measured():
     callback = evaluation(monitor="val/mean")
     fit(tiny_gan(max_iterations=5, seed=3), callback)
@@ -242,7 +308,7 @@ def test_metrics_stay_out_of_checkpoints(tmp_path: Path):
     checkpoint = torch.load(tmp_path / "last.ckpt", weights_only=True)
     assert checkpoint["state_dict"].keys() == tiny_gan().state_dict().keys()
     (state,) = checkpoint["callbacks"].values()
-    assert state.keys() == {"best", "best_iteration", "last_iteration", "protocol"}
+    assert state.keys() == {"best", "best_iteration", "last_iteration", "protocol", "monitor", "mode"}
 
 
 class Judge(MeanOfFakes):

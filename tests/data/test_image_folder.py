@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from itertools import islice
 
 import numpy as np
@@ -126,3 +127,14 @@ def test_a_folder_without_images_is_named(tmp_path, settings, num_classes, below
 def test_another_number_of_folders_is_named(folder):
     with pytest.raises(ValueError, match="set data.num_classes=2"):
         folder(num_classes=7).setup("fit")
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_its_fingerprint_follows_the_contents_of_the_files(folder, tmp_path, in_memory):
+    def fingerprint(colour, time):
+        Image.new("RGB", (8, 8), colour).save(tmp_path / "blue" / "one.bmp")  # of one size, whatever is in it
+        os.utime(tmp_path / "blue" / "one.bmp", (time, time))
+        return folder(num_classes=2, in_memory=in_memory).fingerprint()
+
+    first = fingerprint("red", 1)
+    assert first == fingerprint("red", 2) != fingerprint("green", 1)

@@ -92,6 +92,12 @@ def test_metrics_compare_with_every_image_once_and_the_smaller_domain_again() ->
     assert ranks == whole
 
 
+def test_its_fingerprint_follows_both_domains() -> None:
+    first = Numbered().fingerprint()
+    assert first == Numbered(seed=9).fingerprint()
+    assert len({first, Numbered((7, 10)).fingerprint(), Numbered((6, 9)).fingerprint()}) == 3
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 
 import pytest
@@ -50,6 +52,41 @@ def test_grey_images_have_three_equal_channels(weights: Path):
     assert torch.equal(extractor(grey).features, extractor(grey.repeat(1, 3, 1, 1)).features)
     with pytest.raises(ValueError, match=r"resnet18 reads images .* metrics=sliced_wasserstein"):
         extractor(torch.zeros(2, 2, 8, 8))
+
+
+class Intruder:
+    """Leaves a file behind when it is unpickled as Python does it."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.mark,)
+
+
+def test_code_in_a_file_is_not_run(tmp_path: Path, weights: Path):
+    """Weights in the oldest format pass every check, and behind them torch.hub finds an archive of something else."""
+    path = tmp_path / "weights.pth"
+    torch.save(torch.load(weights), path, _use_new_zipfile_serialization=False)
+    torch.save(Intruder(tmp_path / "mark"), tmp_path / "intruder.pth", _use_new_zipfile_serialization=False)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.write(tmp_path / "intruder.pth", "intruder.pth")
+    extractor = Backbone("resnet18", path)
+    extractor.prepare()
+    assert not (tmp_path / "mark").exists()
+    assert extractor.network is not None
+    assert all(torch.equal(value, torch.load(weights)[name]) for name, value in extractor.network.state_dict().items())
+    with pytest.raises(ValueError, match=r"intruder\.pth does not hold the weights"):
+        Backbone("resnet18", tmp_path / "intruder.pth").prepare()
+    assert not (tmp_path / "mark").exists()
+
+
+def test_an_image_that_is_not_finite_has_neither_features_nor_logits(weights: Path):
+    images = torch.zeros(2, 3, 8, 8)
+    images[0, 0, 0, 0] = torch.nan
+    for values in Backbone("resnet18", weights)(images):
+        assert values is not None
+        assert values.isnan().all(dim=1).tolist() == [True, False]
 
 
 def test_what_cannot_be_had_is_told_in_a_sentence(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch):

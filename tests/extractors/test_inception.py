@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import hashlib
 import time
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 
 import numpy as np
@@ -12,7 +14,7 @@ from torch.nn.functional import interpolate
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 from torchmetrics.image.fid import FrechetInceptionDistance
 
-from gan_lightning.extractors import download
+from gan_lightning.extractors import download, inception
 from gan_lightning.extractors.inception import Inception
 from gan_lightning.metrics.frechet import FrechetDistance
 
@@ -137,6 +139,58 @@ def test_the_resize_is_tensorflows(weights: Path):
     torch.testing.assert_close(network(image)[0], network(every_second)[0])
     blurred = interpolate(image.float(), size=(299, 299), mode="bilinear", antialias=True).to(torch.uint8)
     assert (network(image)[0] - network(blurred)[0]).abs().max() > 1e-3
+
+
+class Intruder:
+    """Leaves a file behind when it is unpickled as Python does it."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.mark,)
+
+
+def test_code_in_a_file_is_not_run(tmp_path: Path):
+    torch.save(Intruder(tmp_path / "mark"), tmp_path / "other.pth")
+    with pytest.raises(ValueError, match=r"other\.pth does not hold the weights"):
+        Inception(tmp_path / "other.pth").prepare()
+    assert not (tmp_path / "mark").exists()
+
+
+@pytest.fixture
+def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file that is downloaded to an empty folder of torch's, whose name says what its digits are."""
+    path = tmp_path / f"weights-{hashlib.sha256(b'weights').hexdigest()[:8]}.pth"
+    path.write_bytes(b"weights")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr(inception, "URL_INCEPTION_V3", path.as_uri())
+    return path
+
+
+def test_a_download_that_is_cut_off_leaves_nothing_behind(served: Path, tmp_path: Path):
+    extractor = Inception()
+    served.write_bytes(b"weig")
+    with pytest.raises(FileNotFoundError, match=r"could not be downloaded .*hash.* set extractor\.weights to the path"):
+        extractor.prepare()
+    assert not [path for path in (tmp_path / "torch").rglob("*") if path.is_file()]
+    served.unlink()
+    with pytest.raises(FileNotFoundError, match=r"could not be downloaded .*: set extractor\.weights to the path"):
+        extractor.prepare()
+
+
+def test_a_download_is_held_against_its_name_kept_and_read_without_running_its_code(served: Path, tmp_path: Path):
+    with pytest.raises(ValueError, match=rf"{served.name} does not hold the weights of the Inception network"):
+        Inception().prepare()
+    assert (tmp_path / "torch" / "hub" / "checkpoints" / served.name).read_bytes() == b"weights"
+
+
+def test_an_image_that_is_not_finite_has_neither_features_nor_logits(extractor: Inception):
+    images = torch.zeros(3, 1, 8, 8)
+    images[0, 0, 0, 0], images[2, 0, 7, 7] = torch.nan, torch.inf
+    for values in extractor(images):
+        assert values is not None
+        assert values.isnan().all(dim=1).tolist() == [True, False, True]
 
 
 @pytest.mark.slow
