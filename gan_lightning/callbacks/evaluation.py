@@ -91,6 +91,8 @@ class Evaluation(Periodic):
         if self.metrics:
             data = real_data(trainer)
             self.count_real(data, pl_module.device, trainer.global_rank, trainer.world_size)
+            for metric in self.metrics.values():
+                metric.check_count(self.num_fakes)
             # By rank 0, for the fingerprint of the data may mean to read all of it.
             described = by_rank_zero(lambda: self.described(playing(pl_module), data))
             self.compare_from_now_on(described, tell=trainer.is_global_zero)

@@ -172,7 +172,8 @@ class ImageFolder(ImageData):
     def _in_order(self, rows: range, batch_size: int) -> DataLoader[tuple[Tensor, int]]:
         # A generator of its own: iterating would draw from the global one.
         images = Subset(self.dataset, rows)
-        return DataLoader(images, batch_size, num_workers=self.num_workers, generator=torch.Generator())
+        workers = self.num_workers if len(rows) > batch_size else 0  # one batch is read sooner than they have started
+        return DataLoader(images, batch_size, num_workers=workers, generator=torch.Generator())
 
 
 class EveryImage(torchvision.datasets.ImageFolder):
