@@ -336,7 +336,7 @@ def test_data_that_a_metric_cannot_judge_is_told_before_the_first_update():
 def test_too_few_fakes_are_told_before_the_first_update():
     gan = tiny_gan()
     metric = MeanOfFakes()
-    metric.least_fakes = 100  # type: ignore[misc]
+    metric.least_fakes = 100
     with pytest.raises(ValueError, match=r"needs at least 100 fakes, not \d+: raise metrics\.num_fakes"):
         fit(gan, evaluation(metrics={"mean": metric}, every=1000, monitor=None))
     assert gan.turns == 0
