@@ -344,8 +344,11 @@ def test_folders_of_different_kinds_are_one_sentence(home: Path, digits: tuple[t
 
 
 def test_what_a_folder_cannot_answer_is_told_and_nothing_is_written(
-    command: Command, tmp_path: Path, digits: tuple[torch.Tensor, torch.Tensor]
+    tmp_path: Path, digits: tuple[torch.Tensor, torch.Tensor], monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # where nobody answers
     folder(tmp_path / "real", digits[0][:4])
     folder(tmp_path / "broken", digits[1][:4])
     path = tmp_path / "broken" / "0000.png"
@@ -356,10 +359,16 @@ def test_what_a_folder_cannot_answer_is_told_and_nothing_is_written(
         (("fake=real",), "Inception weights could not be downloaded"),
         (("fake=real", "metrics=fid", "extractor=classifier"), "learns the classes of the data, and this has none"),
     ):
-        done = command("eval.py", "real=real", *overrides, TORCH_HOME=str(tmp_path), http_proxy="", https_proxy="")
-        assert done.returncode == 2 and words in done.stderr, done.stderr
-        assert "Traceback" not in done.stderr
+        with pytest.raises(UserError, match=words):
+            judged("real=real", *overrides)
     assert not (tmp_path / "outputs").exists()
+
+
+def test_a_folder_that_is_not_there_ends_the_command(command: Command, tmp_path: Path):
+    (tmp_path / "real").mkdir()
+    done = command("eval.py", "real=real", "fake=absent", "metrics=digits")
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "does not exist" in done.stderr or "no images" in done.stderr
 
 
 def test_evaluation_shares_one_extractor_among_metrics():
