@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from gan_lightning.checks import fingerprint
 from gan_lightning.data.base import RealData
-from gan_lightning.extractors.base import Extractor, Features
+from gan_lightning.extractors.base import Extractor, Features, check_colours
 from gan_lightning.extractors.download import downloaded, file_given, in_hub, reach, weights_in
 from gan_lightning.metrics.features import quantise
 
@@ -100,11 +100,7 @@ class Backbone(Extractor):
         Raises:
             ValueError: the images have another number of channels.
         """
-        if images.ndim != 4 or images.shape[1] not in (1, 3):
-            raise ValueError(
-                f"{self.name} reads images (batch, 1 or 3, height, width), not {tuple(images.shape)}: "
-                "choose metrics=sliced_wasserstein for this data"
-            )
+        check_colours(images, self.name)
         self.prepare()
         assert self.network is not None
         network, seen = self.network.to(images.device), list[Tensor]()

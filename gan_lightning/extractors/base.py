@@ -79,3 +79,16 @@ class Extractor(nn.Module, ABC):
     def forget(self) -> None:
         """Free the memory of the last batch."""
         self._last = None
+
+
+def check_colours(images: Tensor, reader: str) -> None:
+    """See that `images` are grey or coloured ones, as networks for photographs read them.
+
+    Raises:
+        ValueError: `reader` does not read images of this shape.
+    """
+    if images.ndim != 4 or images.shape[1] not in (1, 3):
+        raise ValueError(
+            f"{reader} reads images (batch, 1 or 3, height, width), not {tuple(images.shape)}: "
+            "choose metrics=sliced_wasserstein for this data"
+        )

@@ -11,7 +11,7 @@ from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, Featu
 
 from gan_lightning.checks import fingerprint
 from gan_lightning.data.base import RealData
-from gan_lightning.extractors.base import Extractor, Features
+from gan_lightning.extractors.base import Extractor, Features, check_colours
 from gan_lightning.extractors.download import downloaded, file_given, in_hub, reach, weights_in
 from gan_lightning.metrics.features import quantise
 
@@ -78,11 +78,7 @@ class Inception(Extractor):
         Raises:
             ValueError: the images have another number of channels.
         """
-        if images.ndim != 4 or images.shape[1] not in (1, 3):
-            raise ValueError(
-                "Inception reads images (batch, 1 or 3, height, width), "
-                f"not {tuple(images.shape)}: choose metrics=sliced_wasserstein for this data"
-            )
+        check_colours(images, "Inception")
         self.prepare()
         assert self.network is not None
         pixels = quantise(images).to(torch.uint8).expand(-1, 3, -1, -1)
