@@ -74,7 +74,7 @@ def rank_zero_first(work: Callable[[], T]) -> T:
 def wait_for_rank_zero() -> None:
     """Wait until rank 0 comes here too: for longer than a broadcast may, which NCCL ends after ten minutes."""
     store = dist.distributed_c10d._get_default_store()
-    key = f"gan_lightning/work/{next(_works)}"  # of which every rank has done as many
+    key = f"gan_lightning/done/{next(_works)}"  # of which every rank has done as many
     if dist.get_rank() == 0:
         store.set(key, "done")
     else:
