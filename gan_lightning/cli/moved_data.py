@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from gan_lightning.cli.errors import UserError
-from gan_lightning.cli.trained import Trained, fill, load, read_checkpoint, settings_of, told_of
+from gan_lightning.cli.trained import Trained, load
 
 MOVABLE = ("root", "download", "a", "b", "in_memory")
 """Settings of data that say where they lie, and nothing of what they are."""
@@ -22,17 +21,8 @@ def loaded(cfg: DictConfig, checkpoint: Path, device: str) -> Trained:
         UserError: see `trained.load`; or the data have no such setting.
     """
     moved = {key: value for key, value in cfg.data.items() if value is not None}
-    if not moved:
-        return load(checkpoint, device, cfg.trust)
-    content = read_checkpoint(checkpoint)
-    config = settings_of(content, checkpoint, cfg.trust)
-    move_data(config, moved)
-    # A prior that draws from the data reads them as it is built: that of `load` would look where they were.
-    with told_of(checkpoint):
-        gan = instantiate(config.gan, _convert_="all")
-    fill(gan, content["state_dict"], checkpoint)
-    gan.on_load_checkpoint(content)
-    return Trained(config, gan.to(device).eval())
+    # Before it is built: a prior that draws from the data reads them then.
+    return load(checkpoint, device, cfg.trust, lambda config: move_data(config, moved))
 
 
 def move_data(config: DictConfig, moved: dict[Any, Any]) -> None:

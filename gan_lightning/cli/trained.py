@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
@@ -80,19 +80,24 @@ def is_of_a_run(content: object) -> bool:
     )
 
 
-def load(checkpoint: Path, device: str, trust: Collection[str] = ()) -> Trained:
+def load(
+    checkpoint: Path, device: str, trust: Collection[str] = (), change: Callable[[DictConfig], None] | None = None
+) -> Trained:
     """Build the game of `checkpoint` and load its weights.
 
     Args:
         checkpoint: the file.
         device: where the game is wanted.
         trust: what the settings may name beside what conf/ names, see `trust.trusted`.
+        change: what is done to the settings before anything is built of them.
 
     Raises:
         UserError: the file is not a checkpoint of a run, names code that is not trusted, or does not fit together.
     """
     content = read_checkpoint(checkpoint)
     config = settings_of(content, checkpoint, trust)
+    if change:
+        change(config)
     with told_of(checkpoint):
         gan = instantiate(config.gan, _convert_="all")
     if not isinstance(gan, GAN):

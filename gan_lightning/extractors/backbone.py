@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from gan_lightning.checks import fingerprint
 from gan_lightning.data.base import RealData
 from gan_lightning.extractors.base import Extractor, Features, check_colours
-from gan_lightning.extractors.download import downloaded, file_given, in_hub, reach, weights_in
+from gan_lightning.extractors.download import downloaded, file_given, in_hub, reach, weights_in, weights_told
 from gan_lightning.metrics.features import quantise
 
 IMAGES_AT_ONCE = 64
@@ -81,17 +81,11 @@ class Backbone(Extractor):
             return
         name = in_hub(self.weights.url).name
         path = self.path or downloaded(self.weights.url, f"the weights of {self.name}")
-        try:
-            # torchvision would run what code the file has: it is given what the weights are.
-            with torch.random.fork_rng(devices=[]), hub_holding(weights_in(path, name), name):
+        # torchvision would run what code the file has: it is given what the weights are.
+        with weights_told(path, f"torchvision's {self.name}", name):
+            held = hub_holding(weights_in(path, name), name)
+            with torch.random.fork_rng(devices=[]), held:
                 network = made(self.name, self.weights)
-        except FileNotFoundError:
-            raise
-        except Exception as error:  # a file may be broken in many ways
-            raise ValueError(
-                f"{path} does not hold the weights of torchvision's {self.name}: "
-                f"set extractor.weights to the path of {name}"
-            ) from error
         self.network = network.eval().requires_grad_(False)
 
     def extract(self, images: Tensor) -> Features:

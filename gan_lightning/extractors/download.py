@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -76,4 +78,22 @@ def reach(url: str, what: str, name: str, instead: str) -> None:
         raise FileNotFoundError(
             f"{what} could not be downloaded ({error}): set extractor.weights to the path of {name}, "
             f"or choose {instead}"
+        ) from error
+
+
+@contextmanager
+def weights_told(path: Path, network: str, name: str) -> Iterator[None]:
+    """Within, whatever is wrong with the file `path` of the `network`'s weights is told in one sentence.
+
+    Raises:
+        ValueError: it holds something else than the file `name`, in one of many ways.
+        FileNotFoundError: it cannot be read.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        raise ValueError(
+            f"{path} does not hold the weights of {network}: set extractor.weights to the path of {name}"
         ) from error

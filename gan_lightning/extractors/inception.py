@@ -12,7 +12,7 @@ from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, Featu
 from gan_lightning.checks import fingerprint
 from gan_lightning.data.base import RealData
 from gan_lightning.extractors.base import Extractor, Features, check_colours
-from gan_lightning.extractors.download import downloaded, file_given, in_hub, reach, weights_in
+from gan_lightning.extractors.download import downloaded, file_given, in_hub, reach, weights_in, weights_told
 from gan_lightning.metrics.features import quantise
 
 FILE_NAME = Path(URL_INCEPTION_V3).name
@@ -53,7 +53,7 @@ class Inception(Extractor):
         if self.network is not None:
             return
         path = self.path or downloaded(URL_INCEPTION_V3, "the Inception weights")
-        try:
+        with weights_told(path, "the Inception network", FILE_NAME):
             checked = io.BytesIO()  # torch-fidelity would run what code a file has: it is given what the weights are
             torch.save(weights_in(path, FILE_NAME), checked)
             checked.seek(0)
@@ -63,13 +63,6 @@ class Inception(Extractor):
                     [str(FEATURES), "logits_unbiased"],
                     feature_extractor_weights_path=checked,
                 )
-        except FileNotFoundError:
-            raise
-        except Exception as error:  # a file may be broken in many ways
-            raise ValueError(
-                f"{path} does not hold the weights of the Inception network: "
-                f"set extractor.weights to the path of {FILE_NAME}"
-            ) from error
         self.network = network.eval().requires_grad_(False)
 
     def extract(self, images: Tensor) -> Features:
