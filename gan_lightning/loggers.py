@@ -188,13 +188,14 @@ class WandB(WandbLogger):
     def offline_dir(self) -> Path | None:
         """The folder to give to `wandb sync`; None when the run is online, disabled or has not started.
 
-        A run that has gone on has several, which belong together: then it is a pattern that names them all.
+        A run that has gone on has several, which belong together: then it is a pattern that names them all, also those
+        that began within one second, to whose names W&B adds a number.
         """
         run = self._experiment
         if run is None or not getattr(run.settings, "_offline", False):
             return None
         folder = Path(run.dir).parent
-        pattern = f"offline-run-*-{run.id}"
+        pattern = f"offline-run-*-{run.id}*"
         return Path(os.path.relpath(folder.with_name(pattern) if len([*folder.parent.glob(pattern)]) > 1 else folder))
 
     @rank_zero_only

@@ -81,7 +81,10 @@ def test_a_run_that_goes_on_is_one_wandb_run(tmp_path: Path, monkeypatch: pytest
     other = WandB("test", tmp_path, id_file=tmp_path / "other" / "wandb_run_id")
     assert other.experiment.id != runs[0]
     other.finalize("success")
-    assert str(logger.offline_dir) == f"wandb/offline-run-*-{runs[0]}"
+    assert str(logger.offline_dir) == f"wandb/offline-run-*-{runs[0]}*"
+    first = min(tmp_path.glob(str(logger.offline_dir)))
+    first.rename(f"{first}-1")  # as W&B names the second one of the same second
+    assert len(list(tmp_path.glob(str(logger.offline_dir)))) == 2
 
 
 NETRC = "machine api.wandb.ai\n  login user\n  password {}\n".format("k" * 40)

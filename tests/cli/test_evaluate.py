@@ -264,7 +264,7 @@ def test_different_protocols_are_different_series_of_the_runs_own_wandb_run(
     ]
     until = time.monotonic() + 20
     while time.monotonic() < until:  # another process writes the files
-        sent = b"".join(file.read_bytes() for file in logged.rglob("*-0123abcd/*.wandb"))
+        sent = b"".join(file.read_bytes() for file in logged.rglob("*-0123abcd*/*.wandb"))
         if all(re.search(words, sent) for words in expected):
             break
         time.sleep(0.1)
