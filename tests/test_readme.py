@@ -23,24 +23,19 @@ QUICK = (
 )
 
 
-@pytest.fixture(scope="module")
-def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project with the README's additions in it."""
-    folder = tmp_path_factory.mktemp("extended")
+@pytest.mark.parametrize("choices", [("variant=bright", "data=checkers"), ("loss=absolute", "model=linear")])
+def test_additions_of_the_readme_train(choices: tuple[str, ...], tmp_path: Path):
+    """Two in one game, in a copy of the project with the README's files in it."""
     for part in ("gan_lightning", "conf"):
-        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "train.py", folder)
+        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "train.py", tmp_path)
     for path, content in BLOCKS:
-        assert not (folder / path).exists(), "an addition adds files and edits none"
-        (folder / path).write_text(content)
-    return folder
-
-
-@pytest.mark.parametrize("choice", ["variant=bright", "loss=absolute", "model=linear", "data=checkers"])
-def test_an_addition_of_the_readme_trains(choice: str, extended: Path):
-    assert f"python train.py {choice}" in README
+        assert not (tmp_path / path).exists(), "an addition adds files and edits none"
+        (tmp_path / path).write_text(content)
+    for choice in choices:
+        assert f"python train.py {choice}" in README
     done = subprocess.run(
-        [sys.executable, "train.py", choice, *QUICK], cwd=extended, capture_output=True, text=True, timeout=300
+        [sys.executable, "train.py", *choices, *QUICK], cwd=tmp_path, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
     assert "finished: 2 iterations" in done.stdout

@@ -1,8 +1,8 @@
 """The networks of R3GAN: residual, grouped, without any normalisation (Huang et al. 2024).
 
 "The GAN is dead; long live the GAN! A Modern GAN Baseline", section 4 and the authors' code. A stage for each size of
-the maps, 4x4 (for images of 28x28: 7x7) up to the image's. The four coarsest stages have the same width; each further
-one has half of the one before it.
+the maps, 4x4 (for images of 28x28: 7x7) up to the image's. The coarsest stages, four as published, have the same width;
+each further one has half of the one before it.
 """
 
 from __future__ import annotations
@@ -37,16 +37,19 @@ class R3GANGenerator(nn.Module):
     Args:
         latent_dim: length of the noise z. 64 in the paper.
         shape: of an image, (channels, size, size): 1 or 3 channels, size 28, 32, 64 or 128 pixels.
-        width: channels of the four coarsest stages, a multiple of 8 in every stage. 768 in the paper.
+        width: channels of the coarsest stages, a multiple of 8 in every stage. 768 in the paper.
         blocks: residual blocks in a stage. 2 in the paper.
+        wide_stages: how many stages have the full width. 4 in the authors' code; fewer save most of the time.
 
     Raises:
-        ValueError: another shape or width, or no blocks.
+        ValueError: another shape or width, no blocks, or no wide stage.
     """
 
-    def __init__(self, latent_dim: int, shape: Sequence[int], width: int = 768, blocks: int = 2) -> None:
+    def __init__(
+        self, latent_dim: int, shape: Sequence[int], width: int = 768, blocks: int = 2, wide_stages: int = 4
+    ) -> None:
         super().__init__()
-        coarsest, widths = stages(shape, width, blocks)
+        coarsest, widths = stages(shape, width, blocks, wide_stages)
         self.basis = nn.Parameter(torch.randn(width, coarsest, coarsest))
         self.project = scaled(nn.Linear(latent_dim, width, bias=False))
         layers = residual_blocks(width, blocks, len(widths))
@@ -65,16 +68,17 @@ class R3GANDiscriminator(nn.Module):
 
     Args:
         shape: of an image, as for the generator.
-        width: channels of the four coarsest stages, as for the generator.
+        width: channels of the coarsest stages, as for the generator.
         blocks: residual blocks in a stage.
+        wide_stages: how many stages have the full width.
 
     Raises:
-        ValueError: another shape or width, or no blocks.
+        ValueError: another shape or width, no blocks, or no wide stage.
     """
 
-    def __init__(self, shape: Sequence[int], width: int = 768, blocks: int = 2) -> None:
+    def __init__(self, shape: Sequence[int], width: int = 768, blocks: int = 2, wide_stages: int = 4) -> None:
         super().__init__()
-        coarsest, widths = stages(shape, width, blocks)
+        coarsest, widths = stages(shape, width, blocks, wide_stages)
         layers: list[nn.Module] = [scaled(nn.Conv2d(shape[0], widths[-1], 1, bias=False))]
         for narrow, wide in pairwise(reversed(widths)):
             layers += [*residual_blocks(narrow, blocks, len(widths)), Halve(), *between(narrow, wide)]
@@ -151,7 +155,7 @@ class Halve(Resampling):
         return F.conv2d(maps, self.filters(maps), stride=2, padding=1, groups=maps.shape[1])
 
 
-def stages(shape: Sequence[int], width: int, blocks: int) -> tuple[int, list[int]]:
+def stages(shape: Sequence[int], width: int, blocks: int, wide_stages: int) -> tuple[int, list[int]]:
     """Size of the smallest maps in pixels, and the channels of all stages, smallest maps first.
 
     Raises:
@@ -160,16 +164,18 @@ def stages(shape: Sequence[int], width: int, blocks: int) -> tuple[int, list[int
     check_shape("r3gan", shape)
     coarsest = COARSEST[shape[1]]
     count = (shape[1] // coarsest).bit_length()
-    halved = max(count - 4, 0)
+    if wide_stages < 1:
+        raise ValueError(
+            f"wide_stages of model.generator and model.discriminator must be at least 1, not {wide_stages}"
+        )
+    halved = max(count - wide_stages, 0)
     least = GROUP // EXPANSION * 2**halved
     if width < least or width % least:
         raise ValueError(
             f"width of model.generator and model.discriminator must be a multiple of {least} channels for images of "
-            f"{shape[1]} pixels, not {width}"
+            f"{shape[1]} pixels with wide_stages={wide_stages}, not {width}"
         )
-    if blocks < 1:
-        raise ValueError(f"blocks of model.generator and model.discriminator must be at least 1, not {blocks}")
-    return coarsest, [width // 2 ** max(stage - 3, 0) for stage in range(count)]
+    return coarsest, [width // 2 ** max(stage + 1 - wide_stages, 0) for stage in range(count)]
 
 
 def residual_blocks(width: int, blocks: int, count: int) -> list[nn.Module]:

@@ -41,8 +41,13 @@ class OrthogonalRegularization(Objective):
 
 def overlap(rows: Tensor) -> Tensor:
     """The sum of the squared inner products of different `rows`, (count, length), each pair twice; a scalar."""
-    products = rows @ rows.T
-    return (products - products.diag().diag()).square().sum()
+    count, length = rows.shape
+    if count <= length:
+        products = rows @ rows.T
+        return (products - products.diag().diag()).square().sum()
+    # W W^T and W^T W have the same norm. A layer of many short filters, such as the one that makes the smallest maps of
+    # the noise, has thousands of them, and the products of all pairs would take longer than the rest of the generator.
+    return (rows.T @ rows).square().sum() - rows.square().sum(1).square().sum()
 
 
 def filters(network: nn.Module) -> Iterator[Tensor]:

@@ -16,6 +16,7 @@ from composing import composed, job_part
 from PIL import Image
 
 from gan_lightning.cli.errors import UserError
+from gan_lightning.cli.evaluate import evaluate
 from gan_lightning.cli.sample import sample
 from gan_lightning.cli.session import train
 
@@ -109,14 +110,14 @@ def test_going_on_from_a_run_is_the_same_as_going_through(trained, command: Comm
 
 
 def test_a_sweep_makes_a_wandb_run_a_job_in_one_group(command: Command, tmp_path: Path):
-    done = command("train.py", "-m", "seed=0,1,2", *TINY, "max_iterations=2", "callbacks.density=null")
+    done = command("train.py", "-m", "seed=0,1", *TINY, "max_iterations=2", "callbacks.density=null")
     assert done.returncode == 0, done.stderr
     (sweep,) = tmp_path.glob("outputs/sweeps/*")
     first, second = (state(folder) for folder in (sweep / "0_s0", sweep / "1_s1"))
     assert not any(torch.equal(first[name], second[name]) for name in first)
-    assert {folder.name for folder in sweep.iterdir() if folder.name[0].isdigit()} == {"0_s0", "1_s1", "2_s2"}
+    assert {folder.name for folder in sweep.iterdir() if folder.name[0].isdigit()} == {"0_s0", "1_s1"}
     records = wandb_records(sweep)
-    assert len(records) == 3
+    assert len(records) == 2
     for seed, record in enumerate(records):
         assert sweep.name in record["text"]
         assert f"gaussian-mlp-gan-s{seed}" in record["text"]
@@ -156,11 +157,12 @@ def test_eval_repeats_the_numbers_of_the_run(trained, command: Command):
     assert "val/wasserstein1" in done.stdout
 
 
-def test_samples_of_a_toy_are_an_array(trained, command: Command, tmp_path: Path):
+def test_samples_of_a_toy_are_an_array(trained, tmp_path: Path):
     run, _ = trained
-    done = command("sample.py", f"ckpt_path={run}", "format=npz", "count=10", "output=out")
-    assert done.returncode == 0, done.stderr
-    assert np.load(tmp_path / done.stdout.strip())["samples"].shape == (10, 1)
+    asked = (f"ckpt_path={run}", "format=npz", "count=10", f"output={tmp_path / 'out'}")
+    with composed(*asked, config_name="sample") as config:
+        (written,) = sample(config)
+    assert np.load(written)["samples"].shape == (10, 1)
     with composed(f"ckpt_path={run}", config_name="sample") as config, pytest.raises(UserError, match="format=npz"):
         sample(config)
 
@@ -193,14 +195,16 @@ def test_a_checkpoint_that_cannot_be_continued_is_one_sentence(trained, command:
 
 
 @pytest.mark.parametrize("script", ["eval.py", "sample.py"])
-def test_a_missing_or_wrong_checkpoint_is_one_sentence(script: str, command: Command, tmp_path: Path):
+def test_a_wrong_checkpoint_is_one_sentence(script: str, command: Command, tmp_path: Path):
     (tmp_path / "wrong.ckpt").write_bytes(b"nothing")
-    for path, words in (
-        ("nowhere", "holds no checkpoint"),
-        ("wrong.ckpt", "is not a checkpoint"),
-        ("null", "name a run"),
-    ):
-        done = command(script, f"ckpt_path={path}")
-        assert done.returncode == 2
-        assert words in done.stderr
-        assert "Traceback" not in done.stderr
+    done = command(script, "ckpt_path=wrong.ckpt")
+    assert done.returncode == 2
+    assert "is not a checkpoint" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("path", "words"), [("nowhere", "holds no checkpoint"), ("null", "name a run")])
+def test_a_missing_checkpoint_is_one_sentence(path: str, words: str):
+    for name, work in (("eval", evaluate), ("sample", sample)):
+        with composed(f"ckpt_path={path}", config_name=name) as config, pytest.raises(UserError, match=words):
+            work(config)

@@ -27,17 +27,20 @@ def block(width: int) -> int:
 
 
 @pytest.mark.parametrize(
-    ("size", "widths"),
+    ("size", "wide_stages", "widths"),
     [
-        (32, [768] * 4),  # CIFAR-10
-        (64, [768] * 4 + [384]),  # FFHQ-64
-        (128, [768] * 4 + [384, 192]),
-        (28, [768] * 3),
+        (32, 4, [768] * 4),  # CIFAR-10
+        (64, 4, [768] * 4 + [384]),  # FFHQ-64
+        (128, 4, [768] * 4 + [384, 192]),
+        (28, 4, [768] * 3),
+        (28, 1, [768, 384, 192]),
+        (64, 2, [768, 768, 384, 192, 96]),
     ],
 )
-def test_as_many_weights_as_the_published_stages_have(size: int, widths: list[int]) -> None:
+def test_as_many_weights_as_the_published_stages_have(size: int, wide_stages: int, widths: list[int]) -> None:
     with torch.device("meta"):
-        generator, discriminator = R3GANGenerator(64, (3, size, size)), R3GANDiscriminator((3, size, size))
+        generator = R3GANGenerator(64, (3, size, size), wide_stages=wide_stages)
+        discriminator = R3GANDiscriminator((3, size, size), wide_stages=wide_stages)
     coarsest = 7 if size == 28 else 4
     stages = sum(2 * block(width) for width in widths)
     between = sum(wide * narrow for wide, narrow in zip(widths[:-1], widths[1:], strict=True) if wide != narrow)
@@ -116,9 +119,14 @@ def test_the_score_weighs_each_map_then_sums() -> None:
     [
         ({"shape": (1, 30, 30)}, r"model=r3gan makes square images .* not data\.shape=\[1, 30, 30\]"),
         ({"shape": (2,)}, r"not data\.shape=\[2\]"),
-        ({"width": 12}, "must be a multiple of 8 channels for images of 28 pixels, not 12"),
-        ({"width": 0}, "must be a multiple of 8 channels for images of 28 pixels, not 0"),
-        ({"shape": (3, 128, 128), "width": 16}, "must be a multiple of 32 channels for images of 128 pixels, not 16"),
+        ({"width": 12}, "must be a multiple of 8 channels for images of 28 pixels with wide_stages=4, not 12"),
+        ({"width": 0}, "must be a multiple of 8 channels for images of 28 pixels with wide_stages=4, not 0"),
+        (
+            {"width": 16, "wide_stages": 1},
+            "of 32 channels for images of 28 pixels with wide_stages=1, not 16",
+        ),
+        ({"shape": (3, 128, 128), "width": 16}, "a multiple of 32 channels for images of 128 pixels .* not 16"),
+        ({"wide_stages": 0}, "wide_stages of model.generator and model.discriminator must be at least 1, not 0"),
         ({"blocks": 0}, "blocks of model.generator and model.discriminator must be at least 1, not 0"),
     ],
 )

@@ -60,6 +60,15 @@ def test_the_gradient_is_4_products_and_twice_what_the_authors_add() -> None:
     assert layer.bias.grad is None
 
 
+@pytest.mark.parametrize(("count", "length"), [(3, 4), (4, 4), (4, 3), (20, 2)])
+def test_many_short_filters_are_counted_pair_by_pair_as_few_long_ones_are(count: int, length: int) -> None:
+    rows = torch.randn(count, length, dtype=torch.float64, requires_grad=True)
+    pairs = sum((rows[i] @ rows[j]) ** 2 for i in range(count) for j in range(count) if i != j)
+    torch.testing.assert_close(overlap(rows), pairs)
+    expected = torch.autograd.grad(pairs, rows)
+    torch.testing.assert_close(torch.autograd.grad(overlap(rows), rows), expected)
+
+
 LAYERS: dict[str, Callable[[], nn.Conv1d | nn.Conv2d | nn.ConvTranspose2d]] = {
     "signal": lambda: nn.Conv1d(3, 4, 3),
     "image": lambda: nn.Conv2d(3, 4, 3),
