@@ -29,6 +29,15 @@ SMALL = (
 """A run of two iterations."""
 
 
+STAND_INS = {
+    "biggan_cifar10": (
+        *("data=mnist10k", "data.image_size=32", "metrics=digits", "extractor=digits"),
+        *("data.batch_size=8", "model.generator.width=4", "model.discriminator.width=4"),
+    )
+}
+"""Data at hand and narrow networks for experiments whose data would be downloaded."""
+
+
 @contextmanager
 def composed(*overrides: str, directory: Path | str = "nowhere", config_name: str = "train") -> Iterator[DictConfig]:
     """The configuration, `hydra` included and known to `HydraConfig`, as within a job that runs in `directory`."""

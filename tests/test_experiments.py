@@ -8,7 +8,7 @@ import math
 from pathlib import Path
 
 import pytest
-from composing import CONF, SMALL, answers, composed, job_part
+from composing import CONF, SMALL, STAND_INS, answers, composed, job_part
 from omegaconf import OmegaConf
 
 from gan_lightning.cli.session import train
@@ -32,7 +32,7 @@ def run(directory: Path, *overrides: str) -> dict:
 
 @pytest.mark.parametrize("name", answers("experiment"))
 def test_every_experiment_trains_and_leaves_everything_behind(name: str, tmp_path: Path):
-    result = run(tmp_path, f"experiment={name}", *SMALL, "metrics.num_fakes=200")
+    result = run(tmp_path, f"experiment={name}", *STAND_INS.get(name, ()), *SMALL, "metrics.num_fakes=200")
     assert result["final"]
     assert all(math.isfinite(value) for value in result["final"].values())
     for file in ("config.yaml", "overrides.yaml", "environment.json", "metrics.csv"):

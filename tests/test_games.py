@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from composing import answers, composed, job_part
+from composing import STAND_INS, answers, composed, job_part
 from hydra.utils import instantiate
 from lightning import Callback, LightningModule, Trainer
 from playing import quiet_trainer
@@ -46,7 +46,8 @@ class Watching(Callback):
 
 def play_experiment(name: str, callbacks: list[Callback], ckpt_path: Path | None = None) -> tuple[GAN, Trainer]:
     """The experiment with small batches for a few iterations, from a checkpoint on if there is one."""
-    with composed(f"experiment={name}", f"max_iterations={ITERATIONS}", "data.batch_size=8") as config:
+    small = (f"max_iterations={ITERATIONS}", "data.batch_size=8")
+    with composed(f"experiment={name}", *STAND_INS.get(name, ()), *small) as config:
         job = job_part(config)
         torch.manual_seed(0)
         gan: GAN = instantiate(job.gan, _convert_="all")
