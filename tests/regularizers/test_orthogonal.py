@@ -63,7 +63,7 @@ def test_the_gradient_is_4_products_and_twice_what_the_authors_add() -> None:
 @pytest.mark.parametrize(("count", "length"), [(3, 4), (4, 4), (4, 3), (20, 2)])
 def test_many_short_filters_are_counted_pair_by_pair_as_few_long_ones_are(count: int, length: int) -> None:
     rows = torch.randn(count, length, dtype=torch.float64, requires_grad=True)
-    pairs = sum((rows[i] @ rows[j]) ** 2 for i in range(count) for j in range(count) if i != j)
+    pairs = torch.stack([(rows[i] @ rows[j]) ** 2 for i in range(count) for j in range(count) if i != j]).sum()
     torch.testing.assert_close(overlap(rows), pairs)
     expected = torch.autograd.grad(pairs, rows)
     torch.testing.assert_close(torch.autograd.grad(overlap(rows), rows), expected)
