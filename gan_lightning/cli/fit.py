@@ -19,12 +19,44 @@ from gan_lightning.cli.paths import checkpoint_of, conf_dir
 def misfits(config: DictConfig) -> Iterator[str]:
     """A sentence for each pair that cannot work."""
     checks = (
-        *(variant_and_loss, model_and_data, model_and_loss, model_and_prior),
+        *(experiment_and_answers, variant_and_loss, model_and_data, model_and_loss, model_and_prior),
         *(batch_and_devices, ranks_and_devices, strategy),
         *(batch_and_pieces, batch_and_packs, smoothing_and_loss, metrics_and_extractor, paths),
     )
     for check in checks:
         yield from check(config)
+
+
+def experiment_and_answers(config: DictConfig) -> Iterator[str]:
+    """What an experiment sets of its model or loss may have no place in another one, chosen instead."""
+    choices = config.hydra.runtime.choices
+    name = choices.get("experiment")
+    file = Path(conf_dir(), "experiment", f"{name}.yaml")
+    sets: Any = OmegaConf.to_container(OmegaConf.load(file)) if file.is_file() else {}
+    own = brought_by("", "train") | brought_by("experiment", name)
+    for group in ("model", "loss"):
+        answer = dict(answers(group)).get(choices[group])
+        if choices[group] == own[group] or answer is None:
+            continue
+        composed = OmegaConf.to_container(config[group])
+        without = [
+            f"{group}.{path}" for path in homeless(sets.get(group, {}), OmegaConf.to_container(answer), composed)
+        ]
+        if without:
+            yield (
+                f"experiment={name} sets {', '.join(without)} for {group}={own[group]}, and {group}={choices[group]} "
+                f"has no such thing: keep to {group}={own[group]}, or add {' '.join(f'~{path}' for path in without)}"
+            )
+
+
+def homeless(sets: Any, answer: Any, composed: Any) -> Iterator[str]:
+    """Where in `sets` something begins that `answer` lacks, and that no other part has made whole in `composed`."""
+    for key, value in sets.items():
+        here = composed.get(key)
+        if key in answer and isinstance(value, dict) and isinstance(answer[key], dict) and isinstance(here, dict):
+            yield from (f"{key}.{path}" for path in homeless(value, answer[key], here))
+        elif key in composed and key not in answer and not (isinstance(here, dict) and "_target_" in here):
+            yield key
 
 
 def variant_and_loss(config: DictConfig) -> Iterator[str]:

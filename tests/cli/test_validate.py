@@ -38,6 +38,11 @@ MISTAKES = {
     "trainer.compile=fast": ["trainer.compile must be true, false or cuda_graphs, not fast"],
     "share_fakes=maybe": ["share_fakes must be true or false, not maybe"],
     "resume=always": ["resume must be"],
+    "experiment=r3gan model=dcgan": [
+        "sets model.generator.wide_stages, model.d",
+        "add ~model.generator.wide_stages ~model",
+    ],
+    "experiment=r3gan loss=gan": ["loss=gan has no such thing", "add ~loss.objectives.r1 ~loss.objectives.r2"],
     "variant=cyclegan loss=hinge": ["variant=cyclegan has the adversarial loss of its paper, lsgan", "leave loss out"],
     "variant=infogan prior=gaussian": ["'prior.categories' not found", "add prior=coded, which variant=infogan brings"],
     "model=biggan prior.num_classes=12": ["prior.num_classes=12 asks for more classes", "model.generator.num_classes"],
