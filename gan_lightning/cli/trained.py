@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
 from gan_lightning.cli.errors import UserError, mistakes_told
-from gan_lightning.cli.trust import trusted
+from gan_lightning.cli.trust import bounded, trusted
 from gan_lightning.gan import GAN
 
 COUNTERS = ("iterations", "turns", "images")
@@ -73,6 +73,7 @@ def is_of_a_run(content: object) -> bool:
     settings, weights, game = (content.get(key) for key in ("hyper_parameters", "state_dict", "game"))
     return (
         isinstance(settings, dict)
+        and bounded(settings)
         and all(isinstance(settings.get(part), dict) for part in ("gan", "data"))
         and isinstance(weights, dict)
         and isinstance(game, dict)

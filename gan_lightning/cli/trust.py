@@ -100,3 +100,19 @@ def nodes(tree: Any) -> Iterator[Any]:
             waiting += [*node.keys(), *node.values()]
         elif isinstance(node, (list, tuple, set, frozenset)):
             waiting += node
+
+
+def bounded(tree: Any, *, parts: int = 100_000, depth: int = 100) -> bool:
+    """Whether nested dicts and lists have no more than so many parts and levels; not if they contain themselves.
+
+    The settings of a run have a few hundred parts and about ten levels.
+    """
+    waiting, seen = [(tree, 0)], 0
+    while waiting:
+        node, level = waiting.pop()
+        seen += 1
+        if seen > parts or level > depth:
+            return False
+        if isinstance(node, (Mapping, list, tuple, set, frozenset)):
+            waiting += [(part, level + 1) for part in (node.values() if isinstance(node, Mapping) else node)]
+    return True

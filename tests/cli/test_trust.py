@@ -119,6 +119,20 @@ def test_a_broken_file_is_told(damage: Callable[[bytes], bytes], words: str, toy
     assert words in refused(file)
 
 
+def test_settings_that_contain_themselves_are_told(content: Content, file: Path) -> None:
+    endless: dict[str, Any] = {"width": 3}
+    endless["self"] = endless
+    many: list[Any] = [0]
+    for _ in range(30):
+        many = [many, many]  # 2^30 in a few bytes
+    deep: list[Any] = []
+    for _ in range(150):
+        deep = [deep]
+    for evil in (endless, many, deep):
+        torch.save({**content, "hyper_parameters": {**content["hyper_parameters"], "model": evil}}, file)
+        assert "is not a checkpoint that train.py wrote" in refused(file)
+
+
 def test_checkpoints_of_others_are_told(content: Content, file: Path) -> None:
     foreign: list[Any] = [
         content["state_dict"],
