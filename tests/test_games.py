@@ -17,7 +17,10 @@ from torch.optim import Optimizer
 from gan_lightning.gan import GAN
 
 ITERATIONS = 3
-UNFELT = dict.fromkeys(("rpgan", "r3gan", "wgan", "wgan_gp"), {"discriminator.score.1.bias"})
+UNFELT = {
+    **dict.fromkeys(("rpgan", "r3gan", "wgan", "wgan_gp"), {"discriminator.score.1.bias"}),
+    "ring_r3gan": {"discriminator.score.bias"},
+}
 """Weights whose gradient is 0, up to rounding, by the theory: of differences of scores, a constant is no part."""
 
 

@@ -31,8 +31,7 @@ def experiment_and_answers(config: DictConfig) -> Iterator[str]:
     """What an experiment sets of its model or loss may have no place in another one, chosen instead."""
     choices = config.hydra.runtime.choices
     name = choices.get("experiment")
-    file = Path(conf_dir(), "experiment", f"{name}.yaml")
-    sets: Any = OmegaConf.to_container(OmegaConf.load(file)) if file.is_file() else {}
+    sets: Any = OmegaConf.to_container(OmegaConf.merge({}, *lineage("experiment", name)))
     own = brought_by("", "train") | brought_by("experiment", name)
     for group in ("model", "loss"):
         answer = dict(answers(group)).get(choices[group])
@@ -73,10 +72,19 @@ def variant_and_loss(config: DictConfig) -> Iterator[str]:
 
 def brought_by(group: str, choice: object) -> dict[str, str]:
     """What a file of conf/ answers to the other questions."""
-    file = Path(conf_dir(), group, f"{choice}.yaml")
-    lines = OmegaConf.select(OmegaConf.load(file), "defaults", default=[]) if file.is_file() else []
+    lines = [line for file in lineage(group, choice) for line in file.get("defaults", [])]
     pairs = [next(iter(line.items())) for line in lines if isinstance(line, DictConfig)]
     return {str(key).removeprefix("override ").strip("/").partition("@")[0]: str(answer) for key, answer in pairs}
+
+
+def lineage(group: str, choice: object) -> list[DictConfig]:
+    """The file of an answer, after those of its folder that it builds on; none where the answer is no file."""
+    path = Path(conf_dir(), group, f"{choice}.yaml")
+    file = OmegaConf.load(path) if path.is_file() else None
+    if not isinstance(file, DictConfig):
+        return []
+    parents = [line for line in file.get("defaults", []) if isinstance(line, str) and line != "_self_"]
+    return [*(ancestor for parent in parents for ancestor in lineage(group, parent)), file]
 
 
 def model_and_data(config: DictConfig) -> Iterator[str]:
