@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from hydra.core.global_hydra import GlobalHydra
@@ -19,6 +20,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from gan_lightning.cli.environment import started_as_rank_zero
 from gan_lightning.cli.errors import UserError
 from gan_lightning.cli.fit import brought_by, misfits
+from gan_lightning.cli.paths import conf_dir
 
 
 class BeforeTheRun(Callback):
@@ -271,14 +273,20 @@ FOREIGN_KEYS = {
 
 
 def refuse_foreign_keys(arguments: list[str]) -> None:
-    """Name our own key to whoever uses Lightning's.
+    """Name our own key to whoever uses Lightning's, and the way out to whoever answers a question with null.
 
     Raises:
-        UserError: when a command-line argument sets one of `FOREIGN_KEYS`.
+        UserError: when a command-line argument sets one of `FOREIGN_KEYS`, or a group to null, on which Hydra fails.
     """
     keys = [argument.lstrip("+~").split("=")[0] for argument in arguments]
     problems = [
         f"{key} does not apply to a game of two players: {FOREIGN_KEYS[key]}" for key in keys if key in FOREIGN_KEYS
+    ]
+    groups = [key for key, _, value in (argument.partition("=") for argument in arguments) if value == "null"]
+    problems += [
+        f"{group}=null is no answer: leave {group} out, or name one of the files of conf/{group}"
+        for group in groups
+        if Path(conf_dir(), group).is_dir()
     ]
     if problems:
         raise UserError(problems)

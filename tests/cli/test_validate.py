@@ -47,6 +47,7 @@ MISTAKES = {
     "variant=infogan prior=gaussian": ["'prior.categories' not found", "add prior=coded, which variant=infogan brings"],
     "model=biggan prior.num_classes=12": ["prior.num_classes=12 asks for more classes", "model.generator.num_classes"],
     "loss=began": ["needs a discriminator that gives energies", "model=autoencoder"],
+    "experiment=null": ["experiment=null is no answer: leave experiment out"],
     "+trainer.max_steps=5": ["trainer.max_steps", "max_iterations=N"],
     "trainer.gradient_clip_val=1": ["trainer.gradient_clip_val", "clip_gradient_norm=X"],
     "+trainer.accumulate_grad_batches=2": ["micro_batches=N"],
