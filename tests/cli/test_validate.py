@@ -47,6 +47,7 @@ MISTAKES = {
     "variant=infogan prior=gaussian": ["'prior.categories' not found", "add prior=coded, which variant=infogan brings"],
     "model=biggan prior.num_classes=12": ["prior.num_classes=12 asks for more classes", "model.generator.num_classes"],
     "loss=began": ["needs a discriminator that gives energies", "model=autoencoder"],
+    "experiment=ring_r3gan model=cs231n": ["ring_r3gan sets model.generator.width, model.generator.depth"],
     "experiment=null": ["experiment=null is no answer: leave experiment out"],
     "+trainer.max_steps=5": ["trainer.max_steps", "max_iterations=N"],
     "trainer.gradient_clip_val=1": ["trainer.gradient_clip_val", "clip_gradient_norm=X"],
