@@ -82,8 +82,8 @@ def test_a_run_that_goes_on_is_one_wandb_run(tmp_path: Path, monkeypatch: pytest
     assert other.experiment.id != runs[0]
     other.finalize("success")
     assert str(logger.offline_dir) == f"wandb/offline-run-*-{runs[0]}*"
-    first = min(tmp_path.glob(str(logger.offline_dir)))
-    first.rename(f"{first}-1")  # as W&B names the second one of the same second
+    last = max(tmp_path.glob(str(logger.offline_dir)))
+    last.rename(f"{last.parent / last.name.removesuffix('-1')}-2")  # as W&B names those of the same second
     assert len(list(tmp_path.glob(str(logger.offline_dir)))) == 2
 
 

@@ -164,10 +164,9 @@ def stages(shape: Sequence[int], width: int, blocks: int, wide_stages: int) -> t
     check_shape("r3gan", shape)
     coarsest = COARSEST[shape[1]]
     count = (shape[1] // coarsest).bit_length()
-    if wide_stages < 1:
-        raise ValueError(
-            f"wide_stages of model.generator and model.discriminator must be at least 1, not {wide_stages}"
-        )
+    for name, value in (("blocks", blocks), ("wide_stages", wide_stages)):
+        if value < 1:
+            raise ValueError(f"{name} of model.generator and model.discriminator must be at least 1, not {value}")
     halved = max(count - wide_stages, 0)
     least = GROUP // EXPANSION * 2**halved
     if width < least or width % least:
