@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from itertools import count
 from typing import TypeVar, cast
 
 import torch.distributed as dist
@@ -13,8 +12,6 @@ T = TypeVar("T")
 
 LONGEST_WORK = timedelta(days=2)
 """Of rank 0 alone, such as training a classifier, while the others wait."""
-
-_works = count()
 
 
 def together() -> bool:
@@ -73,9 +70,10 @@ def rank_zero_first(work: Callable[[], T]) -> T:
 
 def wait_for_rank_zero() -> None:
     """Wait until rank 0 comes here too: for longer than a broadcast may, which NCCL ends after ten minutes."""
-    store = dist.distributed_c10d._get_default_store()
-    key = f"gan_lightning/done/{next(_works)}"  # of which every rank has done as many
-    if dist.get_rank() == 0:
+    store, rank = dist.distributed_c10d._get_default_store(), dist.get_rank()
+    # Counted where the ranks meet, and not in each process: rank 0 of a sweep has played the jobs before this one too.
+    key = f"gan_lightning/done/{store.add(f'gan_lightning/works/{rank}', 1)}"
+    if rank == 0:
         store.set(key, "done")
     else:
         store.wait([key], LONGEST_WORK)
