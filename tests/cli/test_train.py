@@ -123,7 +123,6 @@ def test_a_sweep_makes_a_wandb_run_a_job_in_one_group(command: Command, tmp_path
         assert f"gaussian-mlp-gan-s{seed}" in record["text"]
 
 
-@pytest.mark.slow
 def test_a_sweep_with_two_devices_trains_each_job_with_its_own_settings(command: Command, tmp_path: Path):
     sweep = ("-m", "optimizer.lr=0.01,0.02", *TINY, "max_iterations=2", "logger=csv", "trainer.devices=2")
     done = command("train.py", *sweep, "callbacks.density=null", "hydra.sweep.dir=sweep")
