@@ -39,7 +39,7 @@ class R3GANGenerator(nn.Module):
         shape: of an image, (channels, size, size): 1 or 3 channels, size 28, 32, 64 or 128 pixels.
         width: channels of the coarsest stages, a multiple of 8 in every stage. 768 in the paper.
         blocks: residual blocks in a stage. 2 in the paper.
-        wide_stages: how many stages have the full width. 4 in the authors' code; fewer save most of the time.
+        wide_stages: how many stages have the full width. 4 in the authors' code; fewer are less work at fine sizes.
 
     Raises:
         ValueError: another shape or width, no blocks, or no wide stage.

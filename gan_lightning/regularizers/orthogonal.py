@@ -46,7 +46,7 @@ def overlap(rows: Tensor) -> Tensor:
         products = rows @ rows.T
         return (products - products.diag().diag()).square().sum()
     # W W^T and W^T W have the same norm. A layer of many short filters, such as the one that makes the smallest maps of
-    # the noise, has thousands of them, and the products of all pairs would take longer than the rest of the generator.
+    # the noise, has thousands of them, and millions of pairs.
     return (rows.T @ rows).square().sum() - rows.square().sum(1).square().sum()
 
 

@@ -295,5 +295,6 @@ def test_a_healthy_toy_raises_no_alarm():
     ],
 )
 def test_mistakes_are_told(key: str, value: float):
+    settings: dict[str, Any] = {"every": 1, "probe_every": 1, key: value}
     with pytest.raises(ValueError, match=f"callbacks.health.{key} must be"):
-        Health(**{"every": 1, "probe_every": 1, key: value})  # type: ignore[arg-type]
+        Health(**settings)

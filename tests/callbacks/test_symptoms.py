@@ -116,7 +116,7 @@ MISSING = [("missing_classes", 2, None)]
 def test_classes_that_are_missing_are_those_of_the_data(num_classes: int, classes: list[int] | None, expected: Any):
     """Two of ten classes have an entropy of log 2 / log 10 = .3, and five one of .7; others may be read as any."""
     source, evaluation = data(), Scripted("val/class_entropy", [0.36, 0.36, 0.36])
-    source.num_classes, source.classes = num_classes, classes  # type: ignore[attr-defined]
+    vars(source).update(num_classes=num_classes, classes=classes)
     evaluation.metrics = {"reading": Reading()}
     health = Health(every=100, probe_every=100)
     play(game(), evaluation, health, source=source)
