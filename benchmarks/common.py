@@ -24,8 +24,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from gan_lightning.callbacks.periodic import playing
-from gan_lightning.cli.paths import conf_dir, register_resolvers
-from gan_lightning.cli.session import ask_for_gpus_once, build, quieten
+from gan_lightning.runs.training import ask_for_gpus_once, build, quieten
+from gan_lightning.utils.conf import conf_dir, register_resolvers
 
 SHOWN = ("logger=csv", "+callbacks.progress.console._target_=benchmarks.common.unseen_terminal")
 """Progress drawn and losses logged, as users have them. Nothing is uploaded."""

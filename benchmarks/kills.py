@@ -32,7 +32,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from gan_lightning.cli import session, train
+from gan_lightning.cli import train
+from gan_lightning.runs import training as session
 
 SETTINGS = (
     "experiment=gaussian",

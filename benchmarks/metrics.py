@@ -31,15 +31,15 @@ from benchmarks.common import hardware, positive, prepare, present
 from benchmarks.memory import MIB, resident_mib
 from gan_lightning.extractors.base import Extractor, Features
 from gan_lightning.metrics.base import SampleMetric
-from gan_lightning.metrics.frechet import FrechetDistance
-from gan_lightning.metrics.kernel import KernelDistance
-from gan_lightning.metrics.manifold import DensityCoverage, PrecisionRecall
+from gan_lightning.metrics.fid import FrechetDistance
+from gan_lightning.metrics.kid import KernelDistance
+from gan_lightning.metrics.precision_recall import DensityCoverage, PrecisionRecall
 
 RESULTS = Path(__file__).parent / "results" / "metrics.md"
 OURS = "gan_lightning"
 BATCH = 500
 PRECISION_K, DENSITY_K = 3, 5
-LIBRARIES = ["benchmarks.common", "gan_lightning.metrics.manifold", "gan_lightning.metrics.kernel"]
+LIBRARIES = ["benchmarks.common", "gan_lightning.metrics.precision_recall", "gan_lightning.metrics.kid"]
 LIBRARIES += ["torchmetrics.image.fid", "torchmetrics.image.kid", "torch_fidelity", "pytorch_fid.fid_score"]
 """What every measuring process has loaded before it begins; those that are not installed are passed over."""
 

@@ -33,10 +33,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from benchmarks.common import composed, hardware, positive
 from benchmarks.zoo_table import Protocol, Row, save_picture, spread, table_of
-from gan_lightning.cli.changes import changes, plain
-from gan_lightning.cli.paths import conf_dir
-from gan_lightning.cli.resume import quoted
-from gan_lightning.protocol import UNKNOWN, MixedProtocolsError
+from gan_lightning.cli.overrides import quoted
+from gan_lightning.evaluation.protocol import UNKNOWN, MixedProtocolsError
+from gan_lightning.runs.resume_policy import changes, plain
+from gan_lightning.utils.conf import conf_dir
 
 ROOT = Path(__file__).parents[1]
 DIGITS, JUDGE = "gan_lightning.data.mnist.Mnist10k", "gan_lightning.metrics.digits.DigitQuality"

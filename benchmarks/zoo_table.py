@@ -16,11 +16,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from gan_lightning.cli.sample import generated
-from gan_lightning.cli.trained import Trained, load
+from gan_lightning.evaluation.protocol import caption, refuse_mixed
 from gan_lightning.figures.images import tile
 from gan_lightning.gan import GAN
 from gan_lightning.priors import Labelled
-from gan_lightning.protocol import caption, refuse_mixed
+from gan_lightning.runs.checkpoints import Trained, load
 
 SAMPLES = 12
 """In a row of the picture."""

@@ -18,9 +18,9 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from gan_lightning.ema import Averaging, MovingAverage, frozen_copy
 from gan_lightning.game import Batch, Latent, Objective, Piece, Player, Round, forbid_batch_norm, joined, judge
-from gan_lightning.manual import as_list, clip, frozen, step, unwatched, watchers
 from gan_lightning.priors import Prior
 from gan_lightning.randomness import Noise, generator_for, reseed, seed_of
+from gan_lightning.trainer.fast_path import as_list, clip, frozen, step, unwatched, watchers
 
 LONGEST_SECONDS = 0.05
 """Seconds of turns after which Lightning has its turn even if no callback is to act, so that signals are noticed."""

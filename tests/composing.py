@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from gan_lightning.cli.paths import conf_dir, register_resolvers
+from gan_lightning.utils.conf import conf_dir, register_resolvers
 
 CONF = Path(conf_dir())
 

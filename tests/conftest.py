@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gan_lightning.cli.environment import RANK_VARIABLES
+from gan_lightning.trainer.ranks import RANK_VARIABLES
 
 # Not the home of whoever runs the tests; subprocesses and pytest's own workers inherit it.
 os.environ.setdefault("GAN_LIGHTNING_CACHE", tempfile.mkdtemp(prefix="gan_lightning-"))

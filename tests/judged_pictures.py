@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from gan_lightning.data.base import ImageData, Images
+from gan_lightning.evaluation.evaluator import Judges
 from gan_lightning.extractors.base import Extractor, Features
-from gan_lightning.judging import Judges
-from gan_lightning.metrics.frechet import FrechetDistance
+from gan_lightning.metrics.fid import FrechetDistance
 from gan_lightning.metrics.sliced_wasserstein import SlicedWasserstein
 
 

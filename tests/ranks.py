@@ -16,10 +16,10 @@ import torch.distributed as dist
 from playing import Batches, quiet_trainer, tiny_gan
 from torch import Tensor
 
-from gan_lightning import strategies
 from gan_lightning.game import Objective, Round
 from gan_lightning.losses.adversarial import NonSaturating, Wasserstein
-from gan_lightning.regularizers.gradients import R1, GradientPenalty
+from gan_lightning.regularizers.gradient_penalties import R1, GradientPenalty
+from gan_lightning.trainer import strategy as strategies
 
 SIZE = 8
 """Samples of the global batch."""

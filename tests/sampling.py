@@ -7,7 +7,7 @@ from pathlib import Path
 from composing import composed, job_part
 
 from gan_lightning.cli.sample import sample
-from gan_lightning.cli.session import train
+from gan_lightning.runs.training import train
 
 SMALL = (
     "model=mlp",

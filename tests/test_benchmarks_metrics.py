@@ -11,7 +11,8 @@ import pytest
 from torch import Tensor
 
 from benchmarks import metrics
-from gan_lightning.metrics import frechet, manifold
+from gan_lightning.metrics import fid as frechet
+from gan_lightning.metrics import precision_recall as manifold
 
 
 def test_metrics_of_all_libraries_agree_and_the_table_says_so(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from composing import CONF, SMALL, STAND_INS, answers, composed, job_part
 from omegaconf import OmegaConf
 
-from gan_lightning.cli.session import train
+from gan_lightning.runs.training import train
 
 QUICK = (*SMALL, "metrics.num_fakes=200", "model.generator.width=8", "model.discriminator.width=8")
 TOY = ("experiment=gaussian", "callbacks.density.count=200", "data.reference_size=200")

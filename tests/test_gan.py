@@ -17,7 +17,7 @@ from gan_lightning.game import Latent, Objective, Round
 from gan_lightning.gan import GAN
 from gan_lightning.losses.adversarial import NonSaturating, Wasserstein
 from gan_lightning.randomness import generator_for
-from gan_lightning.regularizers.gradients import R1, GradientPenalty
+from gan_lightning.regularizers.gradient_penalties import R1, GradientPenalty
 
 SGD = partial(torch.optim.SGD, lr=0.1)
 STILL = partial(torch.optim.SGD, lr=0.0)

@@ -13,7 +13,7 @@ from torch.nn.functional import softplus
 from gan_lightning.game import Latent, Objective, Round, joined
 from gan_lightning.losses.adversarial import NonSaturating, Wasserstein
 from gan_lightning.randomness import Noise, generator_for
-from gan_lightning.regularizers.gradients import GradientPenalty
+from gan_lightning.regularizers.gradient_penalties import GradientPenalty
 
 SGD = partial(torch.optim.SGD, lr=0.1)
 

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from benchmarks import zoo, zoo_table
 from benchmarks.zoo_table import Row
-from gan_lightning.cli.session import train
 from gan_lightning.data.mnist import Mnist10k
 from gan_lightning.game import Latent
 from gan_lightning.priors import Gaussian, Labelled
+from gan_lightning.runs.training import train
 
 ANIMALS = "dcgan_mnist10k,cs231n_lsgan"
 TINY = ("metrics.num_fakes=200", "trainer.accelerator=cpu", "data.batch_size=8", "data.reference=test")

@@ -13,7 +13,7 @@ from lightning import LightningModule, Trainer
 
 from gan_lightning.callbacks.evaluation import Evaluation
 from gan_lightning.callbacks.periodic import Periodic, playing
-from gan_lightning.callbacks.probe import not_finite
+from gan_lightning.diagnostics.probe import not_finite
 from gan_lightning.gan import GAN
 
 log = logging.getLogger(__name__)

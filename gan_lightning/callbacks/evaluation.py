@@ -11,16 +11,16 @@ import torch
 from lightning import LightningModule, Trainer
 from rich.progress import Progress as Bar
 
-from gan_lightning.cache import cache_folder
 from gan_lightning.callbacks.periodic import Periodic, playing
 from gan_lightning.callbacks.progress import Progress
-from gan_lightning.checks import whole
-from gan_lightning.collective import by_rank_zero
 from gan_lightning.data.base import RealData, share
+from gan_lightning.evaluation.evaluator import Judges
+from gan_lightning.evaluation.protocol import protocol_of, same_protocol
 from gan_lightning.gan import GAN
-from gan_lightning.judging import Judges
 from gan_lightning.metrics.base import SampleMetric, full_float32
-from gan_lightning.protocol import protocol_of, same_protocol
+from gan_lightning.utils.checks import whole
+from gan_lightning.utils.distributed import by_rank_zero
+from gan_lightning.utils.files import cache_folder
 
 log = logging.getLogger(__name__)
 

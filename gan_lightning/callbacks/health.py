@@ -9,16 +9,16 @@ from typing import Any
 
 from lightning import LightningModule, Trainer
 
-from gan_lightning.callbacks import symptoms
 from gan_lightning.callbacks.checkpoint import Checkpoint
 from gan_lightning.callbacks.evaluation import Evaluation, real_data
 from gan_lightning.callbacks.periodic import Periodic, playing
-from gan_lightning.callbacks.probe import bad_loss, bad_network, bad_objective, batch_for, probe, spread_samples
-from gan_lightning.callbacks.symptoms import ADVICE, AT_START, FEWEST_TURNS, Course, Record
-from gan_lightning.checks import positive, whole
+from gan_lightning.diagnostics import symptoms
+from gan_lightning.diagnostics.probe import bad_loss, bad_network, bad_objective, batch_for, probe, spread_samples
+from gan_lightning.diagnostics.symptoms import ADVICE, AT_START, FEWEST_TURNS, Course, Record
 from gan_lightning.game import Batch
 from gan_lightning.gan import GAN
 from gan_lightning.loggers import WandB
+from gan_lightning.utils.checks import positive, whole
 
 log = logging.getLogger(__name__)
 

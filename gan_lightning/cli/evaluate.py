@@ -13,12 +13,12 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from gan_lightning.checks import flag, whole
-from gan_lightning.cli.errors import UserError, mistakes_told
-from gan_lightning.cli.paths import checkpoint_of, conf_dir, run_directory
+from gan_lightning.utils.checks import flag, whole
+from gan_lightning.utils.conf import checkpoint_of, conf_dir, run_directory
+from gan_lightning.utils.errors import UserError, mistakes_told
 
 if TYPE_CHECKING:
-    from gan_lightning.cli.trained import Trained
+    from gan_lightning.runs.checkpoints import Trained
 
 CHOICES = {"which": ("last", "best", "both"), "weights": ("ema", "raw")}
 
@@ -44,12 +44,12 @@ def evaluate(cfg: DictConfig) -> dict[str, dict[str, float]]:
     """
     check(cfg)
     if cfg.real is not None or cfg.fake is not None:
-        from gan_lightning.cli.folders import compare
+        from gan_lightning.evaluation.folders import compare
 
         return {Path(cfg.fake or "").name: compare(cfg)}
     found = list(checkpoints(cfg))
     if cfg.wandb:
-        from gan_lightning.cli.wandb_run import logger_settings
+        from gan_lightning.runs.wandb_run import logger_settings
 
         for checkpoint in found:
             logger_settings(checkpoint)
@@ -91,8 +91,8 @@ def judge(cfg: DictConfig, checkpoint: Path) -> dict[str, float]:
     from hydra.utils import instantiate
 
     from gan_lightning.callbacks.evaluation import Evaluation
-    from gan_lightning.cli.moved_data import loaded
-    from gan_lightning.cli.trained import device_named
+    from gan_lightning.runs.checkpoints import device_named
+    from gan_lightning.runs.data_overrides import loaded
 
     device = device_named(cfg.device)
     trained = loaded(cfg, checkpoint, device)
@@ -138,7 +138,7 @@ def judge(cfg: DictConfig, checkpoint: Path) -> dict[str, float]:
     stem = f"{checkpoint.stem}{raw}_{'-'.join(config.metrics.metrics)}_{evaluation.num_fakes}_s{gan.seed}"
     path = published(result, run_directory(checkpoint) / "evaluations", stem, head)
     if cfg.wandb:
-        from gan_lightning.cli.wandb_run import send
+        from gan_lightning.runs.wandb_run import send
 
         send(checkpoint, values, protocol, gan.iterations)
     print(os.path.relpath(path))
@@ -149,7 +149,7 @@ def as_in_training(trained: Trained) -> None:
     """Lay the networks out and compute as the run did, so that its numbers come out the same to the last bit."""
     import torch
 
-    from gan_lightning.precision import set_tf32
+    from gan_lightning.trainer.precision import set_tf32
 
     trainer = trained.config.get("trainer") or {}
     set_tf32(bool(trainer.get("tf32", False)))
@@ -199,7 +199,7 @@ def fill_in(config: DictConfig) -> None:
     Raises:
         UserError: it is not.
     """
-    from gan_lightning.cli.fit import metrics_and_extractor
+    from gan_lightning.cli.compatibility import metrics_and_extractor
 
     try:
         OmegaConf.to_container(config, resolve=True)
@@ -218,10 +218,10 @@ def published(result: dict[str, Any], folder: Path, stem: str, head: str) -> Pat
     Raises:
         UserError: it cannot be written.
     """
-    from gan_lightning.cli.errors import WorkError
-    from gan_lightning.cli.record import write_json
-    from gan_lightning.cli.report import print_metrics
-    from gan_lightning.protocol import caption
+    from gan_lightning.evaluation.protocol import caption
+    from gan_lightning.runs.report import print_metrics
+    from gan_lightning.runs.run_dir import write_json
+    from gan_lightning.utils.errors import WorkError
 
     print("\n".join([head, *caption(result["protocol"])]))
     print_metrics(result["values"])

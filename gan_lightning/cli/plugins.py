@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from importlib.util import find_spec
 from itertools import product
 
-from gan_lightning.cli.errors import UserError
+from gan_lightning.utils.errors import UserError
 
 PLUGINS = {
     **dict.fromkeys(product(("launcher", "hydra/launcher"), ["joblib"]), "hydra-joblib-launcher"),

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import hydra
 from omegaconf import DictConfig, ListConfig
 
-from gan_lightning.checks import flag, positive, whole, wholes
-from gan_lightning.cli.errors import UserError, mistakes_told
-from gan_lightning.cli.paths import checkpoint_of, conf_dir, run_directory
+from gan_lightning.utils.checks import flag, positive, whole, wholes
+from gan_lightning.utils.conf import checkpoint_of, conf_dir, run_directory
+from gan_lightning.utils.errors import UserError, mistakes_told
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -77,9 +77,9 @@ def sample(cfg: DictConfig) -> list[Path]:
     checkpoint = checkpoint_of(cfg.ckpt_path, cfg.which)
     folder = Path(cfg.output).expanduser() if cfg.output else run_directory(checkpoint) / "samples"
 
-    from gan_lightning.cli import writers
-    from gan_lightning.cli.trained import device_named, load
     from gan_lightning.models.cyclegan import TwoTranslators
+    from gan_lightning.runs.checkpoints import device_named, load
+    from gan_lightning.sampling import writers
 
     device = device_named(cfg.device)
     if task is FOLDER:
@@ -184,8 +184,8 @@ def drawn(
     gan: GAN, count: int, classes: Sequence[int] | None, truncation: float | None, rows: bool = False
 ) -> tuple[Latent, int | None]:
     """The latents of `generated`, and how many stand in a row of a picture."""
-    from gan_lightning.cli.latents import latents, truncate
     from gan_lightning.randomness import generator_for
+    from gan_lightning.sampling.latents import latents, truncate
 
     if truncation is not None:
         truncate(gan, truncation)

@@ -9,12 +9,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from gan_lightning.cli.environment import prepare_rank
-from gan_lightning.cli.errors import UserError
-from gan_lightning.cli.paths import conf_dir, register_resolvers
+from gan_lightning.cli.overrides import whole_command
 from gan_lightning.cli.plugins import refuse_missing_plugins
-from gan_lightning.cli.resume import whole_command
 from gan_lightning.cli.validate import refuse_foreign_keys, validate_job
+from gan_lightning.trainer.ranks import prepare_rank
+from gan_lightning.utils.conf import conf_dir, register_resolvers
+from gan_lightning.utils.errors import UserError
 
 
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="train")
@@ -25,7 +25,7 @@ def run(cfg: DictConfig) -> float | None:
     try:
         if sweeping:  # a single run was checked before its directory was made
             validate_job(cfg, "train")
-        from gan_lightning.cli.session import train  # imports torch: --help and wrong options answer before that
+        from gan_lightning.runs.training import train  # imports torch: --help and wrong options answer before that
 
         return train(cfg)
     except UserError as error:

@@ -17,10 +17,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from gan_lightning.cli.environment import started_as_rank_zero
-from gan_lightning.cli.errors import UserError
-from gan_lightning.cli.fit import brought_by, misfits
-from gan_lightning.cli.paths import conf_dir
+from gan_lightning.cli.compatibility import brought_by, misfits
+from gan_lightning.trainer.ranks import started_as_rank_zero
+from gan_lightning.utils.conf import conf_dir
+from gan_lightning.utils.errors import UserError
 
 
 class BeforeTheRun(Callback):

@@ -14,8 +14,8 @@ from lightning import LightningDataModule
 from torch import Tensor
 from torchvision.transforms.v2.functional import resize
 
-from gan_lightning.checks import fingerprint, whole, wholes
 from gan_lightning.data.loader import Batch, BatchOrder, DiskLoader, InMemoryLoader, StreamLoader, normalize
+from gan_lightning.utils.checks import fingerprint, whole, wholes
 
 Loader = InMemoryLoader | StreamLoader | DiskLoader
 THREADS = 4

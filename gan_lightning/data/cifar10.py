@@ -8,9 +8,9 @@ from typing import Any
 import torch
 import torchvision
 
-from gan_lightning.checks import flag
 from gan_lightning.data.base import ImageData, Images
 from gan_lightning.data.download import downloading
+from gan_lightning.utils.checks import flag
 
 
 class Cifar10(ImageData):

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from gan_lightning.checks import finite, positive, whole
+from gan_lightning.utils.checks import finite, positive, whole
 
 
 class Distribution(ABC):

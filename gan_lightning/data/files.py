@@ -15,9 +15,9 @@ from torch import Tensor
 from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.transforms.v2 import functional as vision
 
-from gan_lightning.checks import whole
 from gan_lightning.data.base import THREADS, RealData, fingerprint_of_files, share
 from gan_lightning.data.loader import Batch, normalize
+from gan_lightning.utils.checks import whole
 
 GREY, DEEP = ("1", "L", "LA"), ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 """Pillow's names for grey pixels, and for those of more than 8 bits."""

@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 from torchvision.transforms import v2
 
-from gan_lightning.checks import flag, whole
 from gan_lightning.data.base import ImageData, Images, Loader, fingerprint_of_files, share
 from gan_lightning.data.loader import Batch, BatchOrder, DiskLoader, normalize
+from gan_lightning.utils.checks import flag, whole
 
 log = logging.getLogger(__name__)
 

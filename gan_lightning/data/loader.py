@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from gan_lightning.checks import whole
 from gan_lightning.data.distributions import Distribution
 from gan_lightning.randomness import generator_for
+from gan_lightning.utils.checks import whole
 
 Batch = tuple[Tensor, Tensor | None]
 """Real samples, (batch, ...) of float32, and their classes, (batch,) of int64, where the data has them."""

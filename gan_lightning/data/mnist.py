@@ -8,10 +8,10 @@ from typing import Any
 
 import torchvision
 
-from gan_lightning.checks import flag
 from gan_lightning.data.base import ImageData, Images
 from gan_lightning.data.download import downloading
 from gan_lightning.data.idx import read_idx
+from gan_lightning.utils.checks import flag
 
 ASSETS = Path(__file__).parent / "assets"
 

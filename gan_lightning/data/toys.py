@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
-from gan_lightning.checks import whole
 from gan_lightning.data import distributions
 from gan_lightning.data.base import Loader, RealData, share
 from gan_lightning.data.distributions import Distribution
 from gan_lightning.data.loader import Batch, BatchOrder, InMemoryLoader, StreamLoader
 from gan_lightning.randomness import generator_for
+from gan_lightning.utils.checks import whole
 
 
 class ToyData(RealData):

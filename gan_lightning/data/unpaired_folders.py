@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gan_lightning.checks import whole
 from gan_lightning.data.base import Images
 from gan_lightning.data.image_folder import ImageFolder
 from gan_lightning.data.unpaired import Domains, UnpairedImages
+from gan_lightning.utils.checks import whole
 
 log = logging.getLogger(__name__)
 

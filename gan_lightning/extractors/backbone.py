@@ -14,11 +14,11 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from gan_lightning.checks import fingerprint
 from gan_lightning.data.base import RealData
 from gan_lightning.extractors.base import Extractor, Features, check_colours
+from gan_lightning.extractors.digit_classifier import quantise
 from gan_lightning.extractors.download import downloaded, file_given, in_hub, reach, weights_in, weights_told
-from gan_lightning.metrics.features import quantise
+from gan_lightning.utils.checks import fingerprint
 
 IMAGES_AT_ONCE = 64
 

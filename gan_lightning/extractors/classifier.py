@@ -9,13 +9,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gan_lightning.cache import cache_folder, keep, one_at_a_time, recalled
-from gan_lightning.checks import fingerprint, whole
 from gan_lightning.data.base import ImageData, RealData
+from gan_lightning.extractors import small_classifier as classifier_training
 from gan_lightning.extractors.base import Extractor, Features
-from gan_lightning.metrics import classifier_training
-from gan_lightning.metrics.classifier_training import ImageClassifier, train_classifier
-from gan_lightning.metrics.features import quantise
+from gan_lightning.extractors.digit_classifier import quantise
+from gan_lightning.extractors.small_classifier import ImageClassifier, train_classifier
+from gan_lightning.utils.checks import fingerprint, whole
+from gan_lightning.utils.files import cache_folder, keep, one_at_a_time, recalled
 
 log = logging.getLogger(__name__)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from gan_lightning.checks import fingerprint
 from gan_lightning.extractors.base import Extractor, Features
-from gan_lightning.metrics.features import DIGIT_WEIGHTS, digit_sized, quantise, trained_digit_classifier
+from gan_lightning.extractors.digit_classifier import DIGIT_WEIGHTS, digit_sized, quantise, trained_digit_classifier
+from gan_lightning.utils.checks import fingerprint
 
 
 class Digits(Extractor):

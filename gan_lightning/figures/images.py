@@ -17,7 +17,7 @@ from rich.progress import track
 from torch import Tensor
 from torchvision.utils import make_grid
 
-from gan_lightning.metrics.features import quantise
+from gan_lightning.extractors.digit_classifier import quantise
 
 T = TypeVar("T")
 Pixels = NDArray[np.uint8]

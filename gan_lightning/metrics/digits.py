@@ -10,7 +10,7 @@ from torch import Tensor
 from gan_lightning.extractors.base import Extractor, Features
 from gan_lightning.extractors.digits import Digits
 from gan_lightning.metrics.divergence import entropy
-from gan_lightning.metrics.frechet import FrechetDistance
+from gan_lightning.metrics.fid import FrechetDistance
 
 
 class DigitQuality(FrechetDistance):

@@ -7,9 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from gan_lightning.checks import fingerprint
-from gan_lightning.metrics.base import SampleMetric
-from gan_lightning.metrics.features import (
+from gan_lightning.extractors.digit_classifier import (
     DIGIT_SIZE,
     DIGIT_WEIGHTS,
     DigitClassifier,
@@ -17,6 +15,8 @@ from gan_lightning.metrics.features import (
     trained_digit_classifier,
     with_weights,
 )
+from gan_lightning.metrics.base import SampleMetric
+from gan_lightning.utils.checks import fingerprint
 
 OUTLINE_WEIGHTS = Path(__file__).parent / "assets" / "outline_classifier.pt"
 NO_OUTLINE = 10

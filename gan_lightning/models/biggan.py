@@ -12,12 +12,12 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from gan_lightning.checks import whole
 from gan_lightning.game import DiscriminatorOutput, Latent
 from gan_lightning.models.attention import SelfAttention
 from gan_lightning.models.layers import COARSEST, check_shape, check_width, initialise_orthogonal
 from gan_lightning.models.normalization import spectrally_normalised
 from gan_lightning.models.resnet import ConditionalDoublingBlock, HalvingBlock, PlainBlock, asked, conditioned
+from gan_lightning.utils.checks import whole
 
 UPWARDS = {28: (4, 4, 4), 32: (4, 4, 4, 4), 64: (16, 16, 8, 4, 2), 128: (16, 16, 8, 4, 2, 1)}
 """Size of an image in pixels to the widths of the generator's maps, smallest maps first, in multiples of `width`."""

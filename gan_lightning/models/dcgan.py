@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from gan_lightning.game import DiscriminatorOutput, Latent
 from gan_lightning.models.layers import COARSEST, check_shape, check_width, gradient_in_layout, make_norm
+from gan_lightning.models.minibatch import flattened
 from gan_lightning.models.normalization import REFERENCE_SIZE, VirtualBatchNorm, spectrally_normalised
-from gan_lightning.models.statistics import flattened
 from gan_lightning.priors import Prior
 
 

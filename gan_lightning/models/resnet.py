@@ -15,11 +15,11 @@ from typing import TypeVar
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, one_hot, relu
 
-from gan_lightning.checks import whole
 from gan_lightning.game import DiscriminatorOutput, Latent
 from gan_lightning.models.attention import SelfAttention
 from gan_lightning.models.layers import COARSEST, check_shape, check_width
 from gan_lightning.models.normalization import ConditionalBatchNorm, spectrally_normalised
+from gan_lightning.utils.checks import whole
 
 Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import affine_grid, grid_sample
 
-from gan_lightning.checks import positive, whole
 from gan_lightning.game import DiscriminatorOutput, Objective, Round
+from gan_lightning.utils.checks import positive, whole
 from gan_lightning.wrappers.base import Wrapper
 
 

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import l1_loss
 
-from gan_lightning.checks import whole
 from gan_lightning.data.base import RealData
 from gan_lightning.data.loader import normalize
 from gan_lightning.data.unpaired import UnpairedImages
@@ -23,6 +22,7 @@ from gan_lightning.models.cyclegan import PatchOutput, TwoTranslators
 from gan_lightning.priors import Prior
 from gan_lightning.randomness import Noise
 from gan_lightning.regularizers.features import not_negative
+from gan_lightning.utils.checks import whole
 
 
 class SourceImages(Prior):

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 from torch.nn.functional import cross_entropy, one_hot, softplus
 
-from gan_lightning.checks import whole
 from gan_lightning.game import DiscriminatorOutput, Latent, Objective, Round, judge
 from gan_lightning.priors import Prior
+from gan_lightning.utils.checks import whole
 from gan_lightning.variants.acgan import Flat
 from gan_lightning.wrappers.base import Wrapper, width_of_features
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from gan_lightning.checks import whole
 from gan_lightning.game import DiscriminatorOutput, takes_labels
+from gan_lightning.utils.checks import whole
 from gan_lightning.wrappers.base import Wrapper
 
 

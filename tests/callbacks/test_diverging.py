@@ -17,10 +17,10 @@ from watched import found, game, play
 from gan_lightning.callbacks.checkpoint import Checkpoint, NotSavedError
 from gan_lightning.callbacks.evaluation import Evaluation
 from gan_lightning.callbacks.health import LOOKS_OF_SCALED, DivergedError, Health
-from gan_lightning.cli.errors import WorkError
-from gan_lightning.cli.session import train
 from gan_lightning.game import Objective, Round
 from gan_lightning.losses.adversarial import NonSaturating
+from gan_lightning.runs.training import train
+from gan_lightning.utils.errors import WorkError
 
 
 class Turning(Objective):

@@ -17,10 +17,10 @@ from gan_lightning.gan import GAN
 from gan_lightning.losses.adversarial import NonSaturating
 from gan_lightning.metrics.base import concatenated
 from gan_lightning.metrics.digits import DigitQuality
-from gan_lightning.metrics.mixture import MixtureQuality
+from gan_lightning.metrics.mode_coverage import MixtureQuality
 from gan_lightning.metrics.sliced_wasserstein import SlicedWasserstein
 from gan_lightning.priors import Gaussian, Labelled
-from gan_lightning.regularizers.gradients import GradientPenalty
+from gan_lightning.regularizers.gradient_penalties import GradientPenalty
 
 
 class LabelsOfFakes(MeanOfFakes):

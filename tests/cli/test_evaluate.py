@@ -18,16 +18,16 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from gan_lightning.callbacks.evaluation import Evaluation
-from gan_lightning.cli.errors import UserError, WorkError, mistakes_told
 from gan_lightning.cli.evaluate import choose_metrics, published, reserved
-from gan_lightning.cli.session import train
-from gan_lightning.cli.trained import load
-from gan_lightning.cli.wandb_run import series
 from gan_lightning.data.idx import read_idx
 from gan_lightning.data.mnist import ASSETS
+from gan_lightning.evaluation.protocol import protocol_of
 from gan_lightning.metrics.digits import DigitQuality
 from gan_lightning.metrics.sliced_wasserstein import SlicedWasserstein
-from gan_lightning.protocol import protocol_of
+from gan_lightning.runs.checkpoints import load
+from gan_lightning.runs.training import train
+from gan_lightning.runs.wandb_run import series
+from gan_lightning.utils.errors import UserError, WorkError, mistakes_told
 
 LINE = re.compile(r"^(val/\S+)\s+(\S+)", re.MULTILINE)
 
@@ -190,7 +190,7 @@ def test_what_cannot_be_written_leaves_no_empty_file(tmp_path: Path, monkeypatch
     def fail(path: Path, content: object) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr("gan_lightning.cli.record.write_json", fail)
+    monkeypatch.setattr("gan_lightning.runs.run_dir.write_json", fail)
     said = protocol_of({}, mnist(), num_fakes=1, batch_size=1)
     with pytest.raises(WorkError, match="cannot be written to: no space left"):
         published({"protocol": said, "values": {}}, tmp_path, "last", "")

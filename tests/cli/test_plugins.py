@@ -4,8 +4,8 @@ import pytest
 from composing import answers
 
 from gan_lightning.cli import plugins
-from gan_lightning.cli.errors import UserError
 from gan_lightning.cli.plugins import PLUGINS, is_installed, refuse_missing_plugins
+from gan_lightning.utils.errors import UserError
 
 
 def test_what_is_missing_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch):

@@ -17,12 +17,12 @@ from playing import tiny_gan
 from sampling import SMALL, run, sampled, written
 from scipy import stats
 
-from gan_lightning.cli import output
-from gan_lightning.cli.errors import UserError, WorkError
-from gan_lightning.cli.latents import TruncatedGaussian, latents, truncate
 from gan_lightning.cli.sample import generated
 from gan_lightning.priors import Gaussian, Labelled, Prior, Uniform
 from gan_lightning.randomness import generator_for
+from gan_lightning.sampling import output
+from gan_lightning.sampling.latents import TruncatedGaussian, latents, truncate
+from gan_lightning.utils.errors import UserError, WorkError
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,10 @@ from cli_command import TINY, Command, run_script
 from composing import composed, job_part
 from PIL import Image
 
-from gan_lightning.cli.errors import UserError
 from gan_lightning.cli.evaluate import evaluate
 from gan_lightning.cli.sample import sample
-from gan_lightning.cli.session import train
+from gan_lightning.runs.training import train
+from gan_lightning.utils.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_two_devices_play_the_same_game_as_one(trained, command: Command, tmp_pa
     assert both == pytest.approx(one, rel=1e-2, abs=1e-3)
 
 
-@pytest.mark.slow  # tests/cli/test_going_on.py holds the same within this process
+@pytest.mark.slow  # tests/runs/test_resume.py holds the same within this process
 def test_going_on_from_a_run_is_the_same_as_going_through(trained, command: Command, tmp_path: Path):
     """Which also shows that a run repeats, in another process and with another logger."""
     run, _ = trained

@@ -8,8 +8,8 @@ import pytest
 from cli_command import Command
 from composing import composed, job_part
 
-from gan_lightning.cli.errors import UserError
-from gan_lightning.cli.session import train
+from gan_lightning.runs.training import train
+from gan_lightning.utils.errors import UserError
 
 MISTAKES = {
     "model=dcgan data=gaussian": ["model=dcgan takes images", "data=gaussian has shape [1]", "model=mlp"],

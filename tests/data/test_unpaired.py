@@ -221,7 +221,7 @@ def test_impossible_settings_are_refused(tmp_path: Path, changes: dict[str, Any]
 
 
 def test_the_file_follows_size_and_channels() -> None:
-    from gan_lightning.cli.paths import register_resolvers
+    from gan_lightning.utils.conf import register_resolvers
 
     register_resolvers()
     file = Path(__file__).parents[2] / "conf" / "data" / "unpaired_folders.yaml"

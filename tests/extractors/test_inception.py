@@ -16,7 +16,7 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 
 from gan_lightning.extractors import download, inception
 from gan_lightning.extractors.inception import Inception
-from gan_lightning.metrics.frechet import FrechetDistance
+from gan_lightning.metrics.fid import FrechetDistance
 
 
 class Recorder(nn.Module):

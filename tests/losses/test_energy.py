@@ -10,7 +10,7 @@ from playing import Batches, TinyGenerator, play, quiet_trainer, tiny_gan
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gan_lightning.callbacks.monitor import Monitor
+from gan_lightning.callbacks.scalars import Monitor
 from gan_lightning.game import Latent, Round, stacked
 from gan_lightning.gan import GAN
 from gan_lightning.loggers import MetricsCSV

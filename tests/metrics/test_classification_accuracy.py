@@ -10,8 +10,8 @@ from torch import Tensor
 
 from gan_lightning.data.loader import normalize
 from gan_lightning.data.mnist import ASSETS, read_split
+from gan_lightning.extractors.small_classifier import augmented, train_classifier
 from gan_lightning.metrics.classification_accuracy import ClassificationAccuracy
-from gan_lightning.metrics.classifier_training import augmented, train_classifier
 
 
 @pytest.fixture(scope="module")

@@ -11,13 +11,14 @@ import torch
 from plain_features import Plain
 from torch import Tensor
 
-from gan_lightning.metrics import frechet, manifold
+from gan_lightning.metrics import fid as frechet
+from gan_lightning.metrics import precision_recall as manifold
 from gan_lightning.metrics.base import FeatureMetric
-from gan_lightning.metrics.frechet import FrechetDistance
+from gan_lightning.metrics.fid import FrechetDistance
 from gan_lightning.metrics.inception_score import InceptionScore
-from gan_lightning.metrics.intra_class import IntraClassFrechet
-from gan_lightning.metrics.kernel import KernelDistance
-from gan_lightning.metrics.manifold import DensityCoverage, PrecisionRecall
+from gan_lightning.metrics.intra_class_fid import IntraClassFrechet
+from gan_lightning.metrics.kid import KernelDistance
+from gan_lightning.metrics.precision_recall import DensityCoverage, PrecisionRecall
 
 
 @pytest.mark.parametrize("kind", [FrechetDistance, KernelDistance, PrecisionRecall, DensityCoverage, InceptionScore])

@@ -21,10 +21,10 @@ from torch_fidelity.metric_prc import prc_features_to_metric
 from gan_lightning.data.loader import normalize
 from gan_lightning.extractors.inception import Inception
 from gan_lightning.metrics.base import SampleMetric
-from gan_lightning.metrics.frechet import FrechetDistance
+from gan_lightning.metrics.fid import FrechetDistance
 from gan_lightning.metrics.inception_score import InceptionScore
-from gan_lightning.metrics.kernel import KernelDistance
-from gan_lightning.metrics.manifold import PrecisionRecall
+from gan_lightning.metrics.kid import KernelDistance
+from gan_lightning.metrics.precision_recall import PrecisionRecall
 
 SUBSETS, SUBSET_SIZE, SPLITS = 5, 8, 3
 

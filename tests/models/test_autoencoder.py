@@ -8,7 +8,7 @@ from composing import answers, composed
 from hydra.utils import instantiate
 from torch import Tensor, nn
 
-from gan_lightning.cli.fit import misfits
+from gan_lightning.cli.compatibility import misfits
 from gan_lightning.game import Latent, Round
 from gan_lightning.losses.energy import BoundaryEquilibrium, EnergyBased
 from gan_lightning.models.autoencoder import Autoencoder, make_generator

@@ -19,7 +19,7 @@ from torch import nn
 from gan_lightning.ema import frozen_copy
 from gan_lightning.game import Latent, Round, judge, takes_labels
 from gan_lightning.losses.adversarial import NonSaturating
-from gan_lightning.regularizers.gradients import slopes
+from gan_lightning.regularizers.gradient_penalties import slopes
 
 CONF = Path(__file__).parents[2] / "conf"
 SMALL = ("model.generator.width=4", "model.discriminator.width=4")

@@ -11,7 +11,7 @@ from scipy.ndimage import affine_transform
 from torch import Tensor, nn
 
 from gan_lightning.game import DiscriminatorOutput, Latent, Round, judge
-from gan_lightning.regularizers.gradients import R1
+from gan_lightning.regularizers.gradient_penalties import R1
 from gan_lightning.variants.ada import (
     COLOURS,
     MOVES,

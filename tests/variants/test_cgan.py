@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_lightning.game import DiscriminatorOutput, Latent, Round, judge
-from gan_lightning.regularizers.gradients import R1, R2, GradientPenalty
+from gan_lightning.regularizers.gradient_penalties import R1, R2, GradientPenalty
 from gan_lightning.variants.cgan import ClassChannels
 from gan_lightning.wrappers.base import Wrapper
 

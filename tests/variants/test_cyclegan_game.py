@@ -17,13 +17,13 @@ from playing import quiet_trainer, weights
 from torch import Tensor
 from torch.optim import SGD
 
-from gan_lightning.cli.session import train
 from gan_lightning.data.base import Images
 from gan_lightning.data.unpaired import Domains, UnpairedImages
 from gan_lightning.ema import Averaging
 from gan_lightning.gan import GAN
 from gan_lightning.models.cyclegan import TwoCritics, TwoTranslators
 from gan_lightning.randomness import generator_for
+from gan_lightning.runs.training import train
 from gan_lightning.variants.cyclegan import CycleConsistency, IdentityMapping, PatchLeastSquares, SourceImages
 
 SHAPE = (2, 16, 16)

@@ -12,14 +12,14 @@ from scipy import special, stats
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-from gan_lightning.callbacks.monitor import Readable
+from gan_lightning.callbacks.scalars import Readable
 from gan_lightning.ema import Averaging
 from gan_lightning.game import Latent, Round, judge, takes_labels
 from gan_lightning.gan import GAN
 from gan_lightning.losses.adversarial import NonSaturating
-from gan_lightning.manual import frozen
 from gan_lightning.priors import Gaussian
 from gan_lightning.randomness import generator_for
+from gan_lightning.trainer.fast_path import frozen
 from gan_lightning.variants.infogan import (
     SMALLEST_STD,
     Coded,

@@ -13,14 +13,14 @@ from hydra.utils import instantiate
 from playing import TinyGenerator, play, weights
 from torch import Tensor, nn
 
-from gan_lightning.cli.session import train
 from gan_lightning.ema import Averaging
 from gan_lightning.game import DiscriminatorOutput, Latent, Round, judge, takes_labels
 from gan_lightning.gan import GAN
 from gan_lightning.losses.adversarial import NonSaturating, Wasserstein
 from gan_lightning.priors import Gaussian
 from gan_lightning.randomness import Noise
-from gan_lightning.regularizers.gradients import R1, GradientPenalty, slopes
+from gan_lightning.regularizers.gradient_penalties import R1, GradientPenalty, slopes
+from gan_lightning.runs.training import train
 from gan_lightning.variants.pacgan import Packed
 from gan_lightning.wrappers.base import Wrapper
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_lightning.game import DiscriminatorOutput, Latent, Round, judge
-from gan_lightning.regularizers.gradients import R1
+from gan_lightning.regularizers.gradient_penalties import R1
 from gan_lightning.wrappers.diffaugment import POLICIES, DiffAugment, color, cutout, translation
 
 

@@ -1,0 +1,251 @@
+"""What does not go together: model and data, batch and devices, penalties and losses, paths and the disk.
+
+Every check reads facts that the YAML files carry (`accepts`, `shape`, `label_targets`, ...) and names no variant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from gan_lightning.trainer.ranks import started_from_outside
+from gan_lightning.utils.conf import checkpoint_of, conf_dir
+from gan_lightning.utils.errors import UserError
+
+
+def misfits(config: DictConfig) -> Iterator[str]:
+    """A sentence for each pair that cannot work."""
+    checks = (
+        *(experiment_and_answers, variant_and_loss, model_and_data, model_and_loss, model_and_prior),
+        *(batch_and_devices, ranks_and_devices, strategy),
+        *(batch_and_pieces, batch_and_packs, smoothing_and_loss, metrics_and_extractor, paths),
+    )
+    for check in checks:
+        yield from check(config)
+
+
+def experiment_and_answers(config: DictConfig) -> Iterator[str]:
+    """What an experiment sets of its model or loss may have no place in another one, chosen instead."""
+    choices = config.hydra.runtime.choices
+    name = choices.get("experiment")
+    sets: Any = OmegaConf.to_container(OmegaConf.merge({}, *lineage("experiment", name)))
+    own = brought_by("", "train") | brought_by("experiment", name)
+    for group in ("model", "loss"):
+        answer = dict(answers(group)).get(choices[group])
+        if choices[group] == own[group] or answer is None:
+            continue
+        composed = OmegaConf.to_container(config[group])
+        without = [
+            f"{group}.{path}" for path in homeless(sets.get(group, {}), OmegaConf.to_container(answer), composed)
+        ]
+        if without:
+            yield (
+                f"experiment={name} sets {', '.join(without)} for {group}={own[group]}, and {group}={choices[group]} "
+                f"has no such thing: keep to {group}={own[group]}, or add {' '.join(f'~{path}' for path in without)}"
+            )
+
+
+def homeless(sets: Any, answer: Any, composed: Any) -> Iterator[str]:
+    """Where in `sets` something begins that `answer` lacks, and that no other part has made whole in `composed`."""
+    for key, value in sets.items():
+        here = composed.get(key)
+        if key in answer and isinstance(value, dict) and isinstance(answer[key], dict) and isinstance(here, dict):
+            yield from (f"{key}.{path}" for path in homeless(value, answer[key], here))
+        elif key in composed and key not in answer and not (isinstance(here, dict) and "_target_" in here):
+            yield key
+
+
+def variant_and_loss(config: DictConfig) -> Iterator[str]:
+    """A variant with an adversarial objective of its own would silently replace that of another loss."""
+    choices = config.hydra.runtime.choices
+    own, loss = brought_by("variant", choices.get("variant")).get("loss"), choices.loss
+    answer = dict(answers("variant")).get(str(choices.get("variant")), OmegaConf.create())
+    if own not in (None, loss) and OmegaConf.select(answer, "loss.objectives.adversarial") is not None:
+        yield (
+            f"variant={choices.variant} has the adversarial loss of its paper, {own}, and loss={loss} would be without "
+            f"effect: leave loss out, or choose another variant"
+        )
+
+
+def brought_by(group: str, choice: object) -> dict[str, str]:
+    """What a file of conf/ answers to the other questions."""
+    lines = [line for file in lineage(group, choice) for line in file.get("defaults", [])]
+    pairs = [next(iter(line.items())) for line in lines if isinstance(line, DictConfig)]
+    return {str(key).removeprefix("override ").strip("/").partition("@")[0]: str(answer) for key, answer in pairs}
+
+
+def lineage(group: str, choice: object) -> list[DictConfig]:
+    """The file of an answer, after those of its folder that it builds on; none where the answer is no file."""
+    path = Path(conf_dir(), group, f"{choice}.yaml")
+    file = OmegaConf.load(path) if path.is_file() else None
+    if not isinstance(file, DictConfig):
+        return []
+    parents = [line for line in file.get("defaults", []) if isinstance(line, str) and line != "_self_"]
+    return [*(ancestor for parent in parents for ancestor in lineage(group, parent)), file]
+
+
+def model_and_data(config: DictConfig) -> Iterator[str]:
+    """The model must take the data's shape."""
+    shape = list(config.data.shape)
+    if takes(config.model.get("accepts"), shape):
+        return
+    choices = config.hydra.runtime.choices
+    able = [name for name, answer in answers("model") if takes(answer.get("accepts"), shape)]
+    accepts = config.model.accepts
+    yield (
+        f"model={choices.model} takes images of {either(accepts.image_sizes)} pixels with {either(accepts.channels)} "
+        f"channel(s), and data={choices.data} has shape {shape}: choose {either([f'model={name}' for name in able])}, "
+        f"or other data"
+    )
+
+
+def takes(accepts: DictConfig | None, shape: list[int]) -> bool:
+    """Whether a model with the fact `accepts` can be built for samples of `shape`; None accepts any shape."""
+    if accepts is None:
+        return True
+    if len(shape) != 3:
+        return len(shape) == 1 and bool(accepts.get("vectors"))
+    channels, height, width = shape
+    return height == width and height in accepts.image_sizes and channels in accepts.channels
+
+
+def model_and_loss(config: DictConfig) -> Iterator[str]:
+    """A loss of energies needs a model that gives them."""
+    if config.loss.get("energy") is None or config.model.get("energies"):
+        return
+    choices = config.hydra.runtime.choices
+    able = [f"model={name}" for name, answer in answers("model") if answer.get("energies")]
+    yield (
+        f"loss={choices.loss} needs a discriminator that gives energies, and that of model={choices.model} gives "
+        f"scores: choose {either(able)}, or another loss"
+    )
+
+
+def model_and_prior(config: DictConfig) -> Iterator[str]:
+    """The generator must know every class that the prior asks for."""
+    known, asked = config.model.generator.get("num_classes"), (config.prior or {}).get("num_classes")
+    if known is not None and asked is not None and asked > known:
+        yield (
+            f"prior.num_classes={asked} asks for more classes than model.generator.num_classes={known}: choose the "
+            "same number for both"
+        )
+
+
+def batch_and_devices(config: DictConfig) -> Iterator[str]:
+    """The global batch must divide among the devices."""
+    count = device_count(config.trainer.devices) * config.trainer.num_nodes
+    batch = config.data.batch_size
+    if batch % count:
+        yield (
+            f"data.batch_size={batch} is the batch of all devices together and does not divide among {count}: "
+            f"choose data.batch_size={max(count, batch - batch % count)}"
+        )
+
+
+def ranks_and_devices(config: DictConfig) -> Iterator[str]:
+    """torchrun and srun must have started as many processes as there are devices; or srun one on each machine."""
+    outside, devices, nodes = started_from_outside(), config.trainer.devices, config.trainer.num_nodes
+    if outside is None or devices in ("auto", -1):
+        return
+    per_node = {device_count(devices)} | ({1} if outside.by == "srun" else set())
+    if outside.processes not in {nodes * number for number in per_node}:
+        yield (
+            f"{outside.by} started {outside.processes} processes, and trainer.devices={devices} with "
+            f"trainer.num_nodes={nodes} asks for {nodes * device_count(devices)}: "
+            f"choose trainer.devices={outside.on_node} trainer.num_nodes={outside.processes // outside.on_node}"
+        )
+
+
+def device_count(devices: Any) -> int:
+    """How many devices are asked for on a node, as far as can be known without looking at the hardware."""
+    if isinstance(devices, str) or devices == -1:
+        return 1
+    return devices if isinstance(devices, int) else len(devices)
+
+
+def strategy(config: DictConfig) -> Iterator[str]:
+    """Several devices become one in a way that two players can bear."""
+    name = config.trainer.strategy
+    if name in ("auto", "ddp_find_unused_parameters_true"):
+        return
+    if "ddp" in str(name):
+        reason = "expects every weight in every backward pass, where here one player has gradients at a time"
+    elif any(word in str(name) for word in ("fsdp", "deepspeed", "parallel")):
+        reason = "cuts a model into pieces, where here both players, their optimizers and the average stay whole"
+    else:
+        reason = "is not made for two players"
+    yield f"trainer.strategy={name} {reason}: choose auto, or Lightning's ddp_find_unused_parameters_true"
+
+
+def batch_and_pieces(config: DictConfig) -> Iterator[str]:
+    """There can be no more micro-batches than samples."""
+    own = config.data.batch_size // (device_count(config.trainer.devices) * config.trainer.num_nodes)
+    if config.micro_batches > max(own, 1):
+        yield f"micro_batches={config.micro_batches} is more than the {own} samples of a device's batch: choose fewer"
+
+
+def batch_and_packs(config: DictConfig) -> Iterator[str]:
+    """Each device's batch, and each micro-batch of it, must divide into the packs of a wrapper that packs."""
+    own = config.data.batch_size // (device_count(config.trainer.devices) * config.trainer.num_nodes)
+    piece = -(-own // config.micro_batches)
+    for name, wrapper in config.wrappers.items():
+        pack = wrapper.get("pack", 1) if wrapper else 1
+        if own % pack or piece % pack:
+            whole = f"the {own} samples of a device's batch" + (f", {piece} at a time," if piece < own else "")
+            yield (
+                f"wrappers.{name}.pack={pack}: {whole} do not divide into packs of {pack}: choose another "
+                f"data.batch_size{' or micro_batches' if piece < own else ''}"
+            )
+
+
+def smoothing_and_loss(config: DictConfig) -> Iterator[str]:
+    """Label smoothing needs a loss that has labels."""
+    if "label_smoothing" in config.loss.objectives and not config.loss.label_targets:
+        able = [f"loss={name}" for name, answer in answers("loss") if answer.get("label_targets")]
+        yield (
+            f"regularizer=label_smoothing needs a loss with a target for real data, and loss="
+            f"{config.hydra.runtime.choices.loss} has none: choose {either(able)}, or leave the regularizer out"
+        )
+
+
+def metrics_and_extractor(config: DictConfig) -> Iterator[str]:
+    """What is called Inception looks through Inception."""
+    extractor = config.get("extractor")
+    chosen = "null" if extractor is None else extractor._target_.rpartition(".")[2].lower()
+    if "inception" in config.metrics.metrics and (extractor is None or not extractor._target_.endswith(".Inception")):
+        yield f"metrics=inception needs extractor=inception, not {chosen}: add that, or choose metrics=fid"
+
+
+def paths(config: DictConfig) -> Iterator[str]:
+    """Files and folders that are to be read must be there."""
+    root, download = config.data.get("root"), config.data.get("download", False)
+    for key, path in {
+        "data.root": None if download else root,
+        "data.a": config.data.get("a"),
+        "data.b": config.data.get("b"),
+        "extractor.weights": (config.get("extractor") or {}).get("weights"),
+    }.items():
+        if path is not None and not Path(str(path)).expanduser().exists():
+            yield f"{key}={path} does not exist: give the path of what is there, or leave the key out"
+    if config.ckpt_path is not None:
+        try:
+            checkpoint_of(config.ckpt_path)
+        except UserError as error:
+            yield from error.problems
+
+
+def answers(group: str) -> Iterator[tuple[str, DictConfig]]:
+    """The files of a group with what they say."""
+    for file in sorted(Path(conf_dir(), group).glob("*.yaml")):
+        answer = OmegaConf.load(file)
+        if isinstance(answer, DictConfig):
+            yield file.stem, answer
+
+
+def either(options: Any) -> str:
+    """``a``, ``a or b``, ``a, b or c``."""
+    words = [str(option) for option in options]
+    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

@@ -1,0 +1,216 @@
+"""Going on from a run: what was typed becomes everything that the run is made of, before Hydra reads it.
+
+``ckpt_path=<run directory>`` goes on in that directory, ``ckpt_path=<file>`` in a new one, each with that run's own
+overrides under what is typed now. ``resume=auto`` gives a command a directory of its own, so that it finds its run
+again. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from gan_lightning.runs.resume_policy import may_change
+from gan_lightning.runs.safe_targets import named
+from gan_lightning.trainer.ranks import is_sweep
+from gan_lightning.utils.conf import checkpoint_of, conf_dir, run_directory
+from gan_lightning.utils.errors import UserError
+
+RUNS = Path("outputs/runs")
+"""Where runs lie that were given no directory; conf/train.yaml says so too."""
+
+ASKED_ANEW = ("ckpt_path", "trainer.precision")
+"""What may be written otherwise when a run goes on, and makes another run all the same when one starts."""
+
+NOT_TAKEN_OVER = ("ckpt_path", "resume", "launcher", "hparams_search")
+"""What says how a run began, and not what it is. A job of a sweep goes on by itself."""
+
+
+def whole_command(arguments: Sequence[str]) -> list[str]:
+    """The command line with what `ckpt_path` and `resume` stand for written out.
+
+    Done twice, it is the same as done once: further ranks are started with a command line that is whole already.
+
+    Args:
+        arguments: as typed, without the program.
+
+    Raises:
+        UserError: there is nothing to go on from, or nowhere.
+    """
+    given = [argument for argument in arguments if is_override(argument)]
+    try:
+        typed = OverridesParser.create().parse_overrides(given)
+    except HydraException:
+        return list(arguments)  # Hydra tells what is wrong with it
+    start, resume = value_of("ckpt_path", typed), value_of("resume", typed)
+    if start is None and resume != "auto":
+        return list(arguments)
+    if is_sweep(arguments):
+        if start is None:
+            return list(arguments)  # each job looks in its own directory of the sweep's
+        raise UserError("ckpt_path names one run: continue a sweep with resume=auto and hydra.sweep.dir=<its folder>")
+    lines = [str(override.input_line) for override in typed]
+    if start is not None:
+        lines = lines_from(str(start), typed)
+    elif value_of("hydra.run.dir", typed) is None:
+        lines.append(own_directory(typed))
+    return [argument for argument in arguments if not is_override(argument)] + lines
+
+
+def is_override(argument: str) -> bool:
+    """Whether an argument sets a key, and is not an option of Hydra's."""
+    return argument.startswith("~") or ("=" in argument and not argument.startswith("-"))
+
+
+def value_of(key: str, overrides: Sequence[Override]) -> Any:
+    """What the last of `overrides` for `key` sets it to; None where there is none."""
+    values = [override.value() for override in overrides if override.key_or_group == key and not override.is_delete()]
+    return values[-1] if values else None
+
+
+def lines_from(start: str, typed: Sequence[Override]) -> list[str]:
+    """The overrides of the run or file `start` with `typed` on top, and the directory to go on in."""
+    directory = value_of("hydra.run.dir", typed)
+    path = Path(directory or newest_run()) if start == "last" else Path(start).expanduser()
+    if start == "last" and not (path / "checkpoints" / "last.ckpt").is_file():
+        raise UserError(f"ckpt_path=last finds no checkpoint in {path}: give the directory of a run that has saved one")
+    run = run_directory(checkpoint_of(str(path)))
+    lines = [f"ckpt_path={quoted(path)}" if line_of(o) == "ckpt_path=last" else line_of(o) for o in typed]
+    before = recorded(run)
+    taken = kept(before, typed)
+    refuse_foreign_code([override for override in before if line_of(override) in taken], run)
+    lines = taken + lines
+    if path.is_dir():
+        if directory is None:
+            lines.append(f"hydra.run.dir={quoted(path)}")
+        elif Path(str(directory)).resolve() != path.resolve():
+            raise UserError(
+                f"ckpt_path={start} goes on in {path} itself: leave hydra.run.dir out, or give "
+                f"ckpt_path={path / 'checkpoints' / 'last.ckpt'} to start another run from there"
+            )
+    elif directory is None and value_of("resume", typed) == "auto":
+        lines.append(own_directory(typed))
+    return lines
+
+
+def newest_run() -> Path:
+    """The run that saved last.
+
+    Raises:
+        UserError: none has.
+    """
+    saved = list(RUNS.glob("*/checkpoints/last.ckpt"))
+    if not saved:
+        raise UserError(f"ckpt_path=last finds no run with a checkpoint in {RUNS}: give the directory of one")
+    return run_directory(max(saved, key=lambda file: file.stat().st_mtime))
+
+
+def recorded(run: Path) -> list[Override]:
+    """The overrides that `run` was made with; none where it has no record of them.
+
+    Raises:
+        UserError: the record cannot be read.
+    """
+    file = run / "overrides.yaml"
+    if not file.is_file():
+        return []
+    try:
+        lines: Any = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
+        overrides = OverridesParser.create().parse_overrides([str(line) for line in lines])
+    except (HydraException, OmegaConfBaseException, YAMLError, OSError, TypeError) as error:
+        raise UserError(f"{file} is no record of a run's overrides: mend it, or type them yourself") from error
+    return [override for override in overrides if taken_over(override)]
+
+
+def taken_over(override: Override) -> bool:
+    """Whether it says what a run is, and not how it began."""
+    return not of_hydra(override) and str(override.key_or_group).split(".")[0] not in NOT_TAKEN_OVER
+
+
+def of_hydra(override: Override) -> bool:
+    """Whether it is about how the program is run."""
+    names = (str(override.key_or_group), str(override.package or ""))
+    return any(re.split(r"[./@]", name.removeprefix("_global_."))[0] == "hydra" for name in names)
+
+
+def refuse_foreign_code(overrides: Sequence[Override], run: Path) -> None:
+    """A run's record may come from a stranger: it asks for no code, and no file, that conf/ does not have.
+
+    Raises:
+        UserError: one of the `overrides` does.
+    """
+    for override in overrides:
+        line = line_of(override)
+        foreign = any(name not in named(()) for name in re.findall(r"_target_\W*([\w.]*)", line))
+        computed = "${" in re.sub(r"\$\{[\w.]+\}", "", line)  # by a function, where ${optimizer.lr} is a reference
+        if foreign or computed or not answers_within_conf(override):
+            raise UserError(
+                f"{run / 'overrides.yaml'} has the line {line}, which asks for code or files that conf/ does not have: "
+                "type it again if you trust it"
+            )
+
+
+def answers_within_conf(override: Override) -> bool:
+    """Whether what it answers to a question, if it does, are files in the question's folder."""
+    group, value = str(override.key_or_group), override.value()
+    folder = Path(conf_dir(), group)
+    if not ("/" in group or folder.is_dir()) or value is None:
+        return True
+    listed = {file.stem for file in folder.glob("*.yaml")}
+    answers = value if isinstance(value, list) else [value]
+    return ".." not in group and all(str(answer).strip("'\"") in listed for answer in answers)
+
+
+def kept(before: Sequence[Override], typed: Sequence[Override]) -> list[str]:
+    """The lines of `before` that `typed` does not replace.
+
+    A line is replaced by one with its key, and by another answer to the question that its key belongs to: with
+    ``logger=csv``, ``logger.wandb.project=...`` has no place. What was added (``+key=...``) stays under what changes or
+    deletes it.
+    """
+    again = {line_of(override) for override in typed}
+    anew = [override for override in typed if line_of(override) not in map(line_of, before)]
+
+    def replaced(old: Override) -> bool:
+        key = str(old.key_or_group)
+        same = any((new.key_or_group, new.package) == (key, old.package) and not keeps(old, new) for new in typed)
+        return same or any(key.startswith(f"{new.key_or_group}.") for new in anew)
+
+    return [line_of(old) for old in before if line_of(old) not in again and not replaced(old)]
+
+
+def keeps(old: Override, new: Override) -> bool:
+    """Whether `new` needs what `old` adds."""
+    return old.is_add() and not new.is_add()
+
+
+def line_of(override: Override) -> str:
+    """An override as it was typed."""
+    return str(override.input_line)
+
+
+def own_directory(typed: Sequence[Override]) -> str:
+    """The run directory of a command that starts or goes on: the same one whenever it asks for the same game."""
+    asked = {
+        f"{override.get_key_element()}": line_of(override) if override.is_sweep_override() else override.value()
+        for override in typed
+        if not override.is_hydra_override()
+        and (override.key_or_group in ASKED_ANEW or not may_change(str(override.key_or_group)))
+    }
+    digest = blake2b(repr(sorted(asked.items(), key=str)).encode(), digest_size=4).hexdigest()
+    return f"hydra.run.dir='{RUNS}/auto_${{name}}_{digest}'"
+
+
+def quoted(path: Path) -> str:
+    """A path as a value that Hydra reads as it stands."""
+    return "'" + str(path).replace("'", "\\'") + "'"

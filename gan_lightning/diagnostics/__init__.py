@@ -1,0 +1,1 @@
+"""How a game stands: a probe, and what its readings mean."""

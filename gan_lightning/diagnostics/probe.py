@@ -1,0 +1,200 @@
+"""How a game stands at one moment, from a few samples, without a trace in the game."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+
+import torch
+from torch import Tensor, nn
+
+from gan_lightning.data.base import RealData
+from gan_lightning.game import Batch, Latent, Round, judge
+from gan_lightning.gan import GAN
+from gan_lightning.randomness import Noise
+from gan_lightning.trainer.fast_path import frozen
+
+ENDS = 0.99
+"""How far from the middle of its range, as a share of the half of it, a value counts as being at an end."""
+
+FEWEST = 8
+"""Samples between which distances say something of variety."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What the discriminator says of a few data and a few fakes, and what the generator gets from it.
+
+    Attributes:
+        separation: share of pairs in which the real sample scores higher, in [0, 1]; .5: it cannot tell them apart.
+        spread: standard deviation of all scores.
+        level: mean of the scores' absolute values.
+        reach: how much of the generator's loss a fake could gain by a move of the length that separates fakes from
+            data, along the gradient, in units of the difference of data's and fakes' mean scores. About 1 for a score
+            that changes evenly between them. None where the loss does not depend on the fakes.
+    """
+
+    separation: float
+    spread: float
+    level: float
+    reach: float | None
+
+
+@dataclass(frozen=True)
+class Probe:
+    """How a game stands.
+
+    Attributes:
+        diversity: mean distance between two fakes over that between two data; None where that says nothing.
+        fake_inside, real_inside: share of values that are not at the ends of their range; None without a range.
+        scores: what the discriminator says.
+    """
+
+    diversity: float | None
+    fake_inside: float | None
+    real_inside: float | None
+    scores: Scores
+
+
+def probe(gan: GAN, batch: Batch, value_range: tuple[float, ...] | None) -> Probe:
+    """The state of `gan`, by a few data, with their classes, and as many fakes, from the same latents each time.
+
+    Networks are asked in evaluation mode, as they were written and without autocast. No running statistic, spectral
+    norm, random state, gradient or mode is other than before.
+    """
+    real = batch[0]
+    latent = gan.draw(len(real), "health")
+    with looking_on(gan), torch.autocast(gan.device.type, enabled=False):
+        with torch.no_grad():
+            fake = gan.generator(latent).float()
+        return Probe(
+            diversity=diversity(real, fake),
+            fake_inside=None if value_range is None else inside(fake, value_range),
+            real_inside=None if value_range is None else inside(real, value_range),
+            scores=scores(gan, batch, fake, latent),
+        )
+
+
+@contextmanager
+def looking_on(gan: GAN) -> Iterator[None]:
+    """Within, both players are in evaluation mode and run as they were written; afterwards all is as it was."""
+    players = gan.generator, gan.discriminator
+    before = [(player.training, player._compiled_call_impl) for player in players]
+    for player in players:
+        player.eval()
+        player._compiled_call_impl = None
+    try:
+        with frozen(gan.discriminator_weights):
+            yield
+    finally:
+        for player, (was_training, compiled) in zip(players, before, strict=True):
+            player.train(was_training)
+            player._compiled_call_impl = compiled
+
+
+def diversity(real: Tensor, fake: Tensor) -> float | None:
+    """Mean distance between two of `fake` over that between two of `real`, both (count, ...)."""
+    if len(real) < FEWEST:
+        return None
+    apart = distance_within(real)
+    return distance_within(fake) / apart if apart > 0 else None
+
+
+def distance_within(samples: Tensor) -> float:
+    """Mean distance between two of `samples` (count, ...), of which there are at least two."""
+    rows, count = samples.flatten(1), len(samples)
+    # Not `pdist`, which Apple's GPUs do not have; nor by products, whose rounding sets equal samples apart.
+    apart = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist")
+    return apart.sum().item() / (count * (count - 1))
+
+
+def inside(samples: Tensor, value_range: tuple[float, ...]) -> float:
+    """Share of the values that are not at the ends of their range."""
+    low, high = value_range
+    return ((2 * samples - low - high).abs() <= ENDS * (high - low)).float().mean().item()
+
+
+def scores(gan: GAN, batch: Batch, fake: Tensor, latent: Latent) -> Scores:
+    """What the discriminator says, and what the generator gets from it; see `Scores`."""
+    real, labels = batch
+    with torch.no_grad():
+        of_real = judge(gan.discriminator, real, labels).logits.float()
+        of_fake = judge(gan.discriminator, fake, latent.labels).logits.float()
+    every = torch.cat([of_real, of_fake])
+    higher = (of_real[:, None] > of_fake).float().mean() + 0.5 * (of_real[:, None] == of_fake).float().mean()
+    slope, gap = slope_at_fakes(gan, batch, fake, latent), (of_real.mean() - of_fake.mean()).abs().item()
+    way = torch.cdist(real.flatten(1), fake.flatten(1)).mean().item()
+    return Scores(
+        separation=higher.item(),
+        spread=every.std(correction=0).item(),
+        level=every.abs().mean().item(),
+        reach=None if slope is None else slope * way / gap if gap > 0 else math.inf,
+    )
+
+
+def slope_at_fakes(gan: GAN, batch: Batch, fake: Tensor, latent: Latent) -> float | None:
+    """The norm of the gradient of the generator's loss at a fake, mean over the fakes, as if each had its own loss."""
+    with torch.enable_grad():
+        fake = fake.detach().requires_grad_()
+        noise = Noise(gan.seed, "health", gan.turns)
+        round = Round(gan.generator, gan.discriminator, latent, batch[0], fake, batch[1], gan.turns, noise)
+        terms = [term.float() for _, term in gan.terms("generator", round, share=1.0)]
+        if not any(term.requires_grad for term in terms):
+            return None
+        (gradient,) = torch.autograd.grad(reduce(add, terms), fake, allow_unused=True)
+    return None if gradient is None else len(fake) * gradient.flatten(1).norm(dim=1).mean().item()
+
+
+def batch_for(discriminator: nn.Module, available: int) -> int:
+    """The most samples, of those `available`, that divide into its packs; 0 where there are fewer than two packs."""
+    pack = math.prod(getattr(part, "pack", 1) for part in discriminator.modules())
+    return available - available % pack if available >= 2 * pack else 0
+
+
+def spread_samples(data: RealData, device: torch.device, count: int) -> Batch:
+    """`count` of the samples that metrics compare with, or all where there are fewer, and their classes.
+
+    They lie evenly apart from the first to the last: the first few of a folder are of one class, or of one film.
+    """
+    size = data.reference_size
+    rows = [index * size // count for index in range(count)] if count < size else range(size)
+    # To one device of as many as there are samples, a sample each.
+    batches = [next(iter(data.labelled_reference_batches(device, row, world_size=size, batch_size=1))) for row in rows]
+    labels = [label for _, label in batches if label is not None]
+    return torch.cat([samples for samples, _ in batches]), torch.cat(labels) if labels else None
+
+
+NETWORKS = ("generator", "discriminator", "averaged_generator")
+
+
+def not_finite(gan: GAN) -> str | None:
+    """Where a weight, a running statistic or an objective's state is infinite or no number; None: all are finite."""
+    return bad_network(gan) or bad_objective(gan)
+
+
+def bad_network(gan: GAN) -> str | None:
+    """The first network in which a weight or running statistic is infinite or no number."""
+    return next((f"a number in the {name.replace('_', ' ')}" for name in NETWORKS if bad(getattr(gan, name))), None)
+
+
+def bad_objective(gan: GAN) -> str | None:
+    """The first objective whose state is infinite or no number."""
+    return next((f"a number in the objective {name}" for name, part in gan.objectives.items() if bad(part)), None)
+
+
+def bad_loss(gan: GAN) -> str | None:
+    """The first of the last turn's losses that is infinite or no number."""
+    if not gan.losses or torch.stack([loss.float() for loss in gan.losses.values()]).isfinite().all():
+        return None
+    return next(f"the loss {name}" for name, loss in gan.losses.items() if not loss.isfinite())
+
+
+def bad(module: nn.Module) -> bool:
+    """Whether a weight or buffer of `module` is infinite or no number."""
+    values = [value.detach() for value in (*module.parameters(), *module.buffers()) if value.is_floating_point()]
+    # The largest absolute value, which cannot overflow as a sum of squares would.
+    return bool(values) and not torch.nn.utils.get_total_norm(values, math.inf).isfinite()

@@ -1,0 +1,185 @@
+"""What a game that goes wrong looks like, and how long it has looked so."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gan_lightning.data.base import RealData
+from gan_lightning.data.distributions import GaussianMixture
+from gan_lightning.data.toys import ToyData
+from gan_lightning.diagnostics.probe import Scores
+
+ADVICE = {
+    "mode_collapse": "lower optimizer.discriminator.lr, or choose variant=pacgan, loss=wgan_gp or regularizer=[r1]",
+    "missing_classes": "choose variant=pacgan, loss=wgan_gp or regularizer=[r1], or a larger data.batch_size",
+    "missing_modes": "choose variant=pacgan, loss=wgan_gp or regularizer=[r1], or a larger data.batch_size",
+    "discriminator_wins": "lower optimizer.discriminator.lr, or choose regularizer=[r1], "
+    "regularizer=[label_smoothing], loss=wgan_gp or, with few data, wrapper=[diffaugment]",
+    "discriminator_dead": "lower optimizer.discriminator.lr, or choose another seed or model",
+    "saturation": "lower optimizer.generator.lr, or set clip_gradient_norm",
+    "oscillation": "lower optimizer.lr, raise ema.half_life_images, or choose schedule=linear or regularizer=[r1]",
+    "diverged": "lower optimizer.lr, set clip_gradient_norm, or choose regularizer=[r1]",
+}
+"""What to try, by symptom."""
+
+LEAST_OF_LEVEL = 1e-6
+"""The spread of a critic's scores below which, as a share of their size, float32 leaves nothing but rounding."""
+
+AT_START = ("mode_collapse", "saturation")
+"""What networks may show before they have learned anything."""
+
+FEWEST_TURNS = 3
+"""How often a metric must change direction to swing."""
+
+Record = dict[str, Any]
+"""``symptom``, ``since`` and ``until`` which iteration (None: still there), what was ``saw``, what to ``try``."""
+
+
+# Each says what was seen, or None where all is well.
+
+
+def low_diversity(diversity: float, least: float) -> str | None:
+    """Fakes are all but one and the same."""
+    if not diversity < least:
+        return None
+    return f"two fakes lie {diversity:.2g} times as far apart as two real samples (below {least:g})"
+
+
+def few_classes(entropy: float, classes: float, least: float) -> str | None:
+    """Fakes show few of the classes; `entropy` of their shares, and that of `classes` alike, on the same scale."""
+    if not entropy < least * classes:
+        return None
+    return f"val/class_entropy is {entropy:.2g}, where all classes alike would give {classes:.2g}"
+
+
+def few_modes(modes: float, expected: float, least: float) -> str | None:
+    """Fakes are near few of the modes that there are, or that were found before."""
+    return f"val/modes is {modes:g} of {expected:g}" if modes < least * expected else None
+
+
+def hopeless(scores: Scores, separable: float, vanishing: float) -> str | None:
+    """The discriminator knows every fake, and leaves the generator no slope to climb."""
+    if scores.reach is None or not (scores.separation >= separable and scores.reach < vanishing):
+        return None
+    return (
+        f"the discriminator scores data above fakes in {100 * scores.separation:.0f} % of pairs, and what the "
+        f"generator's gradient at its fakes promises is {scores.reach:.1g} of that difference (below {vanishing:g})"
+    )
+
+
+def dead(scores: Scores, least_spread: float, critic: bool) -> str | None:
+    """The discriminator says the same of everything."""
+    if not scores.spread <= (LEAST_OF_LEVEL * scores.level if critic else least_spread):
+        return None
+    return (
+        f"the discriminator's scores of data and fakes are all alike: their standard deviation is {scores.spread:.1g}"
+    )
+
+
+def saturated(fake_inside: float, real_inside: float, least: float) -> str | None:
+    """Fakes lie at the ends of their range nearly everywhere, and data do not."""
+    if real_inside <= 0 or not fake_inside < least * real_inside:
+        return None
+    return (
+        f"{100 * (1 - fake_inside):.1f} % of the generator's values are at the ends of data.value_range, of the data's "
+        f"{100 * (1 - real_inside):.1f} %"
+    )
+
+
+def swinging(name: str, values: Sequence[float], won: float, swing: float) -> str | None:
+    """The metric `name` goes up and down, by more than noise.
+
+    Its noise is not known. Near its best a metric that cannot be below 0 is all noise: by its own size that is a large
+    swing, by what training has won it is a small one. Near 1000, the other way round. So it must be large by both.
+
+    Args:
+        name: of the metric.
+        values: its last ones, none of which was the best.
+        won: difference between its first value and its best; 0: nothing to compare with.
+        swing: least range of `values`, as a share of `won` and of their median.
+    """
+    finite = [value for value in values if math.isfinite(value)]
+    steps = [after - before for before, after in zip(finite, finite[1:], strict=False) if after != before]
+    turns = sum(a * b < 0 for a, b in zip(steps, steps[1:], strict=False))
+    if turns < FEWEST_TURNS or not won > 0:
+        return None
+    if max(finite) - min(finite) <= swing * max(won, statistics.median(map(abs, finite))):
+        return None
+    return (
+        f"{name} went between {min(finite):.3g} and {max(finite):.3g} over the last {len(values)} evaluations, none of "
+        f"which was the best; from the first evaluation to the best it has won {won:.3g}"
+    )
+
+
+# What is to be expected of fakes that are as the data.
+
+
+def evenly_over_classes(data: RealData, read: int | None) -> float:
+    """The entropy of the shares of the data's classes, all alike, over that of the `read` classes of a metric, alike.
+
+    0: unknown, as where the metric reads other classes than the data have, of which it may find any number.
+    """
+    kept = getattr(data, "classes", None)
+    count = data.num_classes if kept is None else len(kept)
+    if data.num_classes is None or data.num_classes != read or not count or count < 2:
+        return 0.0
+    return math.log(count) / math.log(read)
+
+
+def number_of_modes(data: RealData) -> int:
+    """How many modes the data have; 0 where that is not known."""
+    if isinstance(data, ToyData) and isinstance(data.distribution, GaussianMixture):
+        return len(data.distribution.centers)
+    return 0
+
+
+class Course:
+    """Which symptoms there are and were. One begins, or is gone, when it is seen so `patience` times in a row.
+
+    Args:
+        patience: observations.
+
+    Attributes:
+        records: one for each time that a symptom was there, in the order in which they began.
+    """
+
+    def __init__(self, patience: int) -> None:
+        self.patience = patience
+        self.records: list[Record] = []
+        self.streaks: dict[str, list[int]] = {}  # how often a change was seen in a row, and since when
+
+    def observe(self, iteration: int, seen: Mapping[str, str | None]) -> list[Record]:
+        """Take note of what was seen of each symptom, None for nothing.
+
+        Returns:
+            The records that have begun or ended by that; those that have ended have an ``until``.
+        """
+        changed = []
+        for symptom, saw in seen.items():
+            record = self.present(symptom)
+            if (saw is not None) == (record is not None):
+                self.streaks.pop(symptom, None)
+                continue
+            count, first = self.streaks.get(symptom, (0, iteration))
+            self.streaks[symptom] = [count + 1, first]
+            if count + 1 >= self.patience:
+                del self.streaks[symptom]
+                changed.append(self.end(record, first) if saw is None and record else self.begin(symptom, first, saw))
+        return changed
+
+    def present(self, symptom: str) -> Record | None:
+        """The record of `symptom` if it is there."""
+        return next((one for one in self.records if one["symptom"] == symptom and one["until"] is None), None)
+
+    def begin(self, symptom: str, since: int, saw: str | None) -> Record:
+        """The record of a symptom that has begun."""
+        self.records.append({"symptom": symptom, "since": since, "until": None, "saw": saw, "try": ADVICE[symptom]})
+        return self.records[-1]
+
+    def end(self, record: Record, until: int) -> Record:
+        """The record of a symptom that is gone."""
+        record["until"] = until
+        return record

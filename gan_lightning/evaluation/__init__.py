@@ -1,0 +1,1 @@
+"""How numbers come about: metrics over reference samples and fakes, with their protocol."""

@@ -1,0 +1,130 @@
+"""Real samples and fakes shown to any number of metrics, each but once."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from rich.progress import Progress as Bar
+
+from gan_lightning.data.base import RealData, share
+from gan_lightning.evaluation.reference_cache import Statistics, real_states
+from gan_lightning.extractors.base import Extractor
+from gan_lightning.game import Batch
+from gan_lightning.metrics.base import SampleMetric
+from gan_lightning.utils.distributed import by_rank_zero, gathered, rank_zero_first
+from gan_lightning.utils.progress_bar import watched
+
+log = logging.getLogger(__name__)
+
+WORTH_TELLING_SECONDS = 5.0
+
+
+class Judges:
+    """Metrics that judge together. Those whose extractors are the same come to hold one, and share its work.
+
+    Args:
+        metrics: by any names.
+        batch_size: largest number of samples that they are shown at a time.
+        cache: the folder where their knowledge of real samples is kept from one run to the next; None keeps none.
+
+    Raises:
+        ValueError: two metrics give the same number.
+    """
+
+    def __init__(self, metrics: Mapping[str, SampleMetric], batch_size: int, cache: Path | None = None) -> None:
+        self.metrics, self.batch_size, self.cache = dict(metrics), batch_size, cache
+        self.keys = [f"val/{key}" for metric in self.metrics.values() for key in metric.keys]
+        twice = sorted({key for key in self.keys if self.keys.count(key) > 1})
+        if twice:
+            raise ValueError(f"metrics.metrics has two metrics that give {' and '.join(twice)}: leave one of them out")
+        self.extractors = shared_extractors(self.metrics.values())
+        self._real_known = False
+
+    def count_real(self, data: RealData, device: torch.device | str, rank: int = 0, world_size: int = 1) -> None:
+        """Bring the metrics to `device` and show this rank's share of the reference samples to them, once.
+
+        Metrics that keep nothing of real samples are shown the first batch alone, to see that they can judge such.
+
+        Raises:
+            ValueError, FileNotFoundError: an extractor cannot be had, or a metric cannot judge such data.
+        """
+        if self._real_known or not self.metrics:
+            return
+        started = time.monotonic()
+        rank_zero_first(lambda: self._prepare(data))
+        if any(found != self.identities for found in gathered(self.identities)):
+            raise ValueError(
+                "an extractor differs from rank to rank: let all machines use one folder, GAN_LIGHTNING_CACHE=/a/path"
+            )
+        for metric in self.metrics.values():
+            metric.to(device)
+        self._show_real(data, device, rank, world_size)
+        self._real_known = True
+        seconds = time.monotonic() - started
+        if rank == 0 and seconds > WORTH_TELLING_SECONDS:
+            log.info("took the statistics of the real samples in %.0f s, once for the run", seconds)
+
+    @property
+    def identities(self) -> list[str]:
+        """Of the extractors."""
+        return [extractor.identity for extractor in self.extractors]
+
+    def _show_real(self, data: RealData, device: torch.device | str, rank: int, world_size: int) -> None:
+        learning = {name: metric for name, metric in self.metrics.items() if real_states(metric)}
+        kept = self.cache is not None and bool(learning)
+        stamp = by_rank_zero(data.fingerprint) if kept else None  # which may mean to read all of it
+        statistics = Statistics(self.cache, stamp, self.batch_size, device)
+        known = statistics.recall(learning, rank, world_size)
+        learning = {name: metric for name, metric in learning.items() if name not in known}
+        shown = [metric for name, metric in self.metrics.items() if name not in known]
+        batches = data.labelled_reference_batches(device, rank, world_size, self.batch_size)
+        mine = len(share(data.reference_size, rank, world_size))
+        if rank == 0:  # two bars would write over each other
+            batches = watched(batches, "reading real samples", mine)
+        for samples, labels in batches if shown else ():
+            for metric in shown:
+                metric.update(samples, real=True, labels=labels)
+            shown = list(learning.values())
+            if not shown:
+                break
+        self._forget()
+        statistics.keep(learning.values(), rank, world_size)
+
+    def judge(self, fakes: Iterable[Batch], count: int, rank: int = 0, bar: Bar | None = None) -> dict[str, float]:
+        """The numbers, by their names in the log, of fakes and the classes they were made for, over all ranks.
+
+        Args:
+            fakes: this rank's, in batches.
+            count: how many these are.
+            rank: only 0 shows how far it is.
+            bar: see `waiting.watched`.
+        """
+        for metric in self.metrics.values():
+            metric.reset()
+        for samples, labels in watched(fakes, "judging fakes", count, bar) if rank == 0 else fakes:
+            for metric in self.metrics.values():  # the same object for all, so that they share an extractor's work
+                metric.update(samples, real=False, labels=labels)
+        self._forget()
+        return {f"val/{key}": value for metric in self.metrics.values() for key, value in metric.compute().items()}
+
+    def _prepare(self, data: RealData) -> None:
+        for extractor in self.extractors:
+            extractor.prepare(data)
+
+    def _forget(self) -> None:
+        for extractor in self.extractors:
+            extractor.forget()
+
+
+def shared_extractors(metrics: Iterable[SampleMetric]) -> list[Extractor]:
+    """The different extractors of `metrics`; metrics whose extractors are equal get the first of them."""
+    found: dict[tuple[type, str], Extractor] = {}
+    for metric in metrics:
+        extractor = getattr(metric, "extractor", None)
+        if isinstance(extractor, Extractor):
+            metric.extractor = found.setdefault((type(extractor), extractor.identity), extractor)
+    return list(found.values())

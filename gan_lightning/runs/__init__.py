@@ -1,0 +1,1 @@
+"""A run: trained, resumed, recorded, loaded and evaluated again."""

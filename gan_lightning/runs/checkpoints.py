@@ -1,0 +1,173 @@
+"""A trained game, from its checkpoint alone: the checkpoint carries the settings it was made with.
+
+Loading one runs no code that comes with it: the file is read as weights and plain values, and of its settings only what
+`trust` lets pass is built.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, NamedTuple
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from torch import nn
+
+from gan_lightning.gan import GAN
+from gan_lightning.runs.safe_targets import bounded, trusted
+from gan_lightning.utils.errors import UserError, mistakes_told
+
+COUNTERS = ("iterations", "turns", "images")
+
+
+class Trained(NamedTuple):
+    """What a checkpoint holds: the run's settings, but for `trust.NOT_BUILT`, and the game in evaluation mode."""
+
+    config: DictConfig
+    gan: GAN
+
+
+class Averaged(NamedTuple):
+    """The averaged generator of a checkpoint alone, in evaluation mode, and the iterations it was trained for."""
+
+    config: DictConfig
+    generator: nn.Module
+    iterations: int
+
+
+def read_checkpoint(checkpoint: Path) -> dict[str, Any]:
+    """The content of a checkpoint that train.py wrote, on the CPU.
+
+    Raises:
+        UserError: it is no such file, or would run code.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles that torch did not write
+            content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except Exception as error:  # every kind of file is broken in its own way
+        code = re.search(r"GLOBAL (\S+)", str(error))  # as torch calls what is neither a weight nor a plain value
+        if isinstance(error, UnpicklingError) and code is not None:
+            raise UserError(
+                f"{checkpoint} holds {code[1]} beside weights and plain values, which could run code as it is read: it "
+                "is not a checkpoint that train.py wrote, give another ckpt_path"
+            ) from error
+        raise UserError(f"{checkpoint} is not a checkpoint, or not a whole one: give another ckpt_path") from error
+    if not is_of_a_run(content):
+        raise UserError(f"{checkpoint} is not a checkpoint that train.py wrote: give another ckpt_path")
+    whole: dict[str, Any] = content
+    return whole
+
+
+def is_of_a_run(content: object) -> bool:
+    """Whether what a file held is what train.py saves."""
+    if not isinstance(content, dict):
+        return False
+    settings, weights, game = (content.get(key) for key in ("hyper_parameters", "state_dict", "game"))
+    return (
+        isinstance(settings, dict)
+        and bounded(settings)
+        and all(isinstance(settings.get(part), dict) for part in ("gan", "data"))
+        and isinstance(weights, dict)
+        and isinstance(game, dict)
+        and all(type(game.get(counter)) is int for counter in COUNTERS)
+    )
+
+
+def load(
+    checkpoint: Path, device: str, trust: Collection[str] = (), change: Callable[[DictConfig], None] | None = None
+) -> Trained:
+    """Build the game of `checkpoint` and load its weights.
+
+    Args:
+        checkpoint: the file.
+        device: where the game is wanted.
+        trust: what the settings may name beside what conf/ names, see `trust.trusted`.
+        change: what is done to the settings before anything is built of them.
+
+    Raises:
+        UserError: the file is not a checkpoint of a run, names code that is not trusted, or does not fit together.
+    """
+    content = read_checkpoint(checkpoint)
+    config = settings_of(content, checkpoint, trust)
+    if change:
+        change(config)
+    with told_of(checkpoint):
+        gan = instantiate(config.gan, _convert_="all")
+    if not isinstance(gan, GAN):
+        raise UserError(f"{checkpoint} holds no game, but a {type(gan).__name__}: give another ckpt_path")
+    fill(gan, content["state_dict"], checkpoint)
+    gan.on_load_checkpoint(content)
+    return Trained(config, gan.to(device).eval())
+
+
+def load_generator(checkpoint: Path, device: str, trust: Collection[str] = ()) -> Averaged:
+    """Build the averaged generator of `checkpoint` and nothing else, so that no data need be there; see `load`."""
+    content = read_checkpoint(checkpoint)
+    config = settings_of(content, checkpoint, trust)
+    with told_of(checkpoint):
+        generator = instantiate(config.gan.get("generator"), _convert_="all")
+    if not isinstance(generator, nn.Module):
+        raise UserError(f"{checkpoint} holds no generator: give another ckpt_path")
+    start = "averaged_generator."
+    weights = {name.removeprefix(start): w for name, w in content["state_dict"].items() if str(name).startswith(start)}
+    fill(generator, weights, checkpoint)
+    return Averaged(config, generator.to(device).eval(), content["game"]["iterations"])
+
+
+def settings_of(content: Mapping[str, Any], checkpoint: Path, trust: Collection[str]) -> DictConfig:
+    """The settings in the content of a checkpoint, once nothing speaks against building what they say.
+
+    Raises:
+        UserError: something does.
+    """
+    settings = trusted(content["hyper_parameters"], checkpoint, trust)
+    try:
+        return OmegaConf.create(settings)
+    except (OmegaConfBaseException, RecursionError) as error:
+        raise UserError(f"{checkpoint} has settings that cannot be read: give another ckpt_path") from error
+
+
+def fill(module: nn.Module, weights: Mapping[str, Any], checkpoint: Path) -> None:
+    """Load `weights` into `module`.
+
+    Raises:
+        UserError: they are not those of such a module.
+    """
+    try:
+        module.load_state_dict(weights)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{checkpoint} has weights that do not fit the networks of its own settings: give another ckpt_path"
+        ) from error
+
+
+@contextmanager
+def told_of(checkpoint: Path) -> Iterator[None]:
+    """Within, what constructors object to becomes one sentence about `checkpoint`."""
+    try:
+        with mistakes_told():
+            yield
+    except UserError as error:
+        raise UserError(f"{checkpoint} cannot be built from its settings: {' '.join(str(error).split())}") from error
+
+
+def device_named(name: str) -> str:
+    """The device to work on; `auto` is the first GPU where there is one.
+
+    Raises:
+        UserError: the device is not there.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    number = re.fullmatch(r"cuda(?::(\d+))?", str(name))
+    if name != "cpu" and (number is None or int(number[1] or 0) >= torch.cuda.device_count()):
+        raise UserError(f"device={name} is not here: choose auto or cpu")
+    return name

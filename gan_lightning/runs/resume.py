@@ -1,0 +1,134 @@
+"""Where a job starts: at the beginning, or at a checkpoint, with what its run has left behind."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from lightning import Trainer
+from omegaconf import DictConfig
+
+from gan_lightning.callbacks.evaluation import Evaluation
+from gan_lightning.callbacks.health import Health
+from gan_lightning.gan import GAN
+from gan_lightning.loggers import MetricsCSV
+from gan_lightning.runs.checkpoints import read_checkpoint
+from gan_lightning.runs.resume_policy import refuse_changes
+from gan_lightning.runs.run_dir import write_json
+from gan_lightning.trainer.ranks import started_as_rank_zero
+from gan_lightning.utils.conf import checkpoint_of
+from gan_lightning.utils.errors import UserError
+
+
+class Start:
+    """What a job begins with; nothing is written before `take_along`.
+
+    Args:
+        config: of the job.
+        directory: of the run.
+
+    Attributes:
+        checkpoint: to go on from; None at the beginning.
+        in_place: the run goes on in its own directory.
+        iterations: played before.
+        turns: played before.
+        over: the run that `resume=auto` found has reached its budget.
+
+    Raises:
+        UserError: the checkpoint is of another game, has reached the budget or cannot be read; or the directory holds
+            another run.
+    """
+
+    def __init__(self, config: DictConfig, directory: Path) -> None:
+        own = directory / "checkpoints" / "last.ckpt"
+        self.directory = directory
+        self.checkpoint = checkpoint_to_start_from(config, own)
+        self.in_place = self.checkpoint is not None and own.is_file()
+        self.iterations = self.turns = 0
+        self.over = False
+        self._content: dict[str, Any] = {}
+        if self.checkpoint is None:
+            return
+        self._content = read_checkpoint(self.checkpoint)
+        refuse_changes(self.checkpoint, self._content["hyper_parameters"], config)
+        self.iterations, self.turns = (self._content["game"][counter] for counter in ("iterations", "turns"))
+        self.over = self.iterations >= config.max_iterations
+        if self.over and config.resume is None:
+            raise UserError(
+                f"{self.checkpoint} has played {self.iterations} iterations: choose a larger max_iterations"
+            )
+
+    def take_along(self, gan: GAN, trainer: Trainer) -> None:
+        """Bring the run's files to where the checkpoint is: its rows of ``metrics.csv``, and its best checkpoint.
+
+        Raises:
+            UserError: `gan` has other networks than the checkpoint, or would be played in another precision.
+        """
+        if self.checkpoint is None:
+            return
+        shapes = {name: weight.shape for name, weight in self._content["state_dict"].items()}
+        if shapes != {name: weight.shape for name, weight in gan.state_dict().items()}:
+            raise UserError(f"{self.checkpoint} has other networks: repeat its run's overrides (overrides.yaml)")
+        played, now = self._content.get("precision"), str(trainer.precision)
+        if played not in (None, now):
+            raise UserError(
+                f"{self.checkpoint} was played with trainer.precision={played}, and a game that goes on keeps it: "
+                f"choose that instead of {now}"
+            )
+        if trainer.is_global_zero:
+            for logger in trainer.loggers:
+                if isinstance(logger, MetricsCSV):
+                    logger.forget_after(self.iterations)
+            if not self.in_place:
+                self._copy_best(self.checkpoint.with_name("best.ckpt"))
+        self._content = {}
+
+    def _copy_best(self, best: Path) -> None:
+        """Take `best` along into a new run, if it is the best that the checkpoint knows of."""
+        when = self._content["callbacks"].get(Evaluation.__qualname__, {}).get("best_iteration")
+        if best.is_file() and when is not None and read_checkpoint(best)["game"]["iterations"] == when:
+            (self.directory / "checkpoints").mkdir(parents=True, exist_ok=True)
+            shutil.copy2(best, self.directory / "checkpoints" / best.name)
+
+    def result(self) -> dict[str, Any]:
+        """How a run that is over ended: its ``result.json``, written now if it was killed before that."""
+        path = self.directory / "result.json"
+        known: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+        if known.get("status") != "finished":
+            state = self._content["callbacks"].get(Evaluation.__qualname__, {})
+            monitor = self._content["hyper_parameters"]["metrics"]["monitor"]
+            best = {} if state.get("best") is None else {monitor: state["best"], "iteration": state["best_iteration"]}
+            known = {"status": "finished", "error": None, "seconds": None, **self._content["game"]}
+            known |= {"monitor": monitor, "final": last_metrics(self.directory / "metrics.csv"), "best": best}
+            known |= {"final_iteration": state.get("last_iteration"), "protocol": state.get("protocol")}
+            known |= {"health": self._content["callbacks"].get(Health.__qualname__, {}).get("records", [])}
+            if started_as_rank_zero():
+                write_json(path, known)
+        return known
+
+
+def checkpoint_to_start_from(config: DictConfig, own: Path) -> Path | None:
+    """The checkpoint that the configuration asks to go on from, where `own` is the last one of the run's directory."""
+    if config.resume == "auto" and own.is_file():
+        return own
+    start = checkpoint_of(config.ckpt_path) if config.ckpt_path else None
+    if started_as_rank_zero() and own.is_file() and (start is None or not start.samefile(own)):
+        run = own.parent.parent
+        raise UserError(
+            f"{run} holds a run already, which would be overwritten: go on with it by ckpt_path={run} or resume=auto, "
+            "or choose another directory"
+        )
+    return start
+
+
+def last_metrics(path: Path) -> dict[str, float]:
+    """The newest value of each metric that ``metrics.csv`` holds."""
+    values: dict[str, float] = {}
+    if path.is_file():
+        with path.open(newline="") as file:
+            for row in csv.DictReader(file):
+                values |= {name: float(value) for name, value in row.items() if name.startswith("val/") and value}
+    return values

@@ -1,0 +1,131 @@
+"""Which settings may change when a run goes on. All others make another game, and are refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
+
+from omegaconf import DictConfig, OmegaConf
+
+from gan_lightning.cli.validate import shown
+from gan_lightning.utils.errors import UserError
+
+MAY_CHANGE = (
+    "max_iterations",
+    "log_every",
+    "evaluate_every",
+    "samples_every",
+    "checkpoint_every",
+    "ckpt_path",
+    "resume",
+    "name",
+    "trainer.*",
+    "data.root",
+    "data.download",
+    "data.num_workers",
+)
+"""The budget, how often something is done, and where the game is played."""
+
+MAY_CHANGE_WHOLE = ("callbacks", "logger", "metrics", "extractor", "launcher", "hparams_search")
+"""Parts that watch the game, or start it."""
+
+MAY_NOT = ("trainer.sync_batchnorm", "metrics.monitor", "metrics.mode")
+"""What changes the game, or what the best of it means, all the same."""
+
+NOTHING = object()
+
+
+class Change(NamedTuple):
+    """A key with the value of the checkpoint and that of now; `NOTHING` where there is none."""
+
+    key: str
+    before: Any
+    now: Any
+
+    def __str__(self) -> str:
+        before, now = ("not there" if value is NOTHING else shown(value) for value in self[1:])
+        return f"{self.key} was {before} and is now {now}"
+
+
+def may_change(key: str) -> bool:
+    """Whether a run may go on with another value of `key`."""
+    return key not in MAY_NOT and (watches(key) or any(fnmatchcase(key, pattern) for pattern in MAY_CHANGE))
+
+
+def watches(key: str) -> bool:
+    """Whether `key` is part of what only looks at the game."""
+    return key.partition(".")[0].partition("@")[0] in MAY_CHANGE_WHOLE and key not in MAY_NOT
+
+
+def refuse_changes(checkpoint: object, before: Mapping[str, Any], config: DictConfig) -> None:
+    """See that `config` is the game of a checkpoint, but for what may change.
+
+    What may change is set back before anything is filled in: a schedule as long as `max_iterations` has not changed
+    when `max_iterations` has.
+
+    Args:
+        checkpoint: how to name it.
+        before: the configuration that it holds, resolved.
+        config: that of now, as composed.
+
+    Raises:
+        UserError: naming every key that has changed, with both values.
+    """
+    job = config.copy()
+    for key, value in leaves(before):
+        if may_change(key) and not watches(key):
+            OmegaConf.update(job, key, value, merge=False, force_add=True)
+    typed = [change for change in changes(before, plain(job)) if not refers(job, change.key)]
+    for change in typed:
+        if change.before is not NOTHING:
+            OmegaConf.update(job, change.key, change.before, merge=False, force_add=True)
+    # What still differs refers to another value than it was, such as one player's rate that is no longer its own.
+    rest = [change for change in changes(before, plain(job)) if change.key not in {other.key for other in typed}]
+    told = typed + [change for change in rest if not refers(job, change.key.rpartition(".")[0])]
+    if told:
+        raise UserError(
+            f"{checkpoint} was made with other settings, and a game that goes on keeps them: "
+            f"{'; '.join(map(str, told))}. Leave {'it' if len(told) == 1 else 'them'} out, or start a new run in "
+            "another directory without ckpt_path"
+        )
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """A configuration as nested dicts and lists, every interpolation filled in."""
+    container = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}
+
+
+def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value that is no mapping, with its dotted key."""
+    for name, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            yield from leaves(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def changes(before: Any, now: Any, key: str = "") -> Iterator[Change]:
+    """The differences that may not be, at the highest key that one side has alone."""
+    if may_change(key) and not any(other.startswith(f"{key}.") for other in MAY_NOT):
+        return
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        for name in [*now, *(name for name in before if name not in now)]:
+            below = f"{key}.{name}" if key else str(name)
+            yield from changes(before.get(name, NOTHING), now.get(name, NOTHING), below)
+    elif before is NOTHING or now is NOTHING or before != now:
+        yield Change(key, before, now)
+
+
+def refers(config: DictConfig, key: str) -> bool:
+    """Whether the value at `key`, or one that it is part of, is taken from elsewhere in `config`."""
+    node: Any = config
+    for name in key.split(".") if key else ():
+        if not isinstance(node, DictConfig) or name not in node:
+            return False
+        if OmegaConf.is_interpolation(node, name):
+            return True
+        node = node[name]
+    return False

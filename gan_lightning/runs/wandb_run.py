@@ -1,0 +1,65 @@
+"""The W&B run that a checkpoint comes from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gan_lightning.evaluation.protocol import facts
+from gan_lightning.loggers import WandB
+from gan_lightning.runs.checkpoints import read_checkpoint
+from gan_lightning.utils.conf import run_directory
+from gan_lightning.utils.errors import UserError
+
+
+def logger_settings(checkpoint: Path) -> dict[str, Any]:
+    """What names the W&B run that `checkpoint` was saved by, as arguments of `WandB`; nothing is started.
+
+    Raises:
+        UserError: it was not logged to W&B.
+    """
+    run = run_directory(checkpoint)
+    id_file = run / "wandb_run_id"
+    settings = (read_checkpoint(checkpoint)["hyper_parameters"].get("logger") or {}).get("wandb")
+    if settings is None or not id_file.is_file():
+        raise UserError(f"{run} was not logged to W&B: leave wandb=true out (the numbers are written all the same)")
+    # Only what names the run: nothing is built of what a checkpoint says.
+    known = {key: settings.get(key) for key in ("entity", "name", "group")}
+    return {"project": str(settings.get("project")), "save_dir": run, "id_file": id_file, **known}
+
+
+def send(checkpoint: Path, values: Mapping[str, float], protocol: Mapping[str, Any], iteration: int) -> None:
+    """Log each of `values` at `iteration` to the run that `checkpoint` was saved by, under the name of its `series`.
+
+    The run's config holds the protocol of each series under that name.
+
+    Raises:
+        UserError: it was not logged to W&B.
+    """
+    logger = WandB(**logger_settings(checkpoint))
+    places = {key: series(checkpoint.stem, protocol, key) for key in values}
+    logger.log_metrics({f"{places[key]}/{key.removeprefix('val/')}": values[key] for key in values}, step=iteration)
+    logger.experiment.config.update(dict.fromkeys(places.values(), dict(protocol)), allow_val_change=True)
+    logger.finalize("success")
+
+
+def series(checkpoint: str, protocol: Mapping[str, Any], key: str) -> str:
+    """Where a number belongs, such as ``eval/last_raw_5000_digits-0a1b2c_s0_3f2e1d``.
+
+    That is the checkpoint's name, raw weights, the number of fakes, the extractor, the seed, and a few characters that
+    stand for all that has to be equal for two numbers to be compared: different protocols never share a series.
+    """
+    told = json.dumps(facts(protocol, key), sort_keys=True, default=str)
+    parts = [
+        checkpoint,
+        "raw" if protocol.get("weights") == "raw" else None,
+        protocol["num_fakes"],
+        protocol["numbers"][key]["extractor"],
+        f"s{protocol.get('seed')}",
+        hashlib.sha256(told.encode()).hexdigest()[:6],
+    ]
+    return "eval/" + "_".join(re.sub(r"[^\w.=-]+", "-", str(part)) for part in parts if part is not None)

@@ -1,0 +1,1 @@
+"""What a trained generator makes: latents in, images out."""

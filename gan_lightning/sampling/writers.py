@@ -1,0 +1,118 @@
+"""What `sample.py` can be asked for, made and written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig
+
+from gan_lightning.cli.sample import drawn, generated, made
+from gan_lightning.figures.images import FRAME_MS, save_animation, save_picture, tile
+from gan_lightning.gan import GAN
+from gan_lightning.models.cyclegan import TwoTranslators
+from gan_lightning.randomness import generator_for
+from gan_lightning.runs.checkpoints import load_generator
+from gan_lightning.sampling.interpolation import closed_path
+from gan_lightning.sampling.latents import truncate
+from gan_lightning.sampling.output import publish, save_arrays, save_files
+from gan_lightning.sampling.translation import COLUMNS, DIRECTIONS, Folder, side_by_side, translated
+from gan_lightning.sampling.traversal import traversal
+from gan_lightning.utils.errors import UserError
+
+
+def write_samples(cfg: DictConfig, gan: GAN, folder: Path, name: str, count: int) -> list[Path]:
+    """A picture of all samples; or a folder with a PNG of each; or arrays: `samples`, and `labels` if there are any."""
+    grid = cfg.format in (None, "grid")
+    images, labels, columns = generated(gan, count, cfg.classes, cfg.truncation, rows=grid)
+    name = f"{name}_{len(images)}{asked(cfg)}"
+    if grid:
+        return publish(folder, name, lambda aside: save_picture(tile(images, columns=columns), aside / f"{name}.png"))
+    if cfg.format == "files":
+        return publish(folder, name, lambda aside: save_files(images, aside / name))
+    return publish(folder, name, lambda aside: save_arrays(aside / f"{name}.npz", labels, samples=images))
+
+
+def write_interpolation(cfg: DictConfig, gan: GAN, folder: Path, name: str, count: int) -> list[Path]:
+    """An animation from each of `count` samples to the next and back to the first, and a picture, a row for each way.
+
+    Or arrays: `samples`, (count, steps + 1, ...), and the `labels` of the rows, (count,), where there are any.
+    """
+    if count < 2:
+        raise UserError(f"interpolate={cfg.interpolate} goes from sample to sample: choose count=2 or more")
+    steps: int = cfg.interpolate
+    keys, _ = drawn(gan, count, cfg.classes, cfg.truncation)
+    rows = made(gan, closed_path(gan.prior, keys, steps)).unflatten(0, (count, steps + 1))
+    name = f"{name}_interpolate{steps}_{count}{asked(cfg)}"
+
+    def write(aside: Path) -> None:
+        if cfg.format == "npz":
+            labels = None if keys.labels is None else keys.labels.cpu()
+            return save_arrays(aside / f"{name}.npz", labels, samples=rows)
+        frames = rows[:, :-1].flatten(0, 1)  # where a row ends the next begins
+        pictures = (tile(frame[None], least_width_px=250) for frame in frames)
+        save_animation(pictures, len(frames), aside / f"{name}.gif", last_frame_ms=FRAME_MS)
+        save_picture(tile(rows.flatten(0, 1), columns=steps + 1), aside / f"{name}.png")
+
+    return publish(folder, name, write)
+
+
+def write_traversal(cfg: DictConfig, gan: GAN, folder: Path, name: str, count: int) -> list[Path]:
+    """A picture with a row for each of InfoGAN's codes, of `count` samples or as many as there are categories."""
+    if cfg.truncation is not None:
+        truncate(gan, cfg.truncation)
+    latent, columns, blank = traversal(gan.prior, count, generator_for(gan.seed, "samples", device=gan.device))
+    images = made(gan, latent)
+    images[blank.cpu()] = 0  # the grey between the tiles
+    name = f"{name}_traverse_{columns}{asked(cfg)}"
+    return publish(folder, name, lambda aside: save_picture(tile(images, columns=columns), aside / f"{name}.png"))
+
+
+def write_pairs(cfg: DictConfig, gan: GAN, folder: Path, name: str, count: int) -> list[Path]:
+    """A picture of `count` of the run's own images above their translations; or arrays of them, by name.
+
+    The arrays are `a` and `a_to_b`, `b` and `b_to_a`.
+    """
+    network = gan.averaged_generator
+    assert isinstance(network, TwoTranslators)
+    latent, _ = drawn(gan, count, None, None)
+    sources = dict(zip(DIRECTIONS, latent.z.cpu().chunk(2, dim=1), strict=True))
+    directions = [cfg.direction] if cfg.direction else list(DIRECTIONS)
+    results = {direction: translated(network, direction, sources[direction]) for direction in directions}
+    name = f"{name}_{'-'.join(directions)}_{count}"
+
+    def write(aside: Path) -> None:
+        if cfg.format == "npz":
+            arrays = {direction[0]: sources[direction] for direction in directions}
+            return save_arrays(aside / f"{name}.npz", **arrays, **results)
+        rows = torch.cat([side_by_side(sources[direction], results[direction]) for direction in directions])
+        save_picture(tile(rows, columns=min(count, COLUMNS)), aside / f"{name}.png")
+
+    return publish(folder, name, write)
+
+
+def write_translations(cfg: DictConfig, checkpoint: Path, device: str, folder: Path) -> list[Path]:
+    """A folder with a PNG for each image of the folder `cfg.source`. The run's own data need not be there.
+
+    Raises:
+        UserError: the model does not translate; or the images, or where they go, are not what they should be.
+    """
+    config, network, iterations = load_generator(checkpoint, device, cfg.trust)
+    if not isinstance(network, TwoTranslators):
+        raise UserError("source= is for a model that translates images, such as variant=cyclegan's: leave it out")
+    if cfg.direction is None:
+        raise UserError("say which way to translate: direction=a_to_b, or b_to_a, the domains being data.a and data.b")
+    channels, *size = config.data.shape
+    source = Folder(Path(cfg.source), (channels // 2, *size))
+    if folder.resolve().is_relative_to(source.root.resolve()):
+        raise UserError(f"{folder} lies in source={cfg.source}, whose images are translated: choose another output")
+    name = f"{checkpoint.stem}_iteration{iterations}_{cfg.direction}_{source.root.resolve().name}"
+    return publish(
+        folder, name, lambda aside: source.translate(lambda x: translated(network, cfg.direction, x), aside / name)
+    )
+
+
+def asked(cfg: DictConfig) -> str:
+    """What a file's name says of classes and truncation."""
+    classes = "" if cfg.classes is None else f"_classes{'-'.join(map(str, cfg.classes))}"
+    return classes + ("" if cfg.truncation is None else f"_truncation{cfg.truncation}")

@@ -1,0 +1,1 @@
+"""Where and how fast a game is trained: what conf/trainer answers."""

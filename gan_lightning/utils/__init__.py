@@ -1,0 +1,1 @@
+"""What knows nothing of GANs: files, checks, errors, ranks that wait for each other."""

@@ -1,0 +1,125 @@
+"""Statistics of real samples that are kept: the same numbers to the bit, and another file for another question."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from judged_pictures import Pictures, Sums, judges, looked_at, values
+
+from gan_lightning.data.toys import ring
+from gan_lightning.evaluation import reference_cache as statistics
+from gan_lightning.evaluation.evaluator import Judges
+from gan_lightning.metrics.base import concatenated
+from gan_lightning.metrics.fid import FrechetDistance
+from gan_lightning.metrics.kid import KernelDistance
+from gan_lightning.metrics.precision_recall import DensityCoverage, PrecisionRecall
+from gan_lightning.metrics.sliced_wasserstein import SlicedWasserstein
+
+
+def test_what_is_kept_gives_the_same_numbers_to_the_bit_without_a_look_at_the_data(tmp_path: Path):
+    plain = values(judges(None), Pictures())
+    assert not list(tmp_path.iterdir())
+    assert looked_at(judges(tmp_path), Pictures()) == 60
+    assert len(list(tmp_path.glob("statistics/*.pt"))) == 2
+    assert values(judges(tmp_path), Pictures()) == plain
+    warm = judges(tmp_path)
+    assert looked_at(warm, Pictures()) == 0
+    assert all(values(warm, Pictures()) == plain for _ in range(2)), "and a second evaluation knows them still"
+
+
+@pytest.mark.parametrize(
+    ("data", "identity", "batch_size"),
+    [
+        (Pictures(seed=1), "sums", 7),
+        (Pictures(reference="test"), "sums", 7),
+        (Pictures(classes=[0, 1]), "sums", 7),
+        (Pictures(image_size=5, shape=[1, 5, 5]), "sums", 7),
+        (Pictures(), "other", 7),
+        (Pictures(), "sums", 8),
+    ],
+)
+def test_another_question_has_another_file(tmp_path: Path, data: Pictures, identity: str, batch_size: int):
+    judges(tmp_path).count_real(Pictures(), "cpu")
+    assert looked_at(judges(tmp_path, identity, batch_size), data) == data.reference_size
+
+
+def test_other_settings_or_preprocessing_are_another_question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    keeper = statistics.Statistics(tmp_path, "data", 7, "cpu")
+    assert keeper.path(SlicedWasserstein(16)) != keeper.path(SlicedWasserstein(17))
+    before = keeper.path(FrechetDistance(Sums()))
+    assert before == keeper.path(FrechetDistance(Sums()))
+    monkeypatch.setattr(Sums, "preprocessing", "blurred")
+    assert keeper.path(FrechetDistance(Sums())) != before
+
+
+@pytest.mark.parametrize("damage", ["empty", "short", "flipped", "text", "other"])
+def test_a_damaged_file_is_computed_anew_and_mended(tmp_path: Path, damage: str):
+    plain = values(judges(tmp_path), Pictures())
+    for path in tmp_path.glob("statistics/*.pt"):
+        content = bytearray(path.read_bytes())
+        content[-200] ^= 1
+        path.write_bytes(
+            {
+                "empty": b"",
+                "short": path.read_bytes()[:-100],
+                "flipped": bytes(content),
+                "text": b"not found" * 9,
+                "other": torch.tensor(1).numpy().tobytes(),
+            }[damage]
+        )
+    assert values(judges(tmp_path), Pictures()) == plain
+    assert looked_at(judges(tmp_path), Pictures()) == 0
+
+
+def test_a_folder_that_cannot_be_written_to_stops_nobody(tmp_path: Path):
+    (tmp_path / "statistics").write_text("in the way")
+    assert values(judges(tmp_path), Pictures()) == values(judges(None), Pictures())
+
+
+def test_files_have_the_mode_that_others_written_here_have(tmp_path: Path):
+    judges(tmp_path).count_real(Pictures(), "cpu")
+    (tmp_path / "plain").write_text("")
+    modes = {path.stat().st_mode for path in (tmp_path / "plain", *tmp_path.glob("statistics/*.pt"))}
+    assert len(modes) == 1
+
+
+def test_what_the_features_are_made_with_is_a_part_of_the_question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    keeper = statistics.Statistics(tmp_path, "data", 7, "cpu")
+    metric = FrechetDistance(Sums())
+    first = keeper.path(metric)
+    with monkeypatch.context() as patch:
+        patch.setattr(statistics, "version", lambda name: "0" if name in ("torchvision", "torch-fidelity") else "1")
+        other = keeper.path(metric)
+    with monkeypatch.context() as patch:
+        patch.setattr(statistics, "fingerprint", lambda path: path.name)
+        assert {"digit_classifier.py", "small_classifier.py"} <= set(keeper.origin(metric)["code"])
+    assert first == keeper.path(metric) != other
+
+
+def test_metrics_share_the_features_that_were_kept(tmp_path: Path):
+    def made() -> Judges:
+        metrics = {"kid": KernelDistance(Sums()), "pr": PrecisionRecall(Sums()), "dc": DensityCoverage(Sums())}
+        counted = Judges(metrics, 7, tmp_path)
+        counted.count_real(Pictures(), "cpu")
+        return counted
+
+    for counted in (made(), made()):
+        states: list[Any] = [metric.real_features for metric in counted.metrics.values()]
+        kept = [[each.data_ptr() for each in state if len(each)] for state in states]
+        assert kept[0] == kept[1] == kept[2]
+        assert all(concatenated(state).numel() == 60 * 8 for state in states)
+
+
+def test_large_states_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(statistics, "LARGEST_BYTES", 1000)
+    judges(tmp_path).count_real(Pictures(), "cpu")
+    assert len(list(tmp_path.glob("statistics/*.pt"))) == 1, "the moments, and not 60 x 16 projections"
+
+
+def test_toys_are_drawn_anew(tmp_path: Path):
+    data = ring(modes=8, radius=1.0, std=0.01, shape=[2], batch_size=8, seed=0, reference_size=50)
+    Judges({"swd": SlicedWasserstein(4)}, 10, tmp_path).count_real(data, "cpu")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,316 @@
+"""Loading a checkpoint runs no code that came with it, and whatever is wrong with one is told in a sentence."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from cli_command import TINY
+from composing import composed, job_part
+from lightning import LightningModule, Trainer
+from playing import play, tiny_gan
+from sampling import run, sampled
+
+from gan_lightning.cli.evaluate import evaluate
+from gan_lightning.runs.checkpoints import load, load_generator
+from gan_lightning.runs.resume_policy import plain
+from gan_lightning.runs.safe_targets import NOT_BUILT, named, targets, trusted
+from gan_lightning.runs.training import train
+from gan_lightning.utils.errors import UserError
+
+Content = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The last checkpoint of a small run."""
+    toy = run(tmp_path_factory.mktemp("toy"), *TINY, "callbacks.density=null", "logger=csv", "max_iterations=1")
+    return toy / "checkpoints" / "last.ckpt"
+
+
+@pytest.fixture
+def content(toy: Path) -> Content:
+    """What it holds, to be changed."""
+    loaded: Content = torch.load(toy, weights_only=True)
+    return loaded
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Where the checkpoint in question is to lie, alone in its folder."""
+    (tmp_path / "theirs").mkdir()
+    return tmp_path / "theirs" / "their.ckpt"
+
+
+class Marking:
+    """Leaves a mark when it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
+        return os.mkdir, (str(self.mark),)  # type: ignore[return-value]
+
+
+def refused(file: Path) -> str:
+    """The sentence with which every program refuses the checkpoint, having written nothing."""
+    before = sorted(file.parent.rglob("*"))
+    told = []
+    for action in (judged, sampled_from, gone_on_from):
+        with pytest.raises(UserError) as error:
+            action(file)
+        told += error.value.problems
+    assert len(told) == 3
+    assert sorted(file.parent.rglob("*")) == before
+    assert not any("\n" in sentence or len(sentence) > 500 for sentence in told)
+    assert told[0] == told[1] and str(file) in told[0]
+    return told[0]
+
+
+def judged(file: Path) -> None:
+    with composed(f"ckpt_path='{file}'", "device=cpu", config_name="eval") as config:
+        evaluate(config)
+
+
+def sampled_from(file: Path) -> None:
+    sampled(file, "format=npz", "count=2")
+
+
+def gone_on_from(file: Path) -> None:
+    asked = (*TINY, "callbacks.density=null", "logger=csv", "max_iterations=1", f"ckpt_path='{file}'")
+    with composed(*asked, directory=file.parent / "new") as config:
+        train(job_part(config))
+
+
+@pytest.mark.parametrize("form", ["zip", "legacy", "plain pickle"])
+def test_a_pickle_that_would_run_code_is_not_run(form: str, content: Content, file: Path, tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    evil = {**content, "callbacks": Marking(mark)}
+    if form == "plain pickle":
+        file.write_bytes(pickle.dumps(Marking(mark), protocol=2))
+    else:
+        torch.save(evil, file, _use_new_zipfile_serialization=form == "zip")
+    words = f"holds {os.mkdir.__module__}.mkdir beside weights and plain values, which could run code as it is read"
+    assert words in refused(file)
+    assert not mark.exists()
+    if form != "plain pickle":
+        torch.load(file, weights_only=False)
+        assert mark.exists(), "it would have run"
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda data: b"", "is not a checkpoint, or not a whole one"),
+        (lambda data: data[: len(data) // 2], "is not a checkpoint, or not a whole one"),
+        (lambda data: data[-1000:], "is not a checkpoint, or not a whole one"),
+        (lambda data: b"nothing", "is not a checkpoint, or not a whole one"),
+        (lambda data: pickle.dumps([1, 2]), "is not a checkpoint"),
+    ],
+    ids=["empty", "half", "end", "text", "list"],
+)
+def test_a_broken_file_is_told(damage: Callable[[bytes], bytes], words: str, toy: Path, file: Path) -> None:
+    file.write_bytes(damage(toy.read_bytes()))
+    assert words in refused(file)
+
+
+def test_settings_that_contain_themselves_are_told(content: Content, file: Path) -> None:
+    endless: dict[str, Any] = {"width": 3}
+    endless["self"] = endless
+    many: list[Any] = [0]
+    for _ in range(30):
+        many = [many, many]  # 2^30 in a few bytes
+    deep: list[Any] = []
+    for _ in range(150):
+        deep = [deep]
+    for evil in (endless, many, deep):
+        torch.save({**content, "hyper_parameters": {**content["hyper_parameters"], "model": evil}}, file)
+        assert "is not a checkpoint that train.py wrote" in refused(file)
+
+
+def test_checkpoints_of_others_are_told(content: Content, file: Path) -> None:
+    foreign: list[Any] = [
+        content["state_dict"],
+        {"state_dict": content["state_dict"], "hyper_parameters": {"lr": 0.1}, "epoch": 3},
+        {**content, "hyper_parameters": {"lr": 0.1}},
+        {**content, "game": {"iterations": 3, "turns": 3, "images": torch.ones(3)}},
+    ]
+    for each in foreign:
+        torch.save(each, file)
+        assert "is not a checkpoint that train.py wrote" in refused(file)
+
+
+def test_a_checkpoint_of_another_project_is_told(file: Path) -> None:
+    class Other(LightningModule):
+        def __init__(self, width: int = 3) -> None:
+            super().__init__()
+            self.save_hyperparameters()
+            self.layer = torch.nn.Linear(width, width)
+
+    trainer = Trainer(logger=False, accelerator="cpu", enable_progress_bar=False, enable_model_summary=False)
+    trainer.strategy.connect(Other())
+    trainer.save_checkpoint(file)
+    assert "is not a checkpoint that train.py wrote" in refused(file)
+
+
+def test_weights_of_another_model_are_told(content: Content, file: Path) -> None:
+    weights = content["state_dict"]
+    name = next(name for name in weights if name.startswith("averaged_generator"))
+    for other in (torch.zeros(2, 3), "text"):
+        torch.save({**content, "state_dict": {**weights, name: other}}, file)
+        for action in (judged, sampled_from):
+            with pytest.raises(UserError, match="has weights that do not fit the networks of its own settings"):
+                action(file)
+        with pytest.raises(UserError, match="do not fit"):
+            load_generator(file, "cpu")
+
+
+def place_in_gan(settings: Content, node: Any) -> None:
+    settings["gan"]["averaging"] = node
+
+
+def place_whole(settings: Content, node: Any) -> None:
+    settings["gan"] = node
+
+
+def place_in_arguments(settings: Content, node: Any) -> None:
+    settings["gan"]["generator"]["_args_"] = [[node]]
+
+
+def place_in_data(settings: Content, node: Any) -> None:
+    settings["data"]["distribution"] = {"within": [node]}
+
+
+def place_in_metrics(settings: Content, node: Any) -> None:
+    settings["metrics"]["metrics"]["new"] = node
+
+
+@pytest.mark.parametrize("place", [place_in_gan, place_whole, place_in_arguments, place_in_data, place_in_metrics])
+@pytest.mark.parametrize("partial", [False, True])
+def test_settings_that_would_run_code_are_not_built(
+    place: Callable[[Content, Any], None], partial: bool, content: Content, file: Path, tmp_path: Path
+) -> None:
+    mark = tmp_path / "mark"
+    place(content["hyper_parameters"], {"_target_": "os.mkdir", "_args_": [str(mark)], "_partial_": partial})
+    torch.save(content, file)
+    for action in (judged, sampled_from, lambda file: load_generator(file, "cpu")):
+        with pytest.raises(UserError, match=r"asks to run os\.mkdir, which no file of conf/ names: not loaded"):
+            action(file)
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "torch.load",
+        "torch.hub.load",
+        "torch.utils.cpp_extension.load",
+        "torch.optim.Adam.__init__.__globals__.get",
+        "torch.nn.Linear",
+        "functools.partial",
+        "hydra.utils.get_method",
+        "gan_lightning.runs.run_dir.git",
+        "gan_lightning.runs.run_dir.subprocess.run",
+        "gan_lightning.gan.GAN.load_from_checkpoint",
+        "gan_lightning.callbacks.checkpoint.Checkpoint",
+        "gan_lightning.loggers.WandB",
+        " torch.optim.Adam",
+        "",
+        None,
+        ["torch.optim.Adam"],
+    ],
+)
+def test_only_what_conf_names_is_built(name: Any, content: Content, file: Path) -> None:
+    content["hyper_parameters"]["gan"]["averaging"] = {"_target_": name}
+    torch.save(content, file)
+    with pytest.raises(UserError, match="asks to run|is not in this version"):
+        load(file, "cpu")
+
+
+def test_what_is_imported_meanwhile_is_not_built(content: Content, file: Path) -> None:
+    settings = content["hyper_parameters"]
+    name = "gan_lightning.cli.sample.hydra.experimental.callback.logging.os.mkdir"
+    settings["metrics"]["metrics"]["x"] = {"_target_": "gan_lightning.runs.resume_policy.Nope"}
+    settings["gan"] = settings.pop("gan") | {"averaging": {"_target_": name, "path": str(file.parent / "mark")}}
+    torch.save(content, file)
+    with pytest.raises(UserError, match=r"os\.mkdir is not in this version"):
+        load(file, "cpu")
+    assert not (file.parent / "mark").exists()
+
+
+@pytest.mark.parametrize("text", ["${oc.create:'{_target_: os.mkdir}'}", "${oc.env:HOME}", "a${b}"])
+def test_an_interpolation_is_not_filled_in(text: str, content: Content, file: Path) -> None:
+    content["hyper_parameters"]["gan"]["averaging"] = text
+    torch.save(content, file)
+    with pytest.raises(UserError, match=r"has settings with \$\{\.\.\.\} in them, which train.py never writes"):
+        load(file, "cpu")
+
+
+def test_code_of_ones_own_is_named_with_the_way_to_allow_it(content: Content, file: Path) -> None:
+    content["hyper_parameters"]["gan"]["objectives"]["drift"] = {"_target_": "playing.Drifting"}
+    content["state_dict"]["objectives.drift.centre"] = torch.ones(2)
+    torch.save(content, file)
+    with pytest.raises(UserError, match=r"asks to run playing\.Drifting, .* add 'trust=\[playing\.Drifting\]'"):
+        sampled_from(file)
+    assert len(sampled(file, "format=npz", "count=2", "trust=[playing.Drifting]")) == 1
+    assert "drift" in load(file, "cpu", ["playing.Drifting"]).gan.objectives
+
+
+def test_what_a_version_no_longer_has_is_named_where_it_is_needed(content: Content, file: Path) -> None:
+    content["hyper_parameters"]["metrics"]["metrics"] = {"old": {"_target_": "gan_lightning.metrics.old.Old"}}
+    torch.save(content, file)
+    sampled_from(file)
+    with pytest.raises(UserError, match="gan_lightning.metrics.old"):
+        judged(file)
+    content["hyper_parameters"]["gan"]["averaging"]["_target_"] = "gan_lightning.ema.Old"
+    torch.save(content, file)
+    with pytest.raises(UserError, match=r"gan_lightning\.ema\.Old is not in this version"):
+        sampled_from(file)
+
+
+def test_settings_that_do_not_build_are_told(content: Content, file: Path) -> None:
+    content["hyper_parameters"]["gan"]["generator"]["width"] = 0
+    torch.save(content, file)
+    with pytest.raises(UserError, match="their.ckpt cannot be built from its settings: .*width"):
+        load(file, "cpu")
+    content["hyper_parameters"]["gan"]["generator"] = {"_target_": "torch.optim.Adam"}
+    torch.save(content, file)
+    with pytest.raises(UserError, match="cannot be built from its settings") as told:
+        load(file, "cpu")
+    assert "\n" not in str(told.value)
+
+
+def test_what_watches_a_game_is_not_there_to_be_built(toy: Path, content: Content, file: Path) -> None:
+    content["hyper_parameters"]["callbacks"]["own"] = {"_target_": "my_project.Callback"}
+    torch.save(content, file)
+    assert not set(NOT_BUILT) & set(load(file, "cpu").config)
+
+
+@pytest.mark.parametrize(
+    "experiment", ["dcgan_mnist10k", "infogan", "cyclegan", "biggan", "ring", "wgan_gp", "pacgan", "acgan", "began"]
+)
+def test_every_run_of_conf_is_trusted(experiment: str, tmp_path: Path) -> None:
+    with composed(f"experiment={experiment}", "schedule=cosine", "wrapper=[diffaugment]") as config:
+        settings = plain(job_part(config))
+    kept = trusted(settings, tmp_path)
+    assert kept.keys() == settings.keys() - set(NOT_BUILT)
+    assert set(targets(kept)) <= named()
+
+
+def test_conf_names_nothing_but_the_game() -> None:
+    assert {name.split(".")[0] for name in named()} == {"gan_lightning", "torch"}
+    assert {name for name in named() if name.startswith("torch")} == {f"torch.optim.{n}" for n in OPTIMIZERS}
+    assert not any(word in name for name in named() for word in ("callbacks", "loggers", "launchers"))
+
+
+OPTIMIZERS = ("Adam", "RMSprop", "SGD")
+
+
+def test_a_game_that_was_made_without_settings_is_told(file: Path) -> None:
+    play(tiny_gan(max_iterations=1)).save_checkpoint(file)
+    assert "is not a checkpoint that train.py wrote" in refused(file)
