@@ -23,8 +23,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from gan_lightning.callbacks.periodic import playing
-from gan_lightning.runs.training import ask_for_gpus_once, build, quieten
+from gan_lightning.callbacks.periodic import as_gan
+from gan_lightning.runs.training import ask_for_gpus_once, build, silence_warnings
 from gan_lightning.utils.conf import conf_dir, register_resolvers
 
 SHOWN = ("logger=csv", "+callbacks.progress.console._target_=benchmarks.common.unseen_terminal")
@@ -106,12 +106,12 @@ class Clock(Callback):
         self.warm_up, self.stopwatch = warm_up, stopwatch
         self.images = 0
 
-    def due(self, iterations: int) -> float:
+    def next_iteration(self, iterations: int) -> float:
         """At the end of the warm-up; training itself ends at its budget."""
         return self.warm_up if iterations < self.warm_up else math.inf
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
-        gan = playing(pl_module)
+        gan = as_gan(pl_module)
         if gan.iterations == self.warm_up:
             self.images = gan.images
             self.stopwatch.start()
@@ -218,7 +218,7 @@ def positive(text: str) -> int:
 
 def prepare(threads: int | None = None) -> None:
     """Set this process up as train.py does; `threads` of PyTorch, None leaves them."""
-    quieten()
+    silence_warnings()
     ask_for_gpus_once()
     if threads is not None:
         torch.set_num_threads(threads)

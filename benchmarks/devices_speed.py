@@ -30,7 +30,7 @@ from rich.table import Table
 from torch import Tensor
 
 from benchmarks.common import arguments_of, cores, in_turns, positive, present, ratios, spread
-from gan_lightning.callbacks.periodic import playing
+from gan_lightning.callbacks.periodic import as_gan
 
 ROOT = Path(__file__).parents[1]
 LINES = 10
@@ -64,7 +64,7 @@ class WeightsOfRanks(Callback):
     """Saves both networks' weights and buffers when training ends, a file for each rank in the run's directory."""
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        gan = playing(pl_module)
+        gan = as_gan(pl_module)
         players = {"generator": gan.generator, "discriminator": gan.discriminator}
         state = {f"{name}.{key}": value for name, net in players.items() for key, value in net.state_dict().items()}
         torch.save(state, Path(trainer.default_root_dir, f"rank{trainer.global_rank}.pt"))

@@ -183,7 +183,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the moments (default: 0)")
     arguments = parser.parse_args()
     rng, iterations = random.Random(arguments.seed), ITERATIONS_A_KILL * (arguments.kills + 1)
-    session.quieten()
+    session.silence_warnings()
     gc.freeze()
     with TemporaryDirectory() as folder:
         alone, killed = Path(folder, "alone"), Path(folder, "killed")

@@ -22,7 +22,7 @@ from lightning import Callback, LightningModule, Trainer
 from rich.table import Table
 
 from benchmarks.common import SHOWN, build, callbacks_of, composed, positive, prepare, present
-from gan_lightning.callbacks.periodic import playing
+from gan_lightning.callbacks.periodic import as_gan
 
 MIB = 2**20
 FLAT_MIB = 8.0
@@ -55,7 +55,7 @@ class Windows(Callback):
         self._then = time.perf_counter()
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
-        iteration = playing(pl_module).iterations
+        iteration = as_gan(pl_module).iterations
         if iteration % self.size == 0:
             now = time.perf_counter()
             self.seen.append(Window(iteration, resident_mib(), self.size / (now - self._then)))

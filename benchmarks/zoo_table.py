@@ -15,12 +15,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor, nn
 
-from gan_lightning.cli.sample import generated
-from gan_lightning.evaluation.protocol import caption, refuse_mixed
-from gan_lightning.figures.images import tile
+from gan_lightning.cli.sample import generate_samples
+from gan_lightning.evaluation.protocol import describe, require_same_protocol
+from gan_lightning.figures.images import make_image_grid
 from gan_lightning.gan import GAN
-from gan_lightning.priors import Labelled
-from gan_lightning.runs.checkpoints import Trained, load
+from gan_lightning.priors import ClassConditional
+from gan_lightning.runs.checkpoints import LoadedRun, load
 
 SAMPLES = 12
 """In a row of the picture."""
@@ -66,7 +66,7 @@ class Row:
         return math.isnan(fid), fid, self.experiment
 
     @cached_property
-    def trained(self) -> Trained:
+    def trained(self) -> LoadedRun:
         """The game of the first seed, on the CPU."""
         return load(self.directories[0] / "checkpoints" / "last.ckpt", "cpu")
 
@@ -82,9 +82,9 @@ class Row:
         """The first samples of the first seed, (SAMPLES, 1, height, width); class by class where it is told classes."""
         gan = self.trained.gan
         classes = None
-        if isinstance(gan.prior, Labelled):
+        if isinstance(gan.prior, ClassConditional):
             classes = [number % gan.prior.num_classes for number in range(SAMPLES)]
-        return generated(gan, SAMPLES, classes).images
+        return generate_samples(gan, SAMPLES, classes).images
 
     def cells(self) -> list[str]:
         """What stands in its row."""
@@ -140,7 +140,7 @@ def table_of(rows: Sequence[Row], problems: Mapping[str, str], protocol: Protoco
     Raises:
         MixedProtocolsError: the runs were measured in different ways.
     """
-    refuse_mixed({str(path): result.get("protocol") for row in rows for path, result in row.runs}, "val/fid")
+    require_same_protocol({str(path): result.get("protocol") for row in rows for path, result in row.runs}, "val/fid")
     lines = [
         "# The zoo: every experiment on handwritten digits",
         "",
@@ -175,7 +175,7 @@ def heading(rows: Sequence[Row], protocol: Protocol) -> list[str]:
         "the end of a run.",
         "",
         # All runs' by the FID's protocol, which is the same.
-        f"- FID: of {caption(rows[0].results[0]['protocol'])[0]}, the fakes by the averaged generator, in the features "
+        f"- FID: of {describe(rows[0].results[0]['protocol'])[0]}, fakes of the averaged generator, in the features "
         "of the digit classifier that comes with the package. It is not the Inception FID.",
         "- Confidence, class entropy: see `conf/metrics/digits.yaml`. Class accuracy: the share of fakes that the same "
         "classifier reads as the digit that was asked for (label), or as the digit that their learned code stands for "
@@ -204,7 +204,7 @@ def save_picture(rows: Mapping[str, Tensor], path: Path) -> None:
     """A row of samples (count, 1, height, width) in [-1, 1] for each name, which stands at its left."""
     figure = Figure(figsize=(9.0, 0.6 * len(rows)), dpi=80)
     for axes, (name, images) in zip(figure.subplots(len(rows), 1, squeeze=False)[:, 0], rows.items(), strict=True):
-        axes.imshow(tile(images, columns=len(images)))
+        axes.imshow(make_image_grid(images, columns=len(images)))
         axes.set_axis_off()
         axes.text(-0.01, 0.5, name, transform=axes.transAxes, ha="right", va="center")
     figure.subplots_adjust(left=0.2, right=1.0, bottom=0.0, top=1.0, hspace=0.0)

@@ -56,7 +56,7 @@ class DiscriminatorOutput:
     features: Tensor | None = None
 
 
-class Piece(NamedTuple):
+class MicroBatch(NamedTuple):
     """A micro-batch: the rows of a turn's batch from `first` on, and the fakes that are played beside them."""
 
     first: int
@@ -72,14 +72,14 @@ class Round:
 
     Attributes:
         generator: called as ``generator(latent)``, returns samples.
-        discriminator: called as `judge` does, returns a `DiscriminatorOutput` or bare logits (batch,).
+        discriminator: called as `discriminate` does, returns a `DiscriminatorOutput` or bare logits (batch,).
         latent: what `fake` was made from.
         real: a batch of data; images are in [-1, 1], (batch, channels, height, width).
         fake: as many generated samples. Detached from the generator on the discriminator's turn.
         labels: classes of `real`, (batch,) of int64, where the data has them.
-        turn: discriminator updates made before this one. Lazy penalties count by it.
+        discriminator_updates: made before this one. Lazy penalties count by it.
         noise: where `uniform` and `normal` come from.
-        over_ranks: takes this device's mean of something to the mean over all devices.
+        all_reduce_mean: takes this device's mean of something to the mean over all devices.
     """
 
     generator: nn.Module
@@ -88,18 +88,18 @@ class Round:
     real: Tensor
     fake: Tensor
     labels: Tensor | None = None
-    turn: int = 0
+    discriminator_updates: int = 0
     noise: Noise = field(default_factory=Noise)
-    over_ranks: Callable[[Tensor], Tensor] = lambda mean: mean
+    all_reduce_mean: Callable[[Tensor], Tensor] = lambda mean: mean
 
     # Real and fake pass through the discriminator apart: batch norm over both together would leak which is which.
     @cached_property
     def real_output(self) -> DiscriminatorOutput:
-        return judge(self.discriminator, self.real, self.labels)
+        return discriminate(self.discriminator, self.real, self.labels)
 
     @cached_property
     def fake_output(self) -> DiscriminatorOutput:
-        return judge(self.discriminator, self.fake, self.latent.labels)
+        return discriminate(self.discriminator, self.fake, self.latent.labels)
 
     @property
     def real_logits(self) -> Tensor:
@@ -119,12 +119,12 @@ class Round:
         """N(0, 1) for each sample, (batch, *shape) of float32; further calls give further numbers."""
         return self.noise.normal(len(self.real), shape, self.real.device)
 
-    def mean(self, values: Tensor) -> Tensor:
-        """The mean of `values` (batch, ...) over the global batch, a scalar of float32; for `observe`."""
-        return self.over_ranks(values.detach().float().mean())
+    def global_mean(self, values: Tensor) -> Tensor:
+        """Return the mean of `values` (batch, ...) over the global batch, a scalar of float32."""
+        return self.all_reduce_mean(values.detach().float().mean())
 
 
-def joined(rounds: Sequence[Round]) -> Round:
+def concatenate_rounds(rounds: Sequence[Round]) -> Round:
     """The rounds of one turn's micro-batches as the one round of their whole batch, with the outputs they have kept."""
     first = rounds[0]
     if len(rounds) == 1:
@@ -132,24 +132,24 @@ def joined(rounds: Sequence[Round]) -> Round:
     whole = Round(
         first.generator,
         first.discriminator,
-        stacked([round.latent for round in rounds]),
+        concatenate_records([round.latent for round in rounds]),
         torch.cat([round.real for round in rounds]),
         torch.cat([round.fake for round in rounds]),
         None if first.labels is None else torch.cat([round.labels for round in rounds if round.labels is not None]),
-        first.turn,
+        first.discriminator_updates,
         first.noise,
-        first.over_ranks,
+        first.all_reduce_mean,
     )
     for output in ("real_output", "fake_output"):
         if all(output in round.__dict__ for round in rounds):
-            whole.__dict__[output] = stacked([getattr(round, output) for round in rounds])
+            whole.__dict__[output] = concatenate_records([getattr(round, output) for round in rounds])
     return whole
 
 
 Record = TypeVar("Record", Latent, DiscriminatorOutput)
 
 
-def stacked(records: Sequence[Record]) -> Record:
+def concatenate_records(records: Sequence[Record]) -> Record:
     """Records of several batches as one of them all: every field joined along its first axis."""
     columns: dict[str, Any] = {}
     for column in fields(records[0]):
@@ -158,8 +158,8 @@ def stacked(records: Sequence[Record]) -> Record:
     return type(records[0])(**columns)
 
 
-def judge(
-    discriminator: nn.Module, samples: Tensor, labels: Tensor | None = None, *, as_written: bool = False
+def discriminate(
+    discriminator: nn.Module, samples: Tensor, labels: Tensor | None = None, *, uncompiled: bool = False
 ) -> DiscriminatorOutput:
     """The discriminator's output for `samples`; bare logits are wrapped, so any network that returns scores will do.
 
@@ -168,12 +168,12 @@ def judge(
             attribute `takes_labels` that is True.
         samples: (batch, ...).
         labels: their classes, (batch,); of no use to a discriminator that does not take them.
-        as_written: run a compiled network as it was written.
+        uncompiled: run a compiled network uncompiled.
 
     Raises:
         ValueError: the discriminator takes labels, and there are none.
     """
-    call = discriminator.forward if as_written else discriminator
+    call = discriminator.forward if uncompiled else discriminator
     if not takes_labels(discriminator):
         output = call(samples)
     elif labels is not None:
@@ -195,7 +195,7 @@ class Objective(nn.Module):
     """One idea in the game, for whichever players it concerns; a side that returns None takes no part.
 
     What a side returns is one number for that player to minimise. An objective never steps an optimizer, samples, logs
-    or moves devices. State lives in buffers (so it is checkpointed) and changes only in `observe`.
+    or moves devices. State lives in buffers (so it is checkpointed) and changes only in `after_discriminator_step`.
     """
 
     needs_image_gradients: bool = False
@@ -213,10 +213,10 @@ class Objective(nn.Module):
         """The generator's term, a scalar to minimise; the discriminator's weights are frozen."""
         return None
 
-    def observe(self, round: Round) -> None:
+    def after_discriminator_step(self, round: Round) -> None:
         """Called without gradient after each discriminator update, with the round of the whole batch.
 
-        What state is to follow is asked of ``round.mean``, so that it is the same on any number of devices.
+        What state is to follow is asked of ``round.global_mean``, so that it is the same on any number of devices.
         """
 
 

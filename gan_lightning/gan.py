@@ -17,7 +17,17 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from gan_lightning.ema import Averaging, MovingAverage, frozen_copy
-from gan_lightning.game import Batch, Latent, Objective, Piece, Player, Round, forbid_batch_norm, joined, judge
+from gan_lightning.game import (
+    Batch,
+    Latent,
+    MicroBatch,
+    Objective,
+    Player,
+    Round,
+    concatenate_rounds,
+    discriminate,
+    forbid_batch_norm,
+)
 from gan_lightning.priors import Prior
 from gan_lightning.randomness import Noise, generator_for, reseed, seed_of
 from gan_lightning.trainer.fast_path import as_list, clip, frozen, step, unwatched, watchers
@@ -35,7 +45,7 @@ class GAN(LightningModule):
 
     Args:
         generator: called with a `Latent`, returns samples.
-        discriminator: called as `judge` does, returns a `DiscriminatorOutput` or bare logits (batch,).
+        discriminator: called as `discriminate` does, returns a `DiscriminatorOutput` or bare logits (batch,).
         prior: what the generator is fed.
         objectives: the ideas in the game, by the names they have in the log.
         generator_optimizer: makes the generator's optimizer from its parameters.
@@ -88,7 +98,7 @@ class GAN(LightningModule):
         self.generator, self.discriminator, self.prior = generator, discriminator, prior
         self.averaged_generator = frozen_copy(generator)
         self.objectives = nn.ModuleDict(objectives)
-        self.ideas = tuple(objectives.items())
+        self.named_objectives = tuple(objectives.items())
         self.players = (
             (generator, generator_optimizer, generator_schedule),
             (discriminator, discriminator_optimizer, discriminator_schedule),
@@ -96,11 +106,15 @@ class GAN(LightningModule):
         self.averaging, self.max_iterations, self.seed = averaging, max_iterations, seed
         self.discriminator_steps, self.share_fakes, self.micro_batches = discriminator_steps, share_fakes, micro_batches
         self.clip_gradient_norm = clip_gradient_norm
-        self.observers = [part for part in objectives.values() if type(part).observe is not Objective.observe]
+        self.observers = [
+            part
+            for part in objectives.values()
+            if type(part).after_discriminator_step is not Objective.after_discriminator_step
+        ]
         self.compiled = False
         self.player: Player = "discriminator"
         self.last_piece, self.within_turn = True, False
-        self.iterations = self.turns = self.images = 0
+        self.iterations = self.discriminator_updates = self.images = 0
         self.losses: dict[str, Tensor] = {}
         self.metrics: dict[str, float] = {}
         forbid_batch_norm(discriminator, objectives)
@@ -128,7 +142,7 @@ class GAN(LightningModule):
         self.watchers = watchers(self.trainer) if alone else None
         # Under autocast there is no second derivative in float32: penalties make a forward pass of their own.
         in_float32 = "mixed" not in str(self.trainer.precision)
-        self.image_gradients = in_float32 and any(part.needs_image_gradients for _, part in self.ideas)
+        self.image_gradients = in_float32 and any(part.needs_image_gradients for _, part in self.named_objectives)
         self.rank, self.ranks = self.trainer.global_rank, self.trainer.world_size
         self.seed_of_rank = seed_of(self.seed, "rank", self.rank)
 
@@ -151,16 +165,16 @@ class GAN(LightningModule):
         """One update of the discriminator, and after every `discriminator_steps` of them one of the generator."""
         self.within_turn = True
         # What draws from torch's own generator (dropout) does so as a function of turn and rank.
-        reseed(self.device, self.seed_of_rank ^ self.turns)
+        reseed(self.device, self.seed_of_rank ^ self.discriminator_updates)
         generator_optimizer, discriminator_optimizer = as_list(self.optimizers())
         batch_images = len(batch[0]) * self.ranks
-        generator_too = (self.turns + 1) % self.discriminator_steps == 0
+        generator_too = (self.discriminator_updates + 1) % self.discriminator_steps == 0
         shared = self.share_fakes and generator_too
         pieces = self.pieces("discriminator", batch, differentiable=shared)
         if shared:
             pieces = list(pieces)
         self.update("discriminator", discriminator_optimizer, pieces, len(batch[0]))
-        self.turns += 1
+        self.discriminator_updates += 1
         self.images += batch_images
         if generator_too:
             if not shared:
@@ -174,7 +188,7 @@ class GAN(LightningModule):
             self.average.update(decay)
         self.within_turn = False
 
-    def update(self, player: Player, optimizer: LightningOptimizer, pieces: Iterable[Piece], size: int) -> None:
+    def update(self, player: Player, optimizer: LightningOptimizer, pieces: Iterable[MicroBatch], size: int) -> None:
         """One step of one player on the whole batch of `size` samples, computed in `pieces`."""
         # Autocast keeps half-precision copies of weights, made without gradient or before the last step.
         torch.clear_autocast_cache()
@@ -198,7 +212,7 @@ class GAN(LightningModule):
         if rounds:
             with torch.no_grad():
                 for objective in self.observers:
-                    objective.observe(joined(rounds))
+                    objective.after_discriminator_step(concatenate_rounds(rounds))
         self.losses.update(losses)
 
     def backpropagate(self, loss: Tensor) -> None:
@@ -213,23 +227,23 @@ class GAN(LightningModule):
 
     def terms(self, player: Player, round: Round, share: float) -> Iterator[tuple[str, Tensor]]:
         """What each objective asks of `player` in this round, as (player/objective, scalar times `share`)."""
-        for name, objective in self.ideas:
+        for name, objective in self.named_objectives:
             term = objective.discriminator(round) if player == "discriminator" else objective.generator(round)
             if term is not None:
                 yield f"{player}/{name}", term if share == 1 else term * share
 
-    def pieces(self, player: Player, batch: Batch, differentiable: bool) -> Iterable[Piece]:
+    def pieces(self, player: Player, batch: Batch, differentiable: bool) -> Iterable[MicroBatch]:
         """The turn in `micro_batches` pieces; each makes its fakes, with or without gradient, when it is asked for."""
         real, labels = batch
-        latent = self.latents(len(real), player)
+        latent = self.batch_latents(len(real), player)
         size = -(-len(real) // self.micro_batches)
         for first in range(0, len(real), size):
             rows = slice(first, first + size)
             with torch.set_grad_enabled(differentiable):
                 fake = self.generator(latent[rows])
-            yield Piece(first, real[rows], None if labels is None else labels[rows], latent[rows], fake)
+            yield MicroBatch(first, real[rows], None if labels is None else labels[rows], latent[rows], fake)
 
-    def round(self, player: Player, piece: Piece, size: int) -> Round:
+    def round(self, player: Player, piece: MicroBatch, size: int) -> Round:
         """The round that `player` plays with `piece` of this rank's batch of `size` samples."""
         discriminating = player == "discriminator"
         images = self.image_gradients and discriminating and not self.compiled
@@ -242,9 +256,11 @@ class GAN(LightningModule):
             real=piece.real.detach().requires_grad_() if images else piece.real,
             fake=fake.requires_grad_() if images else fake,
             labels=piece.labels,
-            turn=self.turns,
-            noise=Noise(self.seed, player, "round", self.turns, first=first, batch_size=size * self.ranks),
-            over_ranks=self.trainer.strategy.reduce,
+            discriminator_updates=self.discriminator_updates,
+            noise=Noise(
+                self.seed, player, "round", self.discriminator_updates, first=first, batch_size=size * self.ranks
+            ),
+            all_reduce_mean=self.trainer.strategy.reduce,
         )
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
@@ -262,14 +278,14 @@ class GAN(LightningModule):
 
     # Noise and samples
 
-    def latents(self, count: int, stream: str) -> Latent:
+    def batch_latents(self, count: int, stream: str) -> Latent:
         """This rank's `count` rows of the latents of the global batch, a function of (seed, stream, turn)."""
-        rng = self.rng.manual_seed(seed_of(self.seed, stream, self.turns))
+        rng = self.rng.manual_seed(seed_of(self.seed, stream, self.discriminator_updates))
         latent = self.prior.sample(count * self.ranks, rng)
         first = count * self.rank
         return latent[first : first + count]
 
-    def draw(self, count: int, stream: str) -> Latent:
+    def fixed_latents(self, count: int, stream: str) -> Latent:
         """`count` fixed latents: the same seed and stream give the same ones on every rank, at any time."""
         return self.prior.sample(count, generator_for(self.seed, stream, device=self.device))
 
@@ -280,21 +296,29 @@ class GAN(LightningModule):
             return self.averaged_generator.eval()(latent).float()
 
     @torch.no_grad()
-    def judge(self, samples: Tensor) -> Tensor:
+    def score(self, samples: Tensor) -> Tensor:
         """The discriminator's logits for `samples`, (batch,), float32, in evaluation mode and without autocast."""
         was_training = self.discriminator.training
         try:
             with torch.autocast(self.device.type, enabled=False):
-                return judge(self.discriminator.eval(), samples, as_written=True).logits.float()
+                return discriminate(self.discriminator.eval(), samples, uncompiled=True).logits.float()
         finally:
             self.discriminator.train(was_training)
 
     # What a checkpoint keeps beside weights, optimizers and schedules
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["game"] = {"iterations": self.iterations, "turns": self.turns, "images": self.images}
+        checkpoint["game"] = {
+            "iterations": self.iterations,
+            "discriminator_updates": self.discriminator_updates,
+            "images": self.images,
+        }
         checkpoint["precision"] = str(self.trainer.precision)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         game = checkpoint["game"]
-        self.iterations, self.turns, self.images = game["iterations"], game["turns"], game["images"]
+        self.iterations, self.discriminator_updates, self.images = (
+            game["iterations"],
+            game["discriminator_updates"],
+            game["images"],
+        )

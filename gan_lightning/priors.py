@@ -29,7 +29,7 @@ class Prior(nn.Module, ABC):
         """`count` latents on the device of `rng`, all of whose randomness comes from `rng`."""
         return Latent(self.noise(count, rng))
 
-    def arranged(self, count: int, rng: torch.Generator) -> tuple[Latent, int]:
+    def grid(self, count: int, rng: torch.Generator) -> tuple[Latent, int]:
         """About `count` latents for a picture, row by row, and how many of them stand in a row.
 
         Here: `count` samples, as near to a square as whole rows allow. A prior that knows what its latents mean
@@ -62,7 +62,7 @@ class Uniform(Prior):
         return torch.empty(count, self.dim, device=rng.device).uniform_(self.low, self.high, generator=rng)
 
 
-class Labelled(Prior):
+class ClassConditional(Prior):
     """Noise and a class for each sample, every class equally likely; for generators that are told what to make.
 
     Args:
@@ -89,21 +89,21 @@ class Labelled(Prior):
     def sample(self, count: int, rng: torch.Generator) -> Latent:
         """`count` latents, the classes drawn after the noise."""
         noise = self.noise(count, rng)
-        return self.of_classes(noise, torch.randint(self.num_classes, (count,), generator=rng, device=rng.device))
+        return self.from_classes(noise, torch.randint(self.num_classes, (count,), generator=rng, device=rng.device))
 
     def noise(self, count: int, rng: torch.Generator) -> Tensor:
         """The noise alone, (count, noise.dim) of float32."""
         return self.source.noise(count, rng)
 
-    def of_classes(self, noise: Tensor, labels: Tensor) -> Latent:
+    def from_classes(self, noise: Tensor, labels: Tensor) -> Latent:
         """The latents of `noise` (batch, noise.dim) that ask for the classes `labels` (batch,)."""
         if self.dim == self.source.dim:
             return Latent(noise, labels=labels)
         return Latent(torch.cat([noise, one_hot(labels, self.num_classes).to(noise)], dim=1), labels=labels)
 
-    def arranged(self, count: int, rng: torch.Generator) -> tuple[Latent, int]:
+    def grid(self, count: int, rng: torch.Generator) -> tuple[Latent, int]:
         """A class in each row and the same noise down each column; a row a class also where `count` is smaller."""
         columns = max(1, count // self.num_classes)
         noise = self.noise(columns, rng).repeat(self.num_classes, 1)
         labels = torch.arange(self.num_classes, device=rng.device).repeat_interleave(columns)
-        return self.of_classes(noise, labels), columns
+        return self.from_classes(noise, labels), columns

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from composing import CONF, GROUPS, answers, composed, resolved
+from helpers.compose import CONF, GROUPS, answers, composed, resolved
 
 from gan_lightning.cli.plugins import is_installed
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from gan_lightning.game import DiscriminatorOutput, Latent, Objective, Round, judge
+from gan_lightning.game import DiscriminatorOutput, Latent, Objective, Round, discriminate
 
 
 class Counting(nn.Module):
@@ -35,7 +35,7 @@ def test_outputs_are_computed_when_first_asked_for_and_then_kept():
 
 
 def test_bare_logits_are_wrapped():
-    output = judge(nn.Flatten(0), torch.ones(2, 1))
+    output = discriminate(nn.Flatten(0), torch.ones(2, 1))
     assert isinstance(output, DiscriminatorOutput)
     assert output.logits.shape == (2,)
     assert output.features is None
@@ -59,6 +59,6 @@ def test_an_objective_takes_no_part_until_it_says_so():
     objective, round = Objective(), a_round(Counting())
     assert objective.discriminator(round) is None
     assert objective.generator(round) is None
-    objective.observe(round)
+    objective.after_discriminator_step(round)
     assert not objective.needs_image_gradients
     assert not objective.forbids_batch_norm

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import torch
-from composing import STAND_INS, answers, composed, job_part
+from helpers.compose import STAND_INS, answers, composed, job_part
+from helpers.tiny_gan import quiet_trainer
 from hydra.utils import instantiate
 from lightning import Callback, LightningModule, Trainer
-from playing import quiet_trainer
 from torch import Tensor
 from torch.optim import Optimizer
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.tiny_gan import Batches, TinyDiscriminator, batch_of, play, quiet_trainer, tiny_gan, weights
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.plugins import MixedPrecision
-from playing import Batches, TinyDiscriminator, batch_of, play, quiet_trainer, tiny_gan, weights
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
@@ -51,7 +51,7 @@ def test_the_game_is_algorithm_1_written_by_hand():
             averaged = decay * averaged + (1 - decay) * weights(generator)
 
     play(gan)
-    assert (gan.iterations, gan.turns, gan.images) == (4, 8, 64)
+    assert (gan.iterations, gan.discriminator_updates, gan.images) == (4, 8, 64)
     torch.testing.assert_close(weights(gan.generator), weights(generator))
     torch.testing.assert_close(weights(gan.discriminator), weights(discriminator))
     torch.testing.assert_close(weights(gan.averaged_generator), averaged)
@@ -79,16 +79,20 @@ class Watching(Objective):
 
     def discriminator(self, round: Round) -> None:
         trained = all(p.requires_grad for p in round.discriminator.parameters())
-        self.seen.append(("discriminator", round.turn, round.real.requires_grad, round.fake.requires_grad, trained))
+        self.seen.append(
+            ("discriminator", round.discriminator_updates, round.real.requires_grad, round.fake.requires_grad, trained)
+        )
         assert round.fake.grad_fn is None
 
     def generator(self, round: Round) -> None:
         frozen = not any(p.requires_grad for p in round.discriminator.parameters())
-        self.seen.append(("generator", round.turn, round.real.requires_grad, round.fake.requires_grad, frozen))
+        self.seen.append(
+            ("generator", round.discriminator_updates, round.real.requires_grad, round.fake.requires_grad, frozen)
+        )
 
-    def observe(self, round: Round) -> None:
+    def after_discriminator_step(self, round: Round) -> None:
         assert not torch.is_grad_enabled()
-        self.seen.append(("observe", round.turn))
+        self.seen.append(("observe", round.discriminator_updates))
 
 
 @pytest.mark.parametrize("image_gradients", [False, True])
@@ -152,22 +156,22 @@ def test_ranks_take_consecutive_rows_of_one_global_batch():
 
     def rows(rank: int, world_size: int) -> Tensor:
         gan.rank, gan.ranks, gan.rng = rank, world_size, torch.Generator()
-        return gan.latents(8 // world_size, "generator").z
+        return gan.batch_latents(8 // world_size, "generator").z
 
     whole = rows(0, 1)
     for world_size in (2, 4):
         assert torch.equal(torch.cat([rows(rank, world_size) for rank in range(world_size)]), whole)
-    gan.turns += 1
+    gan.discriminator_updates += 1
     assert not torch.equal(rows(0, 1), whole)
 
 
 def test_fixed_latents_are_fixed():
     gan = tiny_gan()
-    drawn = gan.draw(4, "samples").z
+    drawn = gan.fixed_latents(4, "samples").z
     play(gan)
-    assert torch.equal(gan.draw(4, "samples").z, drawn)
-    assert not torch.equal(gan.draw(4, "evaluation").z, drawn)
-    assert not torch.equal(tiny_gan(seed=1).draw(4, "samples").z, drawn)
+    assert torch.equal(gan.fixed_latents(4, "samples").z, drawn)
+    assert not torch.equal(gan.fixed_latents(4, "evaluation").z, drawn)
+    assert not torch.equal(tiny_gan(seed=1).fixed_latents(4, "samples").z, drawn)
 
 
 def test_stopping_and_going_on_is_the_same_as_going_through(tmp_path: Path):
@@ -177,7 +181,7 @@ def test_stopping_and_going_on_is_the_same_as_going_through(tmp_path: Path):
     play(first).save_checkpoint(tmp_path / "half.ckpt")
     second = tiny_gan(max_iterations=6, discriminator_steps=2, batch_norm=True)
     play(second, ckpt_path=tmp_path / "half.ckpt")
-    assert (second.iterations, second.turns, second.images) == (6, 12, 96)
+    assert (second.iterations, second.discriminator_updates, second.images) == (6, 12, 96)
     for name, tensor in through.state_dict().items():
         assert torch.equal(second.state_dict()[name], tensor), name
 
@@ -227,7 +231,7 @@ def test_a_penalty_is_exact_under_autocast():
 def test_generate_uses_the_averaged_generator_in_evaluation_mode():
     gan = tiny_gan(batch_norm=True)
     play(gan)
-    latent = gan.draw(4, "samples")
+    latent = gan.fixed_latents(4, "samples")
     samples = gan.generate(latent)
     assert torch.equal(samples, gan.averaged_generator.eval()(latent))
     torch.testing.assert_close(gan.generate(latent[1:2]), samples[1:2])  # a sample does not depend on its batch
@@ -237,7 +241,7 @@ def test_generate_uses_the_averaged_generator_in_evaluation_mode():
 
 def test_judge_leaves_the_discriminator_as_it_was():
     gan = tiny_gan()
-    logits = gan.judge(torch.ones(4, 2))
+    logits = gan.score(torch.ones(4, 2))
     assert logits.shape == (4,)
     assert not logits.requires_grad
     assert gan.discriminator.training

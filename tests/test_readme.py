@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from composing import GROUPS, answers
+from helpers.compose import GROUPS, answers
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

@@ -6,11 +6,11 @@ from functools import partial
 
 import pytest
 import torch
-from playing import TinyDiscriminator, TinyGenerator, batch_of, play, tiny_gan, weights
+from helpers.tiny_gan import TinyDiscriminator, TinyGenerator, batch_of, play, tiny_gan, weights
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from gan_lightning.game import Latent, Objective, Round, joined
+from gan_lightning.game import Latent, Objective, Round, concatenate_rounds
 from gan_lightning.losses.adversarial import NonSaturating, Wasserstein
 from gan_lightning.randomness import Noise, generator_for
 from gan_lightning.regularizers.gradient_penalties import GradientPenalty
@@ -133,7 +133,7 @@ class Following(Objective):
 
     def observe(self, round: Round) -> None:
         self.sizes.append(len(round.real))
-        self.level += round.mean(round.fake_logits)
+        self.level += round.global_mean(round.fake_logits)
 
 
 def test_state_follows_the_whole_batch_however_it_is_cut():
@@ -153,17 +153,19 @@ def test_joined_rounds_keep_rows_and_outputs_in_order():
 
     def round_of(rows: slice) -> Round:
         latent = Latent(z[rows])
-        return Round(generator, discriminator, latent, real[rows], generator(latent), labels[rows], turn=5)
+        return Round(
+            generator, discriminator, latent, real[rows], generator(latent), labels[rows], discriminator_updates=5
+        )
 
     parts = [round_of(slice(0, 1)), round_of(slice(1, 4))]
     for part in parts:
         part.fake_output  # noqa: B018 (asked for, so kept)
-    whole = joined(parts)
+    whole = concatenate_rounds(parts)
     assert torch.equal(whole.latent.z, z)
     assert torch.equal(whole.real, real)
     assert whole.labels is not None
     assert torch.equal(whole.labels, labels)
-    assert whole.turn == 5
+    assert whole.discriminator_updates == 5
     calls: list[int] = []
     discriminator.register_forward_hook(lambda *_: calls.append(1))
     for field in ("logits", "features"):
@@ -171,4 +173,4 @@ def test_joined_rounds_keep_rows_and_outputs_in_order():
         assert torch.equal(getattr(whole.fake_output, field), expected)
     assert not calls
     assert len(whole.real_logits) == 4
-    assert joined(parts[:1]) is parts[0]
+    assert concatenate_rounds(parts[:1]) is parts[0]

@@ -11,16 +11,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from composing import composed, job_part
+from helpers.compose import composed, job_part
+from helpers.tiny_gan import tiny_gan
 from PIL import Image
-from playing import tiny_gan
 from torch import Tensor, nn
 
 from benchmarks import zoo, zoo_table
 from benchmarks.zoo_table import Row
 from gan_lightning.data.mnist import Mnist10k
 from gan_lightning.game import Latent
-from gan_lightning.priors import Gaussian, Labelled
+from gan_lightning.priors import ClassConditional, Gaussian
 from gan_lightning.runs.training import train
 
 ANIMALS = "dcgan_mnist10k,cs231n_lsgan"
@@ -240,7 +240,7 @@ def told(experiment: str = "acgan") -> Row:
     """A row whose generator is told one of ten classes."""
     row = Row(experiment, [], [result_of(7.0, **{"val/label_accuracy": value}) for value in (0.5, 0.75)])
     gan = tiny_gan()
-    gan.prior, gan.averaged_generator = Labelled(3, Gaussian(3), num_classes=10), Told()
+    gan.prior, gan.averaged_generator = ClassConditional(3, Gaussian(3), num_classes=10), Told()
     row.__dict__["trained"] = SimpleNamespace(gan=gan)
     return row
 

@@ -12,7 +12,7 @@ import torch
 from lightning import LightningModule, Trainer
 
 from gan_lightning.callbacks.evaluation import Evaluation
-from gan_lightning.callbacks.periodic import Periodic, playing
+from gan_lightning.callbacks.periodic import Periodic, as_gan
 from gan_lightning.diagnostics.probe import not_finite
 from gan_lightning.gan import GAN
 
@@ -56,7 +56,7 @@ class Checkpoint(Periodic):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        gan = playing(pl_module)
+        gan = as_gan(pl_module)
         if gan.iterations >= gan.max_iterations:
             return  # others have yet to act, at the end of training
         # First the best: `last` knows the best number so far, and a run that is killed between the two would not again
@@ -68,7 +68,7 @@ class Checkpoint(Periodic):
         self._keep_best(trainer)
         self.save(trainer)
 
-    def act(self, trainer: Trainer, gan: GAN) -> None:
+    def run(self, trainer: Trainer, gan: GAN) -> None:
         try:
             self.save(trainer)
         except NotSavedError as error:
@@ -98,7 +98,7 @@ class Checkpoint(Periodic):
             return
         path = self.directory / f"{name}.ckpt"
         before = "the one before is still there" if path.exists() else "there is none from before"
-        if (diverged := not_finite(playing(trainer.lightning_module))) is not None:
+        if (diverged := not_finite(as_gan(trainer.lightning_module))) is not None:
             raise NotSavedError(f"{os.path.relpath(path)} was not saved, as {diverged} is not finite: {before}")
         try:
             write(trainer._checkpoint_connector.dump_checkpoint(weights_only=False), path)

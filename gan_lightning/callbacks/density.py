@@ -9,14 +9,14 @@ from lightning import LightningModule, Trainer
 from torch import Tensor, nn
 
 from gan_lightning.callbacks.evaluation import real_data
-from gan_lightning.callbacks.periodic import Periodic, playing
+from gan_lightning.callbacks.periodic import Periodic, as_gan
 from gan_lightning.data.base import RealData
 from gan_lightning.data.distributions import Distribution
 from gan_lightning.data.toys import ToyData
 from gan_lightning.figures.density import density_figure
-from gan_lightning.figures.images import MOST_FRAMES, Reel, log_picture, save_animation, save_picture
-from gan_lightning.figures.scene import Frame, Scene
-from gan_lightning.figures.theory import Array, Box, box_around, game_value
+from gan_lightning.figures.images import MOST_FRAMES, AnimationFrames, log_picture, save_animation, save_picture
+from gan_lightning.figures.scene import Scene, Snapshot
+from gan_lightning.figures.theory import Array, Box, bounds, game_value
 from gan_lightning.game import takes_labels
 from gan_lightning.gan import GAN
 from gan_lightning.randomness import generator_for
@@ -55,36 +55,36 @@ class DensityPlot(Periodic):
         self.box: Box | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        gan = playing(pl_module)
-        self.reel: Reel[Frame] = Reel(gan.max_iterations / MOST_FRAMES)
+        gan = as_gan(pl_module)
+        self.reel: AnimationFrames[Snapshot] = AnimationFrames(gan.max_iterations / MOST_FRAMES)
         if trainer.is_global_zero:
             distribution = known_distribution(real_data(trainer))
             # Without the run's seed, so that the estimates of several runs are made against the same data.
             self.real = distribution.sample(self.count, generator_for("density")).to(gan.device)
             # A run that goes on keeps to the part of space that it began with, and so to the same estimates.
-            self.box = self.box or box_around(array(self.real), array(self.fakes(gan)))
+            self.box = self.box or bounds(array(self.real), array(self.fakes(gan)))
             self.scene = Scene(array(self.real), self.box, distribution.log_density, self.critic)
             self.points = self.scene.points.centres().to(gan.device)
         super().on_train_start(trainer, gan)
 
     def fakes(self, gan: GAN) -> Tensor:
         """Generated points, (count, dim), from the same latents each time."""
-        return gan.generate(gan.draw(self.count, "density"))
+        return gan.generate(gan.fixed_latents(self.count, "density"))
 
-    def act(self, trainer: Trainer, gan: GAN) -> None:
+    def run(self, trainer: Trainer, gan: GAN) -> None:
         if not trainer.is_global_zero:
             return
         fakes = self.fakes(gan)
         samples = array(fakes)
         alone = judges_alone(gan.discriminator)
-        scores = array(gan.judge(self.points)) if alone else None
+        scores = array(gan.score(self.points)) if alone else None
         value = error = None
         if alone and not self.critic:
-            real_logits, fake_logits = gan.judge(self.real), gan.judge(fakes)
+            real_logits, fake_logits = gan.score(self.real), gan.score(fakes)
             value = game_value(real_logits, fake_logits)
             judged = array(real_logits.sigmoid()), array(fake_logits.sigmoid())
             error = self.scene.discriminator_error(samples, *judged)
-        frame = Frame(gan.iterations, samples, scores, value, self.scene.optimal_value(samples), error)
+        frame = Snapshot(gan.iterations, samples, scores, value, self.scene.optimal_value(samples), error)
         self.reel.add(gan.iterations, frame)
         values = {"val/optimal_value": frame.optimal_value}
         if value is not None and error is not None:

@@ -11,15 +11,15 @@ import torch
 from lightning import LightningModule, Trainer
 from rich.progress import Progress as Bar
 
-from gan_lightning.callbacks.periodic import Periodic, playing
+from gan_lightning.callbacks.periodic import Periodic, as_gan
 from gan_lightning.callbacks.progress import Progress
-from gan_lightning.data.base import RealData, share
-from gan_lightning.evaluation.evaluator import Judges
+from gan_lightning.data.base import RealData, rank_slice
+from gan_lightning.evaluation.evaluator import Evaluator
 from gan_lightning.evaluation.protocol import protocol_of, same_protocol
 from gan_lightning.gan import GAN
 from gan_lightning.metrics.base import SampleMetric, full_float32
-from gan_lightning.utils.checks import whole
-from gan_lightning.utils.distributed import by_rank_zero
+from gan_lightning.utils.checks import check_int
+from gan_lightning.utils.distributed import run_on_rank_zero
 from gan_lightning.utils.files import cache_folder
 
 log = logging.getLogger(__name__)
@@ -69,36 +69,36 @@ class Evaluation(Periodic):
         super().__init__(every)
         if mode not in ("min", "max"):
             raise ValueError(f"metrics.mode must be min or max, not {mode!r}")
-        self.batch_size = whole("batch_size", batch_size)
-        self.judges = Judges(metrics, self.batch_size, cache_folder(cache))
-        self.metrics = self.judges.metrics
-        self.num_fakes = whole("metrics.num_fakes", num_fakes)
+        self.batch_size = check_int("batch_size", batch_size)
+        self.evaluator = Evaluator(metrics, self.batch_size, cache_folder(cache))
+        self.metrics = self.evaluator.metrics
+        self.num_fakes = check_int("metrics.num_fakes", num_fakes)
         self.monitor, self.mode = monitor, mode
         self.best: float | None = None
         self.best_iteration: int | None = None
         self.last_iteration: int | None = None
         self.protocol: dict[str, Any] | None = None
         self.improved = False
-        measured = self.judges.keys
+        measured = self.evaluator.keys
         if monitor is not None and monitor not in measured:
             raise ValueError(f"metrics.monitor={monitor} is not measured: choose from {', '.join(measured) or 'null'}")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """See that the fakes will have the classes that a metric needs, and count the real samples."""
-        latent = playing(pl_module).draw(1, "evaluation")
+        latent = as_gan(pl_module).fixed_latents(1, "evaluation")
         for metric in self.metrics.values():
             metric.check_labels(latent.labels)
         if self.metrics:
             data = real_data(trainer)
-            self.count_real(data, pl_module.device, trainer.global_rank, trainer.world_size)
+            self.prepare_reference(data, pl_module.device, trainer.global_rank, trainer.world_size)
             for metric in self.metrics.values():
                 metric.check_count(self.num_fakes)
             # By rank 0, for the fingerprint of the data may mean to read all of it.
-            described = by_rank_zero(lambda: self.described(playing(pl_module), data))
+            described = run_on_rank_zero(lambda: self.described(as_gan(pl_module), data))
             self.compare_from_now_on(described, tell=trainer.is_global_zero)
         super().on_train_start(trainer, pl_module)
 
-    def act(self, trainer: Trainer, gan: GAN) -> None:
+    def run(self, trainer: Trainer, gan: GAN) -> None:
         """Evaluate, keep the best in mind, and log."""
         if not self.metrics:
             return
@@ -116,19 +116,19 @@ class Evaluation(Periodic):
             for logger in trainer.loggers:
                 logger.log_metrics(values, step=gan.iterations)
 
-    def count_real(self, data: RealData, device: torch.device | str, rank: int = 0, world_size: int = 1) -> None:
+    def prepare_reference(self, data: RealData, device: torch.device | str, rank: int = 0, world_size: int = 1) -> None:
         """Bring the metrics to `device` and take this rank's share of the reference samples into them, once."""
-        self.judges.count_real(data, device, rank, world_size)
+        self.evaluator.prepare_reference(data, device, rank, world_size)
 
     def measure(self, gan: GAN, rank: int = 0, world_size: int = 1, bar: Bar | None = None) -> dict[str, float]:
         """The metrics of `gan` as it is, by their names in the log; the real samples must have been counted."""
-        latent = gan.draw(self.num_fakes, "evaluation")
-        mine = share(self.num_fakes, rank, world_size)
+        latent = gan.fixed_latents(self.num_fakes, "evaluation")
+        mine = rank_slice(self.num_fakes, rank, world_size)
         starts = range(mine.start, mine.stop, self.batch_size)
         asked = (latent[start : min(start + self.batch_size, mine.stop)] for start in starts)
         fakes = ((gan.generate(part).float(), part.labels) for part in asked)
         with full_float32(gan.device):  # the fakes too, which are made as they are asked for
-            return self.judges.judge(fakes, len(mine), rank, bar)
+            return self.evaluator.evaluate(fakes, len(mine), rank, bar)
 
     def described(self, gan: GAN, data: RealData, weights: str = "ema") -> dict[str, Any]:
         """How the numbers come about, for whoever reads them; see `protocol`."""

@@ -11,14 +11,14 @@ from lightning import LightningModule, Trainer
 
 from gan_lightning.callbacks.checkpoint import Checkpoint
 from gan_lightning.callbacks.evaluation import Evaluation, real_data
-from gan_lightning.callbacks.periodic import Periodic, playing
+from gan_lightning.callbacks.periodic import Periodic, as_gan
 from gan_lightning.diagnostics import symptoms
 from gan_lightning.diagnostics.probe import bad_loss, bad_network, bad_objective, batch_for, probe, spread_samples
-from gan_lightning.diagnostics.symptoms import ADVICE, AT_START, FEWEST_TURNS, Course, Record
+from gan_lightning.diagnostics.symptoms import ADVICE, AT_START, FEWEST_TURNS, Record, SymptomTracker
 from gan_lightning.game import Batch
 from gan_lightning.gan import GAN
 from gan_lightning.loggers import WandB
-from gan_lightning.utils.checks import positive, whole
+from gan_lightning.utils.checks import check_int, check_positive
 
 log = logging.getLogger(__name__)
 
@@ -106,20 +106,20 @@ class Health(Periodic):
     ) -> None:
         super().__init__(every)
         key = "callbacks.health"
-        self.probe_every = whole(f"{key}.probe_every", probe_every)
-        self.count = whole(f"{key}.count", count, minimum=2)
-        self.grace_images = whole(f"{key}.grace_images", grace_images, minimum=0)
+        self.probe_every = check_int(f"{key}.probe_every", probe_every)
+        self.count = check_int(f"{key}.count", count, minimum=2)
+        self.grace_images = check_int(f"{key}.grace_images", grace_images, minimum=0)
         self.critic = critic
         self.least_diversity = fraction(f"{key}.least_diversity", least_diversity)
         self.least_entropy = fraction(f"{key}.least_entropy", least_entropy)
         self.least_modes = fraction(f"{key}.least_modes", least_modes)
         self.separable = fraction(f"{key}.separable", separable)
-        self.vanishing = positive(f"{key}.vanishing", vanishing)
-        self.least_spread = positive(f"{key}.least_spread", least_spread)
+        self.vanishing = check_positive(f"{key}.vanishing", vanishing)
+        self.least_spread = check_positive(f"{key}.least_spread", least_spread)
         self.least_inside = fraction(f"{key}.least_inside", least_inside)
-        self.stale = whole(f"{key}.stale", stale, minimum=FEWEST_TURNS + 2)
-        self.swing = positive(f"{key}.swing", swing)
-        self.course = Course(whole(f"{key}.patience", patience))
+        self.stale = check_int(f"{key}.stale", stale, minimum=FEWEST_TURNS + 2)
+        self.swing = check_positive(f"{key}.swing", swing)
+        self.course = SymptomTracker(check_int(f"{key}.patience", patience))
         self.probed_at = self.evaluated_at = 0
         self.bad_looks = 0  # in a row, the last ones
         self.absent: list[str] = []  # symptoms of networks at their start that these did not show at some time
@@ -132,7 +132,7 @@ class Health(Periodic):
         return self.course.records
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        gan, data = playing(pl_module), real_data(trainer)
+        gan, data = as_gan(pl_module), real_data(trainer)
         self.data = data
         callbacks = getattr(trainer, "callbacks", [])
         self.evaluation = next((part for part in callbacks if isinstance(part, Evaluation)), None)
@@ -144,25 +144,25 @@ class Health(Periodic):
             self.real = spread_samples(data, gan.device, count) if count else None
         super().on_train_start(trainer, gan)
 
-    def due(self, iterations: int) -> float:
+    def next_iteration(self, iterations: int) -> float:
         """See `Periodic`: at the nearer of the two rhythms."""
-        return min(super().due(iterations), (iterations // self.probe_every + 1) * self.probe_every)
+        return min(super().next_iteration(iterations), (iterations // self.probe_every + 1) * self.probe_every)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        gan = playing(pl_module)
+        gan = as_gan(pl_module)
         if gan.iterations != self._acted_at and 0 in (gan.iterations % self.every, gan.iterations % self.probe_every):
             self._acted_at = gan.iterations
-            self.act(trainer, gan)
+            self.run(trainer, gan)
         if self.evaluation is not None and gan.iterations % self.evaluation.every == 0:
             self.look_at_metrics(trainer, gan)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_train_end(trainer, pl_module)
-        self.look_at_metrics(trainer, playing(pl_module))
+        self.look_at_metrics(trainer, as_gan(pl_module))
 
-    def act(self, trainer: Trainer, gan: GAN) -> None:
+    def run(self, trainer: Trainer, gan: GAN) -> None:
         self.stop_if_diverged(trainer, gan)
         due = gan.iterations // self.probe_every > self.probed_at // self.probe_every
         if trainer.is_global_zero and due and self.real is not None:
@@ -205,8 +205,8 @@ class Health(Periodic):
             seen["mode_collapse"] = symptoms.low_diversity(found.diversity, self.least_diversity)
         if found.fake_inside is not None and found.real_inside is not None:
             seen["saturation"] = symptoms.saturated(found.fake_inside, found.real_inside, self.least_inside)
-        seen["discriminator_wins"] = symptoms.hopeless(found.scores, self.separable, self.vanishing)
-        seen["discriminator_dead"] = symptoms.dead(found.scores, self.least_spread, self.critic)
+        seen["discriminator_wins"] = symptoms.vanishing_generator_gradient(found.scores, self.separable, self.vanishing)
+        seen["discriminator_dead"] = symptoms.constant_discriminator(found.scores, self.least_spread, self.critic)
         return seen
 
     def look_at_metrics(self, trainer: Trainer, gan: GAN) -> None:
@@ -237,7 +237,7 @@ class Health(Periodic):
         self.monitored = [] if evaluation.best_iteration == gan.iterations else [*self.monitored, value][-self.stale :]
         if len(self.monitored) < self.stale or self.first_monitored is None or evaluation.best is None:
             return None
-        return symptoms.swinging(monitor, self.monitored, abs(self.first_monitored - evaluation.best), self.swing)
+        return symptoms.oscillating(monitor, self.monitored, abs(self.first_monitored - evaluation.best), self.swing)
 
     def note(self, trainer: Trainer, iteration: int, seen: dict[str, str | None]) -> None:
         """Tell what has begun, and what is gone."""
@@ -266,7 +266,7 @@ class Health(Periodic):
 
 def fraction(key: str, value: object) -> float:
     """`value` as a float if it is above 0 and at most 1; else a ValueError that names `key`."""
-    share = positive(key, value)
+    share = check_positive(key, value)
     if share > 1:
         raise ValueError(f"{key} must be above 0 and at most 1, not {value!r}")
     return share

@@ -11,7 +11,7 @@ from gan_lightning.gan import GAN
 
 
 class Periodic(Callback, ABC):
-    """Calls `act` after every `every`-th iteration (generator update), and once more at the end if the last was missed.
+    """Calls `run` after every `every`-th iteration (generator update), and once more at the end if the last was missed.
 
     Args:
         every: iterations between two calls, at least 1.
@@ -25,35 +25,35 @@ class Periodic(Callback, ABC):
         self._acted_at: int | None = None
 
     @abstractmethod
-    def act(self, trainer: Trainer, gan: GAN) -> None:
+    def run(self, trainer: Trainer, gan: GAN) -> None:
         """Do the work; called on every rank."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        gan = playing(pl_module)
+        gan = as_gan(pl_module)
         self._acted_at = gan.iterations  # a resumed run does not repeat what it did before it was stopped
         if self.at_start and gan.iterations == 0:
-            self.act(trainer, gan)
+            self.run(trainer, gan)
 
-    def due(self, iterations: int) -> float:
+    def next_iteration(self, iterations: int) -> float:
         """The iteration after whose end this acts next; until then nobody need ask it."""
         return (iterations // self.every + 1) * self.every
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        gan = playing(pl_module)
+        gan = as_gan(pl_module)
         if gan.iterations != self._acted_at and gan.iterations % self.every == 0:
             self._acted_at = gan.iterations
-            self.act(trainer, gan)
+            self.run(trainer, gan)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        gan = playing(pl_module)
+        gan = as_gan(pl_module)
         if gan.iterations != self._acted_at:
             self._acted_at = gan.iterations
-            self.act(trainer, gan)
+            self.run(trainer, gan)
 
 
-def playing(module: LightningModule) -> GAN:
+def as_gan(module: LightningModule) -> GAN:
     """`module` as the GAN it is."""
     if not isinstance(module, GAN):
         raise TypeError(f"this callback watches a GAN, not a {type(module).__name__}")

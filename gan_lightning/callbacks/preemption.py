@@ -14,7 +14,7 @@ from lightning import Callback, LightningModule, Trainer
 from rich import get_console
 
 from gan_lightning.callbacks.checkpoint import Checkpoint, NotSavedError
-from gan_lightning.callbacks.periodic import playing
+from gan_lightning.callbacks.periodic import as_gan
 from gan_lightning.gan import GAN
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class Interrupted(SystemExit):
         self.report = report
 
 
-class Interruption(Callback):
+class Preemption(Callback):
     """On SIGTERM, SIGUSR1, SIGUSR2 or Ctrl+C, saves ``last.ckpt`` at the end of the running turn and ends the run.
 
     The exit code is 75 (for Ctrl+C: 130). A second Ctrl+C quits at once. The first rank saves alone and ends the other
@@ -68,14 +68,14 @@ class Interruption(Callback):
         """Listen again: Lightning has installed its own handler since."""
         self._listen()
 
-    def due(self, iterations: int) -> float:
+    def next_iteration(self, iterations: int) -> float:
         """At no iteration: this waits for a signal."""
         return math.inf
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        gan = playing(pl_module)
+        gan = as_gan(pl_module)
         # A game that is over ends by itself.
         if self.received is not None and self._first and gan.iterations < gan.max_iterations:
             self._leave(trainer, gan)
@@ -86,7 +86,7 @@ class Interruption(Callback):
         self._restore()
         if self.received is None or isinstance(exception, (Interrupted, NotSavedError)):
             return
-        gan = playing(pl_module)
+        gan = as_gan(pl_module)
         if self._first and not gan.within_turn:
             self._leave(trainer, gan)
         if not self._first:

@@ -18,7 +18,7 @@ from rich.progress import Progress as Bar
 from rich.table import Column
 from torch import Tensor
 
-from gan_lightning.callbacks.periodic import playing
+from gan_lightning.callbacks.periodic import as_gan
 from gan_lightning.gan import GAN
 
 REFRESH_SECONDS = 0.25
@@ -53,7 +53,7 @@ class Progress(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.is_global_zero:
             return
-        gan = playing(pl_module)
+        gan = as_gan(pl_module)
         self.speed = Speed(WINDOW_SECONDS)
         self.speed.observe(time.monotonic(), gan.iterations, gan.images)
         self._budget = gan.max_iterations
@@ -69,7 +69,7 @@ class Progress(Callback):
             self._bar.add_task("", total=gan.max_iterations, completed=gan.iterations, count="", state="")
             self._bar.start()
 
-    def due(self, iterations: int) -> float:
+    def next_iteration(self, iterations: int) -> float:
         """Where lines are written, the next that is due; a bar looks at the clock alone."""
         if self._bar is not None or math.isinf(self._due):
             return math.inf
@@ -81,11 +81,11 @@ class Progress(Callback):
         now = time.monotonic()
         if now >= self._due:
             self._due = now + REFRESH_SECONDS
-            self.show(playing(pl_module), now)
+            self.show(as_gan(pl_module), now)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._due < math.inf:
-            self.show(playing(pl_module), time.monotonic())
+            self.show(as_gan(pl_module), time.monotonic())
         self.close()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:

@@ -8,8 +8,16 @@ from pathlib import Path
 from lightning import LightningModule, Trainer
 
 from gan_lightning.callbacks.evaluation import real_data
-from gan_lightning.callbacks.periodic import Periodic, playing
-from gan_lightning.figures.images import MOST_FRAMES, Pixels, Reel, log_picture, save_animation, save_picture, tile
+from gan_lightning.callbacks.periodic import Periodic, as_gan
+from gan_lightning.figures.images import (
+    MOST_FRAMES,
+    AnimationFrames,
+    Pixels,
+    log_picture,
+    make_image_grid,
+    save_animation,
+    save_picture,
+)
 from gan_lightning.gan import GAN
 from gan_lightning.randomness import generator_for
 
@@ -43,11 +51,11 @@ class Pictures(Periodic, ABC):
         """The picture, and what of it the animation shows."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        gan = playing(pl_module)
-        self.reel: Reel[Pixels] = Reel(gan.max_iterations / MOST_FRAMES)
+        gan = as_gan(pl_module)
+        self.reel: AnimationFrames[Pixels] = AnimationFrames(gan.max_iterations / MOST_FRAMES)
         super().on_train_start(trainer, gan)
 
-    def act(self, trainer: Trainer, gan: GAN) -> None:
+    def run(self, trainer: Trainer, gan: GAN) -> None:
         if not trainer.is_global_zero:
             return
         picture, frame = self.draw(gan)
@@ -74,16 +82,16 @@ class SampleGrid(Pictures):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero:
-            gan = playing(pl_module)
-            real = tile(next(real_data(trainer).reference_batches(gan.device, batch_size=self.count)))
+            gan = as_gan(pl_module)
+            real = make_image_grid(next(real_data(trainer).reference_batches(gan.device, batch_size=self.count)))
             save_picture(real, folder(trainer) / "real.png")
             log_picture(trainer.loggers, "real", real, gan.iterations)
         super().on_train_start(trainer, pl_module)
 
     def draw(self, gan: GAN) -> tuple[Pixels, Pixels]:
-        latent, columns = gan.prior.arranged(self.count, generator_for(gan.seed, "samples", device=gan.device))
+        latent, columns = gan.prior.grid(self.count, generator_for(gan.seed, "samples", device=gan.device))
         images = gan.generate(latent)
-        return tile(images, columns=columns), tile(images[:IMAGES_IN_MOTION], least_width_px=250)
+        return make_image_grid(images, columns=columns), make_image_grid(images[:IMAGES_IN_MOTION], least_width_px=250)
 
 
 def folder(trainer: Trainer) -> Path:

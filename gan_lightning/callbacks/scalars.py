@@ -15,17 +15,17 @@ from gan_lightning.gan import GAN
 
 
 @runtime_checkable
-class Readable(Protocol):
+class HasScalars(Protocol):
     """An objective whose state is worth a line in the log."""
 
-    def readings(self) -> Mapping[str, Tensor]:
+    def scalars(self) -> Mapping[str, Tensor]:
         """Scalars by name, as they are now."""
 
 
-class Monitor(Periodic):
+class LogScalars(Periodic):
     """Logs ``player/objective``, ``lr/player``, ``images`` and ``images_per_second`` every `every` iterations.
 
-    An objective that has a method `readings` (see `Readable`) has them logged too, as ``objective/reading``. The losses
+    An objective that has a method `scalars` (see `HasScalars`) has them logged too, as ``objective/scalar``. Losses
     are those of the last turn. All are fetched from the device together, so that logging waits for it once.
     """
 
@@ -33,11 +33,11 @@ class Monitor(Periodic):
         super().on_train_start(trainer, pl_module)
         self._since = (time.monotonic(), getattr(pl_module, "images", 0))
 
-    def act(self, trainer: Trainer, gan: GAN) -> None:
+    def run(self, trainer: Trainer, gan: GAN) -> None:
         scalars = dict(gan.losses)
-        for name, objective in gan.ideas:
-            if isinstance(objective, Readable):
-                scalars |= {f"{name}/{reading}": value for reading, value in objective.readings().items()}
+        for name, objective in gan.named_objectives:
+            if isinstance(objective, HasScalars):
+                scalars |= {f"{name}/{reading}": value for reading, value in objective.scalars().items()}
         found = torch.stack([scalar.float() for scalar in scalars.values()]).tolist()
         values = dict(zip(scalars, found, strict=True))
         for player, optimizer in zip(("generator", "discriminator"), trainer.optimizers, strict=True):

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from gan_lightning.callbacks.samples import Pictures
-from gan_lightning.figures.images import Pixels, tile
+from gan_lightning.figures.images import Pixels, make_image_grid
 from gan_lightning.gan import GAN
-from gan_lightning.models.cyclegan import TwoTranslators
+from gan_lightning.models.cyclegan import CycleGANGenerators
 from gan_lightning.randomness import generator_for
 
 
@@ -27,7 +27,7 @@ class Translations(Pictures):
 
     def draw(self, gan: GAN) -> tuple[Pixels, Pixels]:
         z = gan.prior.sample(self.count, generator_for(gan.seed, "samples", device=gan.device)).z
-        picture = tile(there_and_back(gan, z), columns=self.count)
+        picture = make_image_grid(there_and_back(gan, z), columns=self.count)
         return picture, picture
 
 
@@ -39,7 +39,7 @@ def there_and_back(gan: GAN, z: Tensor) -> Tensor:
         ValueError: the generator does not translate.
     """
     networks = gan.averaged_generator
-    if not isinstance(networks, TwoTranslators):
+    if not isinstance(networks, CycleGANGenerators):
         raise ValueError("callbacks=translations shows translators: choose model=cyclegan, or callbacks=images")
     networks.eval()
     with torch.autocast(gan.device.type, enabled=False):

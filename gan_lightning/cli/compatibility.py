@@ -16,7 +16,7 @@ from gan_lightning.utils.conf import checkpoint_of, conf_dir
 from gan_lightning.utils.errors import UserError
 
 
-def misfits(config: DictConfig) -> Iterator[str]:
+def incompatibilities(config: DictConfig) -> Iterator[str]:
     """A sentence for each pair that cannot work."""
     checks = (
         *(experiment_and_answers, variant_and_loss, model_and_data, model_and_loss, model_and_prior),
@@ -31,15 +31,16 @@ def experiment_and_answers(config: DictConfig) -> Iterator[str]:
     """What an experiment sets of its model or loss may have no place in another one, chosen instead."""
     choices = config.hydra.runtime.choices
     name = choices.get("experiment")
-    sets: Any = OmegaConf.to_container(OmegaConf.merge({}, *lineage("experiment", name)))
-    own = brought_by("", "train") | brought_by("experiment", name)
+    sets: Any = OmegaConf.to_container(OmegaConf.merge({}, *config_parents("experiment", name)))
+    own = selected_by("", "train") | selected_by("experiment", name)
     for group in ("model", "loss"):
-        answer = dict(answers(group)).get(choices[group])
+        answer = dict(options(group)).get(choices[group])
         if choices[group] == own[group] or answer is None:
             continue
         composed = OmegaConf.to_container(config[group])
         without = [
-            f"{group}.{path}" for path in homeless(sets.get(group, {}), OmegaConf.to_container(answer), composed)
+            f"{group}.{path}"
+            for path in unknown_overrides(sets.get(group, {}), OmegaConf.to_container(answer), composed)
         ]
         if without:
             yield (
@@ -48,12 +49,12 @@ def experiment_and_answers(config: DictConfig) -> Iterator[str]:
             )
 
 
-def homeless(sets: Any, answer: Any, composed: Any) -> Iterator[str]:
+def unknown_overrides(sets: Any, answer: Any, composed: Any) -> Iterator[str]:
     """Where in `sets` something begins that `answer` lacks, and that no other part has made whole in `composed`."""
     for key, value in sets.items():
         here = composed.get(key)
         if key in answer and isinstance(value, dict) and isinstance(answer[key], dict) and isinstance(here, dict):
-            yield from (f"{key}.{path}" for path in homeless(value, answer[key], here))
+            yield from (f"{key}.{path}" for path in unknown_overrides(value, answer[key], here))
         elif key in composed and key not in answer and not (isinstance(here, dict) and "_target_" in here):
             yield key
 
@@ -61,8 +62,8 @@ def homeless(sets: Any, answer: Any, composed: Any) -> Iterator[str]:
 def variant_and_loss(config: DictConfig) -> Iterator[str]:
     """A variant with an adversarial objective of its own would silently replace that of another loss."""
     choices = config.hydra.runtime.choices
-    own, loss = brought_by("variant", choices.get("variant")).get("loss"), choices.loss
-    answer = dict(answers("variant")).get(str(choices.get("variant")), OmegaConf.create())
+    own, loss = selected_by("variant", choices.get("variant")).get("loss"), choices.loss
+    answer = dict(options("variant")).get(str(choices.get("variant")), OmegaConf.create())
     if own not in (None, loss) and OmegaConf.select(answer, "loss.objectives.adversarial") is not None:
         yield (
             f"variant={choices.variant} has the adversarial loss of its paper, {own}, and loss={loss} would be without "
@@ -70,39 +71,39 @@ def variant_and_loss(config: DictConfig) -> Iterator[str]:
         )
 
 
-def brought_by(group: str, choice: object) -> dict[str, str]:
+def selected_by(group: str, choice: object) -> dict[str, str]:
     """What a file of conf/ answers to the other questions."""
-    lines = [line for file in lineage(group, choice) for line in file.get("defaults", [])]
+    lines = [line for file in config_parents(group, choice) for line in file.get("defaults", [])]
     pairs = [next(iter(line.items())) for line in lines if isinstance(line, DictConfig)]
     return {str(key).removeprefix("override ").strip("/").partition("@")[0]: str(answer) for key, answer in pairs}
 
 
-def lineage(group: str, choice: object) -> list[DictConfig]:
+def config_parents(group: str, choice: object) -> list[DictConfig]:
     """The file of an answer, after those of its folder that it builds on; none where the answer is no file."""
     path = Path(conf_dir(), group, f"{choice}.yaml")
     file = OmegaConf.load(path) if path.is_file() else None
     if not isinstance(file, DictConfig):
         return []
     parents = [line for line in file.get("defaults", []) if isinstance(line, str) and line != "_self_"]
-    return [*(ancestor for parent in parents for ancestor in lineage(group, parent)), file]
+    return [*(ancestor for parent in parents for ancestor in config_parents(group, parent)), file]
 
 
 def model_and_data(config: DictConfig) -> Iterator[str]:
     """The model must take the data's shape."""
     shape = list(config.data.shape)
-    if takes(config.model.get("accepts"), shape):
+    if accepts_shape(config.model.get("accepts"), shape):
         return
     choices = config.hydra.runtime.choices
-    able = [name for name, answer in answers("model") if takes(answer.get("accepts"), shape)]
+    able = [name for name, answer in options("model") if accepts_shape(answer.get("accepts"), shape)]
     accepts = config.model.accepts
     yield (
-        f"model={choices.model} takes images of {either(accepts.image_sizes)} pixels with {either(accepts.channels)} "
-        f"channel(s), and data={choices.data} has shape {shape}: choose {either([f'model={name}' for name in able])}, "
+        f"model={choices.model} takes images of {join_or(accepts.image_sizes)} pixels with {join_or(accepts.channels)} "
+        f"channel(s), and data={choices.data} has shape {shape}: choose {join_or([f'model={name}' for name in able])}, "
         f"or other data"
     )
 
 
-def takes(accepts: DictConfig | None, shape: list[int]) -> bool:
+def accepts_shape(accepts: DictConfig | None, shape: list[int]) -> bool:
     """Whether a model with the fact `accepts` can be built for samples of `shape`; None accepts any shape."""
     if accepts is None:
         return True
@@ -117,10 +118,10 @@ def model_and_loss(config: DictConfig) -> Iterator[str]:
     if config.loss.get("energy") is None or config.model.get("energies"):
         return
     choices = config.hydra.runtime.choices
-    able = [f"model={name}" for name, answer in answers("model") if answer.get("energies")]
+    able = [f"model={name}" for name, answer in options("model") if answer.get("energies")]
     yield (
         f"loss={choices.loss} needs a discriminator that gives energies, and that of model={choices.model} gives "
-        f"scores: choose {either(able)}, or another loss"
+        f"scores: choose {join_or(able)}, or another loss"
     )
 
 
@@ -204,10 +205,10 @@ def batch_and_packs(config: DictConfig) -> Iterator[str]:
 def smoothing_and_loss(config: DictConfig) -> Iterator[str]:
     """Label smoothing needs a loss that has labels."""
     if "label_smoothing" in config.loss.objectives and not config.loss.label_targets:
-        able = [f"loss={name}" for name, answer in answers("loss") if answer.get("label_targets")]
+        able = [f"loss={name}" for name, answer in options("loss") if answer.get("label_targets")]
         yield (
             f"regularizer=label_smoothing needs a loss with a target for real data, and loss="
-            f"{config.hydra.runtime.choices.loss} has none: choose {either(able)}, or leave the regularizer out"
+            f"{config.hydra.runtime.choices.loss} has none: choose {join_or(able)}, or leave the regularizer out"
         )
 
 
@@ -237,7 +238,7 @@ def paths(config: DictConfig) -> Iterator[str]:
             yield from error.problems
 
 
-def answers(group: str) -> Iterator[tuple[str, DictConfig]]:
+def options(group: str) -> Iterator[tuple[str, DictConfig]]:
     """The files of a group with what they say."""
     for file in sorted(Path(conf_dir(), group).glob("*.yaml")):
         answer = OmegaConf.load(file)
@@ -245,7 +246,7 @@ def answers(group: str) -> Iterator[tuple[str, DictConfig]]:
             yield file.stem, answer
 
 
-def either(options: Any) -> str:
+def join_or(options: Any) -> str:
     """``a``, ``a or b``, ``a, b or c``."""
     words = [str(option) for option in options]
     return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

@@ -13,12 +13,12 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from gan_lightning.utils.checks import flag, whole
+from gan_lightning.utils.checks import check_bool, check_int
 from gan_lightning.utils.conf import checkpoint_of, conf_dir, run_directory
-from gan_lightning.utils.errors import UserError, mistakes_told
+from gan_lightning.utils.errors import UserError, user_errors
 
 if TYPE_CHECKING:
-    from gan_lightning.runs.checkpoints import Trained
+    from gan_lightning.runs.checkpoints import LoadedRun
 
 CHOICES = {"which": ("last", "best", "both"), "weights": ("ema", "raw")}
 
@@ -53,16 +53,16 @@ def evaluate(cfg: DictConfig) -> dict[str, dict[str, float]]:
 
         for checkpoint in found:
             logger_settings(checkpoint)
-    return {checkpoint.stem: judge(cfg, checkpoint) for checkpoint in found}
+    return {checkpoint.stem: evaluate_checkpoint(cfg, checkpoint) for checkpoint in found}
 
 
 def check(cfg: DictConfig) -> None:
     """Refuse values that cannot be."""
-    with mistakes_told():
+    with user_errors():
         for key, least in (("num_fakes", 1), ("seed", 0)):
             if cfg[key] is not None:
-                whole(key, cfg[key], least)
-        flag("wandb", cfg.wandb)
+                check_int(key, cfg[key], least)
+        check_bool("wandb", cfg.wandb)
     for key, choices in CHOICES.items():
         if cfg[key] not in choices:
             raise UserError(f"{key} must be {', '.join(choices[:-1])} or {choices[-1]}, not {cfg[key]}")
@@ -86,7 +86,7 @@ def checkpoints(cfg: DictConfig) -> Iterator[Path]:
         yield checkpoint_of(cfg.ckpt_path, cfg.which)
 
 
-def judge(cfg: DictConfig, checkpoint: Path) -> dict[str, float]:
+def evaluate_checkpoint(cfg: DictConfig, checkpoint: Path) -> dict[str, float]:
     """Judge a checkpoint; its numbers."""
     from hydra.utils import instantiate
 
@@ -103,18 +103,18 @@ def judge(cfg: DictConfig, checkpoint: Path) -> dict[str, float]:
     if cfg.seed is not None:
         gan.seed = cfg.seed
     choose_metrics(config, cfg)
-    with mistakes_told():
+    with user_errors():
         data = instantiate(config.data, _convert_="all")
         metrics = instantiate(config.metrics.metrics, _convert_="all")
         if not metrics:
             raise UserError("the run measured nothing: choose metrics, such as metrics=digits")
         evaluation = Evaluation(every=1, metrics=metrics, num_fakes=config.metrics.num_fakes, cache=cfg.cache)
-        asked = gan.draw(1, "evaluation").labels
+        asked = gan.fixed_latents(1, "evaluation").labels
         for metric in metrics.values():
             metric.check_labels(asked)
         data.prepare_data()
         data.setup("fit")
-        evaluation.count_real(data, device)
+        evaluation.prepare_reference(data, device)
         for metric in metrics.values():
             metric.check_count(evaluation.num_fakes)
         protocol = evaluation.described(gan, data, cfg.weights)
@@ -145,7 +145,7 @@ def judge(cfg: DictConfig, checkpoint: Path) -> dict[str, float]:
     return values
 
 
-def as_in_training(trained: Trained) -> None:
+def as_in_training(trained: LoadedRun) -> None:
     """Lay the networks out and compute as the run did, so that its numbers come out the same to the last bit."""
     import torch
 
@@ -218,12 +218,12 @@ def published(result: dict[str, Any], folder: Path, stem: str, head: str) -> Pat
     Raises:
         UserError: it cannot be written.
     """
-    from gan_lightning.evaluation.protocol import caption
+    from gan_lightning.evaluation.protocol import describe
     from gan_lightning.runs.report import print_metrics
     from gan_lightning.runs.run_dir import write_json
     from gan_lightning.utils.errors import WorkError
 
-    print("\n".join([head, *caption(result["protocol"])]))
+    print("\n".join([head, *describe(result["protocol"])]))
     print_metrics(result["values"])
     try:
         folder.mkdir(parents=True, exist_ok=True)

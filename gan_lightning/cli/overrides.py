@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from gan_lightning.runs.resume_policy import may_change
-from gan_lightning.runs.safe_targets import named
+from gan_lightning.runs.safe_targets import allowed_targets
 from gan_lightning.trainer.ranks import is_sweep
 from gan_lightning.utils.conf import checkpoint_of, conf_dir, run_directory
 from gan_lightning.utils.errors import UserError
@@ -32,11 +32,11 @@ RUNS = Path("outputs/runs")
 ASKED_ANEW = ("ckpt_path", "trainer.precision")
 """What may be written otherwise when a run goes on, and makes another run all the same when one starts."""
 
-NOT_TAKEN_OVER = ("ckpt_path", "resume", "launcher", "hparams_search")
+NOT_INHERITED = ("ckpt_path", "resume", "launcher", "hparams_search")
 """What says how a run began, and not what it is. A job of a sweep goes on by itself."""
 
 
-def whole_command(arguments: Sequence[str]) -> list[str]:
+def expand_resume_overrides(arguments: Sequence[str]) -> list[str]:
     """The command line with what `ckpt_path` and `resume` stand for written out.
 
     Done twice, it is the same as done once: further ranks are started with a command line that is whole already.
@@ -63,7 +63,7 @@ def whole_command(arguments: Sequence[str]) -> list[str]:
     if start is not None:
         lines = lines_from(str(start), typed)
     elif value_of("hydra.run.dir", typed) is None:
-        lines.append(own_directory(typed))
+        lines.append(auto_run_dir(typed))
     return [argument for argument in arguments if not is_override(argument)] + lines
 
 
@@ -85,10 +85,10 @@ def lines_from(start: str, typed: Sequence[Override]) -> list[str]:
     if start == "last" and not (path / "checkpoints" / "last.ckpt").is_file():
         raise UserError(f"ckpt_path=last finds no checkpoint in {path}: give the directory of a run that has saved one")
     run = run_directory(checkpoint_of(str(path)))
-    lines = [f"ckpt_path={quoted(path)}" if line_of(o) == "ckpt_path=last" else line_of(o) for o in typed]
+    lines = [f"ckpt_path={quoted(path)}" if as_typed(o) == "ckpt_path=last" else as_typed(o) for o in typed]
     before = recorded(run)
-    taken = kept(before, typed)
-    refuse_foreign_code([override for override in before if line_of(override) in taken], run)
+    taken = inherited_overrides(before, typed)
+    refuse_foreign_code([override for override in before if as_typed(override) in taken], run)
     lines = taken + lines
     if path.is_dir():
         if directory is None:
@@ -99,7 +99,7 @@ def lines_from(start: str, typed: Sequence[Override]) -> list[str]:
                 f"ckpt_path={path / 'checkpoints' / 'last.ckpt'} to start another run from there"
             )
     elif directory is None and value_of("resume", typed) == "auto":
-        lines.append(own_directory(typed))
+        lines.append(auto_run_dir(typed))
     return lines
 
 
@@ -129,12 +129,12 @@ def recorded(run: Path) -> list[Override]:
         overrides = OverridesParser.create().parse_overrides([str(line) for line in lines])
     except (HydraException, OmegaConfBaseException, YAMLError, OSError, TypeError) as error:
         raise UserError(f"{file} is no record of a run's overrides: mend it, or type them yourself") from error
-    return [override for override in overrides if taken_over(override)]
+    return [override for override in overrides if is_inherited(override)]
 
 
-def taken_over(override: Override) -> bool:
+def is_inherited(override: Override) -> bool:
     """Whether it says what a run is, and not how it began."""
-    return not of_hydra(override) and str(override.key_or_group).split(".")[0] not in NOT_TAKEN_OVER
+    return not of_hydra(override) and str(override.key_or_group).split(".")[0] not in NOT_INHERITED
 
 
 def of_hydra(override: Override) -> bool:
@@ -150,8 +150,8 @@ def refuse_foreign_code(overrides: Sequence[Override], run: Path) -> None:
         UserError: one of the `overrides` does.
     """
     for override in overrides:
-        line = line_of(override)
-        foreign = any(name not in named(()) for name in re.findall(r"_target_\W*([\w.]*)", line))
+        line = as_typed(override)
+        foreign = any(name not in allowed_targets(()) for name in re.findall(r"_target_\W*([\w.]*)", line))
         computed = "${" in re.sub(r"\$\{[\w.]+\}", "", line)  # by a function, where ${optimizer.lr} is a reference
         if foreign or computed or not answers_within_conf(override):
             raise UserError(
@@ -171,22 +171,22 @@ def answers_within_conf(override: Override) -> bool:
     return ".." not in group and all(str(answer).strip("'\"") in listed for answer in answers)
 
 
-def kept(before: Sequence[Override], typed: Sequence[Override]) -> list[str]:
+def inherited_overrides(before: Sequence[Override], typed: Sequence[Override]) -> list[str]:
     """The lines of `before` that `typed` does not replace.
 
     A line is replaced by one with its key, and by another answer to the question that its key belongs to: with
     ``logger=csv``, ``logger.wandb.project=...`` has no place. What was added (``+key=...``) stays under what changes or
     deletes it.
     """
-    again = {line_of(override) for override in typed}
-    anew = [override for override in typed if line_of(override) not in map(line_of, before)]
+    again = {as_typed(override) for override in typed}
+    anew = [override for override in typed if as_typed(override) not in map(as_typed, before)]
 
     def replaced(old: Override) -> bool:
         key = str(old.key_or_group)
         same = any((new.key_or_group, new.package) == (key, old.package) and not keeps(old, new) for new in typed)
         return same or any(key.startswith(f"{new.key_or_group}.") for new in anew)
 
-    return [line_of(old) for old in before if line_of(old) not in again and not replaced(old)]
+    return [as_typed(old) for old in before if as_typed(old) not in again and not replaced(old)]
 
 
 def keeps(old: Override, new: Override) -> bool:
@@ -194,15 +194,15 @@ def keeps(old: Override, new: Override) -> bool:
     return old.is_add() and not new.is_add()
 
 
-def line_of(override: Override) -> str:
+def as_typed(override: Override) -> str:
     """An override as it was typed."""
     return str(override.input_line)
 
 
-def own_directory(typed: Sequence[Override]) -> str:
+def auto_run_dir(typed: Sequence[Override]) -> str:
     """The run directory of a command that starts or goes on: the same one whenever it asks for the same game."""
     asked = {
-        f"{override.get_key_element()}": line_of(override) if override.is_sweep_override() else override.value()
+        f"{override.get_key_element()}": as_typed(override) if override.is_sweep_override() else override.value()
         for override in typed
         if not override.is_hydra_override()
         and (override.key_or_group in ASKED_ANEW or not may_change(str(override.key_or_group)))

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import hydra
 from omegaconf import DictConfig, ListConfig
 
-from gan_lightning.utils.checks import flag, positive, whole, wholes
+from gan_lightning.utils.checks import check_bool, check_int, check_ints, check_positive
 from gan_lightning.utils.conf import checkpoint_of, conf_dir, run_directory
-from gan_lightning.utils.errors import UserError, mistakes_told
+from gan_lightning.utils.errors import UserError, user_errors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -71,13 +71,13 @@ def sample(cfg: DictConfig) -> list[Path]:
     Raises:
         UserError: for whatever cannot be done, before anything is written.
     """
-    with mistakes_told():
+    with user_errors():
         check_values(cfg)
     task = task_of(cfg)
     checkpoint = checkpoint_of(cfg.ckpt_path, cfg.which)
     folder = Path(cfg.output).expanduser() if cfg.output else run_directory(checkpoint) / "samples"
 
-    from gan_lightning.models.cyclegan import TwoTranslators
+    from gan_lightning.models.cyclegan import CycleGANGenerators
     from gan_lightning.runs.checkpoints import device_named, load
     from gan_lightning.sampling import writers
 
@@ -88,7 +88,7 @@ def sample(cfg: DictConfig) -> list[Path]:
     gan, shape = trained.gan, trained.config.data.shape
     gan.seed = cfg.seed or 0
     name = f"{checkpoint.stem}_iteration{gan.iterations}_seed{gan.seed}"
-    if isinstance(gan.averaged_generator, TwoTranslators):
+    if isinstance(gan.averaged_generator, CycleGANGenerators):
         if task in (INTERPOLATION, TRAVERSAL):
             raise UserError(f"{task.name} is for a model that is fed noise, and this one is fed images: leave it out")
         check_keys(cfg, PAIRS)
@@ -102,7 +102,7 @@ def sample(cfg: DictConfig) -> list[Path]:
         INTERPOLATION: writers.write_interpolation,
         TRAVERSAL: writers.write_traversal,
     }[task]
-    with mistakes_told():
+    with user_errors():
         return write(cfg, gan, folder, name, cfg.count or task.usual_count)
 
 
@@ -114,12 +114,12 @@ def check_values(cfg: DictConfig) -> None:
     """
     for key, least in (("count", 1), ("seed", 0), ("interpolate", 2)):
         if cfg[key] is not None:
-            whole(key, cfg[key], least)
-    flag("traverse", cfg.traverse)
+            check_int(key, cfg[key], least)
+    check_bool("traverse", cfg.traverse)
     if cfg.classes is not None:
-        wholes("classes", cfg.classes)
+        check_ints("classes", cfg.classes)
     if cfg.truncation is not None:
-        positive("truncation", cfg.truncation)
+        check_positive("truncation", cfg.truncation)
     for key, known in (("direction", ("a_to_b", "b_to_a")), ("format", SAMPLES.formats), ("which", ("last", "best"))):
         if cfg[key] not in (None, *known):
             raise ValueError(f"{key} must be one of {', '.join(known)}, not {cfg[key]}")
@@ -161,7 +161,7 @@ def check_keys(cfg: DictConfig, task: Task) -> None:
         )
 
 
-def generated(
+def generate_samples(
     gan: GAN, count: int, classes: Sequence[int] | None = None, truncation: float | None = None, rows: bool = False
 ) -> Samples:
     """Samples of the averaged generator, on the CPU, from the seed of `gan`.
@@ -176,14 +176,14 @@ def generated(
     Raises:
         ValueError: its prior cannot do what is asked.
     """
-    latent, columns = drawn(gan, count, classes, truncation, rows)
-    return Samples(made(gan, latent), None if latent.labels is None else latent.labels.cpu(), columns)
+    latent, columns = sample_latents(gan, count, classes, truncation, rows)
+    return Samples(generate_images(gan, latent), None if latent.labels is None else latent.labels.cpu(), columns)
 
 
-def drawn(
+def sample_latents(
     gan: GAN, count: int, classes: Sequence[int] | None, truncation: float | None, rows: bool = False
 ) -> tuple[Latent, int | None]:
-    """The latents of `generated`, and how many stand in a row of a picture."""
+    """The latents of `generate_samples`, and how many stand in a row of a picture."""
     from gan_lightning.randomness import generator_for
     from gan_lightning.sampling.latents import latents, truncate
 
@@ -192,7 +192,7 @@ def drawn(
     return latents(gan.prior, count, generator_for(gan.seed, "samples", device=gan.device), classes, rows)
 
 
-def made(gan: GAN, latent: Latent) -> Tensor:
+def generate_images(gan: GAN, latent: Latent) -> Tensor:
     """What the averaged generator makes of `latent`, on the CPU."""
     import torch
 

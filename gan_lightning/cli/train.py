@@ -9,7 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from gan_lightning.cli.overrides import whole_command
+from gan_lightning.cli.overrides import expand_resume_overrides
 from gan_lightning.cli.plugins import refuse_missing_plugins
 from gan_lightning.cli.validate import refuse_foreign_keys, validate_job
 from gan_lightning.trainer.ranks import prepare_rank
@@ -43,7 +43,7 @@ def main() -> None:
     """
     register_resolvers()
     try:
-        sys.argv[1:] = prepare_rank(whole_command(sys.argv[1:]))
+        sys.argv[1:] = prepare_rank(expand_resume_overrides(sys.argv[1:]))
         refuse_foreign_keys(sys.argv[1:])
         refuse_missing_plugins(sys.argv[1:])
     except UserError as error:

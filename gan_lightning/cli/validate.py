@@ -17,7 +17,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from gan_lightning.cli.compatibility import brought_by, misfits
+from gan_lightning.cli.compatibility import incompatibilities, selected_by
 from gan_lightning.trainer.ranks import started_as_rank_zero
 from gan_lightning.utils.conf import conf_dir
 from gan_lightning.utils.errors import UserError
@@ -55,7 +55,7 @@ def validate(config: DictConfig, config_name: str) -> None:
     """
     problems = [*wrong_values(config), *wrong_types(config, config_name)]
     # What fits what is asked only of values that are there and what they should be.
-    problems = problems or list(unresolved(config)) or list(misfits(config))
+    problems = problems or list(unresolved(config)) or list(incompatibilities(config))
     if problems:
         raise UserError(list(dict.fromkeys(problems)))
 
@@ -161,7 +161,7 @@ def wrong_values(config: DictConfig) -> Iterator[str]:
     for key, value in leaves(config):
         rule = rule_of(key)
         if rule is not None and not rule.holds(value):
-            yield f"{key} must be {rule.kind}, not {shown(value)}"
+            yield f"{key} must be {rule.kind}, not {format_value(value)}"
 
 
 def unresolved(config: DictConfig) -> Iterator[str]:
@@ -183,7 +183,7 @@ def unresolved(config: DictConfig) -> Iterator[str]:
 def replaced_by_others(choices: DictConfig) -> Iterator[str]:
     """A way out for each part that the variant brought along and the experiment or the command line replaced."""
     variant = choices.get("variant")
-    for group, answer in brought_by("variant", variant).items():
+    for group, answer in selected_by("variant", variant).items():
         other = choices.get(group)
         if other != answer:
             yield f"add {group}={answer}, which variant={variant} brings along and {group}={other} replaced"
@@ -209,7 +209,7 @@ def leaves(config: DictConfig, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield key, value
 
 
-def shown(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A value as the user would type it."""
     if isinstance(value, (DictConfig, ListConfig)):
         return str(OmegaConf.to_container(value))
@@ -242,7 +242,7 @@ def wrong_types(config: DictConfig, config_name: str) -> Iterator[str]:
             continue
         wanted = kind_wanted(before)
         if wanted is not None and not wanted.holds(after):
-            yield f"{key} must be {wanted.kind}, not {shown(after)}"
+            yield f"{key} must be {wanted.kind}, not {format_value(after)}"
 
 
 def kind_wanted(default: Any) -> Rule | None:

@@ -14,15 +14,15 @@ from lightning import LightningDataModule
 from torch import Tensor
 from torchvision.transforms.v2.functional import resize
 
-from gan_lightning.data.loader import Batch, BatchOrder, DiskLoader, InMemoryLoader, StreamLoader, normalize
-from gan_lightning.utils.checks import fingerprint, whole, wholes
+from gan_lightning.data.loader import Batch, DeterministicSampler, DiskLoader, InMemoryLoader, StreamLoader, normalize
+from gan_lightning.utils.checks import check_int, check_ints, fingerprint
 
 Loader = InMemoryLoader | StreamLoader | DiskLoader
 THREADS = 4
 """That read files."""
 
 
-class Place(NamedTuple):
+class Placement(NamedTuple):
     """Where batches are wanted: a device, and which of how many devices it is."""
 
     device: torch.device
@@ -37,7 +37,7 @@ class RealData(LightningDataModule, ABC):
         shape: of one sample: (channels, height, width), or (dim,).
         num_classes: how many classes labels may name; None where there are none.
         value_range: lowest and highest value of a sample; None where there is no bound.
-        batch_size: samples of one turn over all devices.
+        batch_size: samples of one step over all devices.
         seed: of the order or the draw of samples.
     """
 
@@ -51,11 +51,11 @@ class RealData(LightningDataModule, ABC):
         seed: int,
     ) -> None:
         super().__init__()
-        self.shape = wholes("data.shape", shape, minimum=1)
-        self.num_classes = None if num_classes is None else whole("data.num_classes", num_classes)
+        self.shape = check_ints("data.shape", shape, minimum=1)
+        self.num_classes = None if num_classes is None else check_int("data.num_classes", num_classes)
         self.value_range = None if value_range is None else tuple(value_range)
-        self.batch_size = whole("data.batch_size", batch_size)
-        self.seed = whole("seed", seed, minimum=0)
+        self.batch_size = check_int("data.batch_size", batch_size)
+        self.seed = check_int("seed", seed, minimum=0)
 
     @property
     @abstractmethod
@@ -101,18 +101,18 @@ class RealData(LightningDataModule, ABC):
         """
         return None
 
-    def place(self) -> Place:
+    def placement(self) -> Placement:
         """Where the trainer wants batches; without a trainer, this process's CPU."""
         if self.trainer is None:
-            return Place(torch.device("cpu"), rank=0, world_size=1)
-        return Place(self.trainer.strategy.root_device, self.trainer.global_rank, self.trainer.world_size)
+            return Placement(torch.device("cpu"), rank=0, world_size=1)
+        return Placement(self.trainer.strategy.root_device, self.trainer.global_rank, self.trainer.world_size)
 
-    def turn(self) -> int:
+    def step(self) -> int:
         """Turns already played by the trainer's module, also before the run was continued: where batches go on."""
-        return 0 if self.trainer is None else int(getattr(self.trainer.lightning_module, "turns", 0))
+        return 0 if self.trainer is None else int(getattr(self.trainer.lightning_module, "discriminator_updates", 0))
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        """Leave the batch, which is on the device: Lightning's search for tensors to move would cost time each turn."""
+        """Leave the batch, which is on the device: Lightning's search for tensors to move would cost time each step."""
         return batch
 
 
@@ -152,8 +152,8 @@ class ImageData(RealData):
             raise ValueError(f"data.value_range must be [-1, 1] for images, the range of tanh, not {value_range!r}")
         if reference not in ("train", "test"):
             raise ValueError(f"data.reference must be train or test, not {reference!r}")
-        self.classes = None if classes is None else wholes("data.classes", classes)
-        self.image_size = None if image_size is None else whole("data.image_size", image_size)
+        self.classes = None if classes is None else check_ints("data.classes", classes)
+        self.image_size = None if image_size is None else check_int("data.image_size", image_size)
         self.reference = reference
         self._splits: dict[bool, Images] = {}
 
@@ -164,7 +164,7 @@ class ImageData(RealData):
     def setup(self, stage: str) -> None:
         """Read the training images, so that what is wrong with them is told before training starts."""
         if stage == "fit":
-            self.split(train=True, device=self.place().device)
+            self.split(train=True, device=self.placement().device)
 
     def split(self, train: bool, device: torch.device | str) -> Images:
         """The training or test images as the run uses them, on `device`; read when first asked for."""
@@ -175,11 +175,11 @@ class ImageData(RealData):
         return self._splits[train]
 
     def train_dataloader(self) -> Loader:
-        """Endless batches of the training images, from the turn that the run has reached."""
-        device, rank, world_size = self.place()
+        """Endless batches of the training images, from the step that the run has reached."""
+        device, rank, world_size = self.placement()
         pixels, labels = self.split(train=True, device=device)
-        order = BatchOrder(len(pixels), self.batch_size, self.seed, rank, world_size)
-        return InMemoryLoader(pixels, labels, order, device, self.turn)
+        order = DeterministicSampler(len(pixels), self.batch_size, self.seed, rank, world_size)
+        return InMemoryLoader(pixels, labels, order, device, self.step)
 
     @property
     def reference_size(self) -> int:
@@ -196,7 +196,7 @@ class ImageData(RealData):
     ) -> Iterator[Batch]:
         """See `RealData`; images, float32 in [-1, 1]."""
         pixels, labels = self.split(self.reference == "train", device)
-        mine = share(len(pixels), rank, world_size)
+        mine = rank_slice(len(pixels), rank, world_size)
         for start in range(mine.start, mine.stop, batch_size):
             rows = slice(start, min(start + batch_size, mine.stop))
             yield normalize(pixels[rows]), None if labels is None else labels[rows]
@@ -207,7 +207,7 @@ class ImageData(RealData):
 
     def _wherever(self, train: bool) -> Images:
         """A split where it is; where the trainer wants it when it has not been read yet."""
-        return self._splits.get(train) or self.split(train, self.place().device)
+        return self._splits.get(train) or self.split(train, self.placement().device)
 
     def _chosen(self, images: Images) -> Images:
         """The images of the wanted classes at the wanted size, held against the facts."""
@@ -274,6 +274,6 @@ def fingerprint_of_files(about: str, files: Mapping[str, Path]) -> str:
     return digest.hexdigest()[:16]
 
 
-def share(size: int, rank: int, world_size: int) -> range:
+def rank_slice(size: int, rank: int, world_size: int) -> range:
     """`rank`'s run of consecutive rows out of `size`; the ranks' runs follow each other and differ by 1 at most."""
     return range(rank * size // world_size, (rank + 1) * size // world_size)

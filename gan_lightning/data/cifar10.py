@@ -10,7 +10,7 @@ import torchvision
 
 from gan_lightning.data.base import ImageData, Images
 from gan_lightning.data.download import downloading
-from gan_lightning.utils.checks import flag
+from gan_lightning.utils.checks import check_bool
 
 
 class Cifar10(ImageData):
@@ -24,7 +24,7 @@ class Cifar10(ImageData):
 
     def __init__(self, *, root: str, download: bool, **image_data: Any) -> None:
         super().__init__(**image_data)
-        self.root, self.download = Path(root).expanduser(), flag("data.download", download)
+        self.root, self.download = Path(root).expanduser(), check_bool("data.download", download)
 
     def prepare_data(self) -> None:
         """Download what is missing or damaged (torchvision compares checksums), where that is asked for."""

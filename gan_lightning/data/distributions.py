@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from gan_lightning.utils.checks import finite, positive, whole
+from gan_lightning.utils.checks import check_finite, check_int, check_positive
 
 
 class Distribution(ABC):
@@ -40,7 +40,7 @@ class Gaussian(Distribution):
     dim = 1
 
     def __init__(self, mean: float, std: float) -> None:
-        self.mean, self.std = finite("data.mean", mean), positive("data.std", std)
+        self.mean, self.std = check_finite("data.mean", mean), check_positive("data.std", std)
 
     def sample(self, count: int, rng: torch.Generator) -> Tensor:
         """(count, 1)."""
@@ -62,7 +62,7 @@ class GaussianMixture(Distribution):
     def __init__(self, centers: Tensor, std: float) -> None:
         if centers.ndim != 2 or not len(centers):
             raise ValueError(f"centers must be (modes, dim) with one mode or more, not of shape {tuple(centers.shape)}")
-        self.centers, self.std = centers.float(), positive("data.std", std)
+        self.centers, self.std = centers.float(), check_positive("data.std", std)
         self.dim = centers.shape[1]
 
     def sample(self, count: int, rng: torch.Generator) -> Tensor:
@@ -89,8 +89,10 @@ def ring(modes: int = 8, radius: float = 1.0, std: float = 0.01) -> GaussianMixt
     The defaults are the ring of Lin et al. 2018, "PacGAN", section 4.1.
     """
     # Over `modes` and not `modes - 1`: angle 2π is angle 0, and would make two modes one.
-    angles = torch.arange(whole("data.modes", modes), dtype=torch.float64) * (2 * math.pi / modes)
-    return GaussianMixture(positive("data.radius", radius) * torch.stack((angles.cos(), angles.sin()), dim=1), std)
+    angles = torch.arange(check_int("data.modes", modes), dtype=torch.float64) * (2 * math.pi / modes)
+    return GaussianMixture(
+        check_positive("data.radius", radius) * torch.stack((angles.cos(), angles.sin()), dim=1), std
+    )
 
 
 def grid(side: int = 5, spacing: float = 2.0, std: float = 0.05) -> GaussianMixture:
@@ -98,5 +100,5 @@ def grid(side: int = 5, spacing: float = 2.0, std: float = 0.05) -> GaussianMixt
 
     The defaults are the grid of Lin et al. 2018, "PacGAN", section 4.1.
     """
-    steps = torch.arange(whole("data.side", side), dtype=torch.float64) - (side - 1) / 2
-    return GaussianMixture(positive("data.spacing", spacing) * torch.cartesian_prod(steps, steps), std)
+    steps = torch.arange(check_int("data.side", side), dtype=torch.float64) - (side - 1) / 2
+    return GaussianMixture(check_positive("data.spacing", spacing) * torch.cartesian_prod(steps, steps), std)

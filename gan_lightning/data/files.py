@@ -15,15 +15,15 @@ from torch import Tensor
 from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.transforms.v2 import functional as vision
 
-from gan_lightning.data.base import THREADS, RealData, fingerprint_of_files, share
+from gan_lightning.data.base import THREADS, RealData, fingerprint_of_files, rank_slice
 from gan_lightning.data.loader import Batch, normalize
-from gan_lightning.utils.checks import whole
+from gan_lightning.utils.checks import check_int
 
 GREY, DEEP = ("1", "L", "LA"), ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 """Pillow's names for grey pixels, and for those of more than 8 bits."""
 
 
-class Files(RealData):
+class ImageFiles(RealData):
     """The images in a folder and the folders below it, without classes, read anew each time.
 
     Args:
@@ -40,7 +40,7 @@ class Files(RealData):
 
     def __init__(self, key: str, root: str | Path, image_size: int | None = None, channels: int | None = None) -> None:
         self.key, self.folder = key, Path(root).expanduser()
-        self.image_size = None if image_size is None else whole("image_size", image_size)
+        self.image_size = None if image_size is None else check_int("image_size", image_size)
         if channels not in (None, 1, 3):
             raise ValueError(f"channels must be 3 (colour), 1 (grey) or null, not {channels!r}")
         if not self.folder.is_dir():
@@ -108,7 +108,7 @@ class Files(RealData):
         self, device: torch.device | str, rank: int = 0, world_size: int = 1, batch_size: int = 500
     ) -> Iterator[Batch]:
         """See `RealData`; images, float32 in [-1, 1], in the order of their names."""
-        mine = share(len(self.paths), rank, world_size)
+        mine = rank_slice(len(self.paths), rank, world_size)
         with ThreadPoolExecutor(THREADS) as pool:
             for start in range(mine.start, mine.stop, batch_size):
                 images = pool.map(self.read, self.paths[start : min(start + batch_size, mine.stop)])

@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 from torchvision.transforms import v2
 
-from gan_lightning.data.base import ImageData, Images, Loader, fingerprint_of_files, share
-from gan_lightning.data.loader import Batch, BatchOrder, DiskLoader, normalize
-from gan_lightning.utils.checks import flag, whole
+from gan_lightning.data.base import ImageData, Images, Loader, fingerprint_of_files, rank_slice
+from gan_lightning.data.loader import Batch, DeterministicSampler, DiskLoader, normalize
+from gan_lightning.utils.checks import check_bool, check_int
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class ImageFolder(ImageData):
         num_workers: int,
         **image_data: Any,
     ) -> None:
-        super().__init__(image_size=whole("data.image_size", image_size), num_classes=num_classes, **image_data)
+        super().__init__(image_size=check_int("data.image_size", image_size), num_classes=num_classes, **image_data)
         if root is None:
             raise ValueError("data.root must name the folder of images: data.root=/path/to/images")
         if channels not in (1, 3):
@@ -68,8 +68,8 @@ class ImageFolder(ImageData):
         if self.classes is not None and num_classes is None:
             raise ValueError("data.classes needs classes: set data.num_classes to the number of folders in data.root")
         self.root = Path(root).expanduser()
-        self.in_memory = None if in_memory is None else flag("data.in_memory", in_memory)
-        self.num_workers = whole("data.num_workers", num_workers, minimum=0)
+        self.in_memory = None if in_memory is None else check_bool("data.in_memory", in_memory)
+        self.num_workers = check_int("data.num_workers", num_workers, minimum=0)
 
     @cached_property
     def dataset(self) -> Subset[tuple[Tensor, int]]:
@@ -127,12 +127,12 @@ class ImageFolder(ImageData):
         return Images(pixels, None if self.num_classes is None else labels)
 
     def train_dataloader(self) -> Loader:
-        """Endless batches, from the turn that the run has reached."""
+        """Endless batches, from the step that the run has reached."""
         if self.resident:
             return super().train_dataloader()
-        device, rank, world_size = self.place()
-        order = BatchOrder(len(self.dataset), self.batch_size, self.seed, rank, world_size)
-        return DiskLoader(self.dataset, self.num_classes is not None, order, device, self.num_workers, self.turn)
+        device, rank, world_size = self.placement()
+        order = DeterministicSampler(len(self.dataset), self.batch_size, self.seed, rank, world_size)
+        return DiskLoader(self.dataset, self.num_classes is not None, order, device, self.num_workers, self.step)
 
     @property
     def reference_size(self) -> int:
@@ -147,7 +147,7 @@ class ImageFolder(ImageData):
             yield from super().labelled_reference_batches(device, rank, world_size, batch_size)
             return
         labelled = self.num_classes is not None
-        for images, labels in self._in_order(share(len(self.dataset), rank, world_size), batch_size):
+        for images, labels in self._in_order(rank_slice(len(self.dataset), rank, world_size), batch_size):
             yield normalize(images.to(device)), labels.to(device) if labelled else None
 
     @property

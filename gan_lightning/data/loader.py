@@ -1,4 +1,4 @@
-"""Endless batches of real samples. Which batch a turn is played with depends on the seed and the turn alone."""
+"""Endless batches of real samples. Which batch a step is played with depends on the seed and the step alone."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from torch.utils.data import DataLoader, Dataset
 
 from gan_lightning.data.distributions import Distribution
 from gan_lightning.randomness import generator_for
-from gan_lightning.utils.checks import whole
+from gan_lightning.utils.checks import check_int
 
 Batch = tuple[Tensor, Tensor | None]
 """Real samples, (batch, ...) of float32, and their classes, (batch,) of int64, where the data has them."""
 
-TURNS_PER_BLOCK = 256
+BATCHES_PER_BLOCK = 256
 """Turns' worth of a distribution's samples drawn at once: drawing few at a time would cost more than a toy's update."""
 
 
-def at_the_start() -> int:
-    """The turn at which a run that continues nothing begins."""
+def first_step_of_a_run() -> int:
+    """The step at which a run that continues nothing begins."""
     return 0
 
 
-def share_of(batch_size: int, world_size: int) -> int:
+def per_device_batch_size(batch_size: int, world_size: int) -> int:
     """How many samples of the global batch each device takes.
 
     Raises:
@@ -45,8 +45,8 @@ def normalize(pixels: Tensor) -> Tensor:
     return pixels.float().div_(127.5).sub_(1)
 
 
-class BatchOrder:
-    """Which rows of the data this rank takes at each turn.
+class DeterministicSampler:
+    """Which rows of the data this rank takes at each step.
 
     Every epoch is a permutation of all rows, drawn from (seed, epoch). A global batch is the next `batch_size` entries;
     where an epoch ends within a batch, the batch runs on into the next, so no row is dropped and data smaller than a
@@ -71,19 +71,19 @@ class BatchOrder:
         world_size: int = 1,
         device: torch.device | str = "cpu",
     ) -> None:
-        self.size = whole("the number of samples in the data", size)
+        self.size = check_int("the number of samples in the data", size)
         self.batch_size, self.seed, self.rank, self.world_size = batch_size, seed, rank, world_size
-        self.share = share_of(batch_size, world_size)
+        self.share = per_device_batch_size(batch_size, world_size)
         self.device = torch.device(device)
         self._epochs: dict[int, Tensor] = {}
 
-    def on(self, device: torch.device | str) -> BatchOrder:
+    def on(self, device: torch.device | str) -> DeterministicSampler:
         """The same order with its indices on `device`."""
-        return BatchOrder(self.size, self.batch_size, self.seed, self.rank, self.world_size, device)
+        return DeterministicSampler(self.size, self.batch_size, self.seed, self.rank, self.world_size, device)
 
-    def indices(self, turn: int) -> Tensor:
-        """The rows that this rank takes at `turn`, (batch_size / world_size,) of int64. Not to be written to."""
-        epoch, start = divmod(turn * self.batch_size + self.rank * self.share, self.size)
+    def indices(self, step: int) -> Tensor:
+        """The rows that this rank takes at `step`, (batch_size / world_size,) of int64. Not to be written to."""
+        epoch, start = divmod(step * self.batch_size + self.rank * self.share, self.size)
         rows = self._epoch(epoch)[start : start + self.share]
         if len(rows) == self.share:
             return rows
@@ -114,29 +114,29 @@ class InMemoryLoader:
         labels: classes, (size,) of int64, or None.
         order: which rows to take.
         device: where batches are wanted; everything is moved there once.
-        first_turn: asked for the turn to begin at whenever iteration begins.
+        first_step: asked for the step to begin at whenever iteration begins.
     """
 
     def __init__(
         self,
         samples: Tensor,
         labels: Tensor | None,
-        order: BatchOrder,
+        order: DeterministicSampler,
         device: torch.device | str,
-        first_turn: Callable[[], int] = at_the_start,
+        first_step: Callable[[], int] = first_step_of_a_run,
     ) -> None:
         self.samples = samples.to(device)
         self.labels = None if labels is None else labels.to(device)
-        self.order, self.first_turn = order.on(device), first_turn
+        self.order, self.first_step = order.on(device), first_step
         self.channels_last = samples.ndim == 4 and samples.shape[1] > 1
         if self.channels_last:
             # Stored as (size, height, width, channels), so that a batch is made of whole runs of memory.
             self.samples = self.samples.permute(0, 2, 3, 1).contiguous()
 
     def __iter__(self) -> Iterator[Batch]:
-        turn = self.first_turn()
+        step = self.first_step()
         while True:
-            rows = self.order.indices(turn)
+            rows = self.order.indices(step)
             # index_select and not [rows]: it copies rows whole, and is several times faster on a CPU.
             real = self.samples.index_select(0, rows)
             if self.channels_last:
@@ -144,11 +144,11 @@ class InMemoryLoader:
             if real.dtype == torch.uint8:
                 real = normalize(real)
             yield real, None if self.labels is None else self.labels.index_select(0, rows)
-            turn += 1
+            step += 1
 
 
 class StreamLoader:
-    """Endless fresh samples of a distribution; those of a turn are a function of (seed, turn).
+    """Endless fresh samples of a distribution; those of a step are a function of (seed, step).
 
     Args:
         distribution: what to sample.
@@ -157,7 +157,7 @@ class StreamLoader:
         device: where batches are wanted; the numbers do not depend on it.
         rank: this device, from 0.
         world_size: number of devices.
-        first_turn: asked for the turn to begin at whenever iteration begins.
+        first_step: asked for the step to begin at whenever iteration begins.
     """
 
     def __init__(
@@ -168,26 +168,26 @@ class StreamLoader:
         device: torch.device | str,
         rank: int = 0,
         world_size: int = 1,
-        first_turn: Callable[[], int] = at_the_start,
+        first_step: Callable[[], int] = first_step_of_a_run,
     ) -> None:
-        share = share_of(batch_size, world_size)
+        share = per_device_batch_size(batch_size, world_size)
         self.distribution, self.batch_size, self.seed, self.device = distribution, batch_size, seed, device
         self.mine = slice(rank * share, (rank + 1) * share)
-        self.first_turn = first_turn
+        self.first_step = first_step
 
     def __iter__(self) -> Iterator[Batch]:
-        turn = self.first_turn()
+        step = self.first_step()
         while True:
-            block, first = divmod(turn, TURNS_PER_BLOCK)
+            block, first = divmod(step, BATCHES_PER_BLOCK)
             batches = self._block(block)
-            for within in range(first, TURNS_PER_BLOCK):
+            for within in range(first, BATCHES_PER_BLOCK):
                 yield batches[within], None
-            turn = (block + 1) * TURNS_PER_BLOCK
+            step = (block + 1) * BATCHES_PER_BLOCK
 
     def _block(self, block: int) -> Tensor:
         rng = generator_for(self.seed, "data", block)
-        samples = self.distribution.sample(TURNS_PER_BLOCK * self.batch_size, rng)
-        batches = samples.view(TURNS_PER_BLOCK, self.batch_size, self.distribution.dim)
+        samples = self.distribution.sample(BATCHES_PER_BLOCK * self.batch_size, rng)
+        batches = samples.view(BATCHES_PER_BLOCK, self.batch_size, self.distribution.dim)
         return batches[:, self.mine].to(self.device).contiguous()
 
 
@@ -200,22 +200,22 @@ class DiskLoader:
         order: which rows to take.
         device: where batches are wanted. Pixels travel there as uint8, a quarter of float32.
         num_workers: processes that read ahead; 0 reads in this process.
-        first_turn: asked for the turn to begin at whenever iteration begins.
+        first_step: asked for the step to begin at whenever iteration begins.
     """
 
     def __init__(
         self,
         dataset: Dataset[Any],
         labelled: bool,
-        order: BatchOrder,
+        order: DeterministicSampler,
         device: torch.device | str,
         num_workers: int,
-        first_turn: Callable[[], int] = at_the_start,
+        first_step: Callable[[], int] = first_step_of_a_run,
     ) -> None:
         self.labelled, self.device = labelled, torch.device(device)
         self.batches: DataLoader[Any] = DataLoader(
             dataset,
-            batch_sampler=_Turns(order, first_turn),
+            batch_sampler=_BatchSampler(order, first_step),
             num_workers=num_workers,
             persistent_workers=num_workers > 0,
             pin_memory=self.device.type == "cuda",
@@ -229,14 +229,14 @@ class DiskLoader:
             yield normalize(pixels), labels.to(self.device, non_blocking=True) if self.labelled else None
 
 
-class _Turns:
-    """A `BatchOrder` as the endless batch sampler of a `DataLoader`."""
+class _BatchSampler:
+    """A `DeterministicSampler` as the endless batch sampler of a `DataLoader`."""
 
-    def __init__(self, order: BatchOrder, first_turn: Callable[[], int]) -> None:
-        self.order, self.first_turn = order, first_turn
+    def __init__(self, order: DeterministicSampler, first_step: Callable[[], int]) -> None:
+        self.order, self.first_step = order, first_step
 
     def __iter__(self) -> Iterator[list[int]]:
-        turn = self.first_turn()
+        step = self.first_step()
         while True:
-            yield self.order.indices(turn).tolist()
-            turn += 1
+            yield self.order.indices(step).tolist()
+            step += 1

@@ -11,7 +11,7 @@ import torchvision
 from gan_lightning.data.base import ImageData, Images
 from gan_lightning.data.download import downloading
 from gan_lightning.data.idx import read_idx
-from gan_lightning.utils.checks import flag
+from gan_lightning.utils.checks import check_bool
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -52,7 +52,7 @@ class Mnist(ImageData):
 
     def __init__(self, *, root: str, download: bool, **image_data: Any) -> None:
         super().__init__(**image_data)
-        self.root, self.download = Path(root).expanduser(), flag("data.download", download)
+        self.root, self.download = Path(root).expanduser(), check_bool("data.download", download)
 
     def prepare_data(self) -> None:
         """Download what is missing, where that is asked for."""

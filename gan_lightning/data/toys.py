@@ -8,11 +8,11 @@ from typing import Any
 import torch
 
 from gan_lightning.data import distributions
-from gan_lightning.data.base import Loader, RealData, share
+from gan_lightning.data.base import Loader, RealData, rank_slice
 from gan_lightning.data.distributions import Distribution
-from gan_lightning.data.loader import Batch, BatchOrder, InMemoryLoader, StreamLoader
+from gan_lightning.data.loader import Batch, DeterministicSampler, InMemoryLoader, StreamLoader
 from gan_lightning.randomness import generator_for
-from gan_lightning.utils.checks import whole
+from gan_lightning.utils.checks import check_int
 
 
 class ToyData(RealData):
@@ -21,7 +21,7 @@ class ToyData(RealData):
     Args:
         distribution: where samples come from; metrics and pictures read it too.
         shape: (distribution.dim,).
-        batch_size: samples of one turn over all devices.
+        batch_size: samples of one step over all devices.
         seed: of the samples trained on. What metrics compare with does not depend on it.
         train_size: train on so many samples, drawn once, in epochs; None draws fresh ones for ever.
         reference_size: how many samples metrics compare with.
@@ -46,17 +46,17 @@ class ToyData(RealData):
         if self.shape != (distribution.dim,):
             raise ValueError(f"data.shape must be [{distribution.dim}], the distribution's, not {list(self.shape)}")
         self.distribution = distribution
-        self.train_size = None if train_size is None else whole("data.train_size", train_size)
-        self._reference_size = whole("data.reference_size", reference_size)
+        self.train_size = None if train_size is None else check_int("data.train_size", train_size)
+        self._reference_size = check_int("data.reference_size", reference_size)
 
     def train_dataloader(self) -> Loader:
-        """Endless batches, from the turn that the run has reached."""
-        device, rank, world_size = self.place()
+        """Endless batches, from the step that the run has reached."""
+        device, rank, world_size = self.placement()
         if self.train_size is None:
-            return StreamLoader(self.distribution, self.batch_size, self.seed, device, rank, world_size, self.turn)
+            return StreamLoader(self.distribution, self.batch_size, self.seed, device, rank, world_size, self.step)
         samples = self.distribution.sample(self.train_size, generator_for(self.seed, "train"))
-        order = BatchOrder(self.train_size, self.batch_size, self.seed, rank, world_size)
-        return InMemoryLoader(samples, None, order, device, self.turn)
+        order = DeterministicSampler(self.train_size, self.batch_size, self.seed, rank, world_size)
+        return InMemoryLoader(samples, None, order, device, self.step)
 
     @property
     def reference_size(self) -> int:
@@ -68,7 +68,7 @@ class ToyData(RealData):
     ) -> Iterator[Batch]:
         """See `RealData`; (up to `batch_size`, dim)."""
         samples = self.distribution.sample(self.reference_size, generator_for("reference"))
-        mine = share(self.reference_size, rank, world_size)
+        mine = rank_slice(self.reference_size, rank, world_size)
         for batch in samples[mine.start : mine.stop].to(device).split(batch_size):
             yield batch, None
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import torch
 
-from gan_lightning.data.base import Images, RealData, fingerprint_of, share
-from gan_lightning.data.loader import Batch, BatchOrder, InMemoryLoader, normalize
+from gan_lightning.data.base import Images, RealData, fingerprint_of, rank_slice
+from gan_lightning.data.loader import Batch, DeterministicSampler, InMemoryLoader, normalize
 from gan_lightning.randomness import seed_of
 
 
@@ -30,7 +30,7 @@ class UnpairedImages(RealData):
         shape: of a sample.
         num_classes: must be None, for a pair has no class.
         value_range: must be (-1, 1).
-        batch_size: pairs of one turn over all devices.
+        batch_size: pairs of one step over all devices.
         seed: of the order of the images, in each domain another.
     """
 
@@ -73,15 +73,15 @@ class UnpairedImages(RealData):
         return self._domains
 
     def train_dataloader(self) -> PairLoader:
-        """Endless batches of pairs, from the turn that the run has reached."""
-        device, rank, world_size = self.place()
+        """Endless batches of pairs, from the step that the run has reached."""
+        device, rank, world_size = self.placement()
         loaders = [
             InMemoryLoader(
                 pixels,
                 None,
-                BatchOrder(len(pixels), self.batch_size, seed_of(self.seed, domain), rank, world_size),
+                DeterministicSampler(len(pixels), self.batch_size, seed_of(self.seed, domain), rank, world_size),
                 device,
-                self.turn,
+                self.step,
             )
             for domain, (pixels, _) in zip(("a", "b"), self.domains(), strict=True)
         ]
@@ -96,7 +96,7 @@ class UnpairedImages(RealData):
         self, device: torch.device | str, rank: int = 0, world_size: int = 1, batch_size: int = 500
     ) -> Iterator[Batch]:
         """See `RealData`. The images of each domain in their order; the smaller domain begins anew where it ends."""
-        mine = share(self.reference_size, rank, world_size)
+        mine = rank_slice(self.reference_size, rank, world_size)
         for rows in torch.arange(mine.start, mine.stop).split(batch_size):
             pairs = [normalize(pixels[rows % len(pixels)].to(device)) for pixels, _ in self.domains()]
             yield torch.cat(pairs, dim=1), None

@@ -14,7 +14,7 @@ from torch import Tensor
 from gan_lightning.data.base import Images
 from gan_lightning.data.image_folder import ImageFolder
 from gan_lightning.data.unpaired import Domains, UnpairedImages
-from gan_lightning.utils.checks import whole
+from gan_lightning.utils.checks import check_int
 
 log = logging.getLogger(__name__)
 
@@ -46,14 +46,14 @@ class UnpairedFolders(UnpairedImages):
         super().__init__(**unpaired_images)
         if channels not in (1, 3):
             raise ValueError(f"data.channels must be 3 (colour) or 1 (grey), not {channels!r}")
-        self.image_size, self.channels = whole("data.image_size", image_size), channels
+        self.image_size, self.channels = check_int("data.image_size", image_size), channels
         if self.shape != (2 * channels, image_size, image_size):
             raise ValueError(
                 f"data.shape={list(self.shape)} must follow data.channels and data.image_size: "
                 f"{[2 * channels, image_size, image_size]}"
             )
         self.a, self.b = a, b
-        self.num_workers = whole("data.num_workers", num_workers, minimum=0)
+        self.num_workers = check_int("data.num_workers", num_workers, minimum=0)
 
     def read(self) -> Domains:
         """Read all images.

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_lightning.data.base import RealData
-from gan_lightning.game import Batch, Latent, Round, judge
+from gan_lightning.game import Batch, Latent, Round, discriminate
 from gan_lightning.gan import GAN
 from gan_lightning.randomness import Noise
 from gan_lightning.trainer.fast_path import frozen
@@ -33,15 +33,15 @@ class Scores:
         separation: share of pairs in which the real sample scores higher, in [0, 1]; .5: it cannot tell them apart.
         spread: standard deviation of all scores.
         level: mean of the scores' absolute values.
-        reach: how much of the generator's loss a fake could gain by a move of the length that separates fakes from
-            data, along the gradient, in units of the difference of data's and fakes' mean scores. About 1 for a score
-            that changes evenly between them. None where the loss does not depend on the fakes.
+        relative_slope: how much of the generator's loss a fake could gain by a move along the gradient, as long as the
+            distance from fakes to data, in units of the difference of data's and fakes' mean scores. About 1 for a
+            score that changes evenly between them. None where the loss does not depend on the fakes.
     """
 
     separation: float
     spread: float
     level: float
-    reach: float | None
+    relative_slope: float | None
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ def probe(gan: GAN, batch: Batch, value_range: tuple[float, ...] | None) -> Prob
     norm, random state, gradient or mode is other than before.
     """
     real = batch[0]
-    latent = gan.draw(len(real), "health")
-    with looking_on(gan), torch.autocast(gan.device.type, enabled=False):
+    latent = gan.fixed_latents(len(real), "health")
+    with eval_mode(gan), torch.autocast(gan.device.type, enabled=False):
         with torch.no_grad():
             fake = gan.generator(latent).float()
         return Probe(
@@ -80,7 +80,7 @@ def probe(gan: GAN, batch: Batch, value_range: tuple[float, ...] | None) -> Prob
 
 
 @contextmanager
-def looking_on(gan: GAN) -> Iterator[None]:
+def eval_mode(gan: GAN) -> Iterator[None]:
     """Within, both players are in evaluation mode and run as they were written; afterwards all is as it was."""
     players = gan.generator, gan.discriminator
     before = [(player.training, player._compiled_call_impl) for player in players]
@@ -122,8 +122,8 @@ def scores(gan: GAN, batch: Batch, fake: Tensor, latent: Latent) -> Scores:
     """What the discriminator says, and what the generator gets from it; see `Scores`."""
     real, labels = batch
     with torch.no_grad():
-        of_real = judge(gan.discriminator, real, labels).logits.float()
-        of_fake = judge(gan.discriminator, fake, latent.labels).logits.float()
+        of_real = discriminate(gan.discriminator, real, labels).logits.float()
+        of_fake = discriminate(gan.discriminator, fake, latent.labels).logits.float()
     every = torch.cat([of_real, of_fake])
     higher = (of_real[:, None] > of_fake).float().mean() + 0.5 * (of_real[:, None] == of_fake).float().mean()
     slope, gap = slope_at_fakes(gan, batch, fake, latent), (of_real.mean() - of_fake.mean()).abs().item()
@@ -132,7 +132,7 @@ def scores(gan: GAN, batch: Batch, fake: Tensor, latent: Latent) -> Scores:
         separation=higher.item(),
         spread=every.std(correction=0).item(),
         level=every.abs().mean().item(),
-        reach=None if slope is None else slope * way / gap if gap > 0 else math.inf,
+        relative_slope=None if slope is None else slope * way / gap if gap > 0 else math.inf,
     )
 
 
@@ -140,8 +140,10 @@ def slope_at_fakes(gan: GAN, batch: Batch, fake: Tensor, latent: Latent) -> floa
     """The norm of the gradient of the generator's loss at a fake, mean over the fakes, as if each had its own loss."""
     with torch.enable_grad():
         fake = fake.detach().requires_grad_()
-        noise = Noise(gan.seed, "health", gan.turns)
-        round = Round(gan.generator, gan.discriminator, latent, batch[0], fake, batch[1], gan.turns, noise)
+        noise = Noise(gan.seed, "health", gan.discriminator_updates)
+        round = Round(
+            gan.generator, gan.discriminator, latent, batch[0], fake, batch[1], gan.discriminator_updates, noise
+        )
         terms = [term.float() for _, term in gan.terms("generator", round, share=1.0)]
         if not any(term.requires_grad for term in terms):
             return None
@@ -178,12 +180,16 @@ def not_finite(gan: GAN) -> str | None:
 
 def bad_network(gan: GAN) -> str | None:
     """The first network in which a weight or running statistic is infinite or no number."""
-    return next((f"a number in the {name.replace('_', ' ')}" for name in NETWORKS if bad(getattr(gan, name))), None)
+    return next(
+        (f"a number in the {name.replace('_', ' ')}" for name in NETWORKS if has_nonfinite(getattr(gan, name))), None
+    )
 
 
 def bad_objective(gan: GAN) -> str | None:
     """The first objective whose state is infinite or no number."""
-    return next((f"a number in the objective {name}" for name, part in gan.objectives.items() if bad(part)), None)
+    return next(
+        (f"a number in the objective {name}" for name, part in gan.objectives.items() if has_nonfinite(part)), None
+    )
 
 
 def bad_loss(gan: GAN) -> str | None:
@@ -193,7 +199,7 @@ def bad_loss(gan: GAN) -> str | None:
     return next(f"the loss {name}" for name, loss in gan.losses.items() if not loss.isfinite())
 
 
-def bad(module: nn.Module) -> bool:
+def has_nonfinite(module: nn.Module) -> bool:
     """Whether a weight or buffer of `module` is infinite or no number."""
     values = [value.detach() for value in (*module.parameters(), *module.buffers()) if value.is_floating_point()]
     # The largest absolute value, which cannot overflow as a sum of squares would.

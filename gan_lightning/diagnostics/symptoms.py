@@ -60,17 +60,18 @@ def few_modes(modes: float, expected: float, least: float) -> str | None:
     return f"val/modes is {modes:g} of {expected:g}" if modes < least * expected else None
 
 
-def hopeless(scores: Scores, separable: float, vanishing: float) -> str | None:
+def vanishing_generator_gradient(scores: Scores, separable: float, vanishing: float) -> str | None:
     """The discriminator knows every fake, and leaves the generator no slope to climb."""
-    if scores.reach is None or not (scores.separation >= separable and scores.reach < vanishing):
+    if scores.relative_slope is None or not (scores.separation >= separable and scores.relative_slope < vanishing):
         return None
     return (
         f"the discriminator scores data above fakes in {100 * scores.separation:.0f} % of pairs, and what the "
-        f"generator's gradient at its fakes promises is {scores.reach:.1g} of that difference (below {vanishing:g})"
+        f"generator's gradient at its fakes promises is {scores.relative_slope:.1g} of that difference "
+        f"(below {vanishing:g})"
     )
 
 
-def dead(scores: Scores, least_spread: float, critic: bool) -> str | None:
+def constant_discriminator(scores: Scores, least_spread: float, critic: bool) -> str | None:
     """The discriminator says the same of everything."""
     if not scores.spread <= (LEAST_OF_LEVEL * scores.level if critic else least_spread):
         return None
@@ -89,7 +90,7 @@ def saturated(fake_inside: float, real_inside: float, least: float) -> str | Non
     )
 
 
-def swinging(name: str, values: Sequence[float], won: float, swing: float) -> str | None:
+def oscillating(name: str, values: Sequence[float], won: float, swing: float) -> str | None:
     """The metric `name` goes up and down, by more than noise.
 
     Its noise is not known. Near its best a metric that cannot be below 0 is all noise: by its own size that is a large
@@ -136,7 +137,7 @@ def number_of_modes(data: RealData) -> int:
     return 0
 
 
-class Course:
+class SymptomTracker:
     """Which symptoms there are and were. One begins, or is gone, when it is seen so `patience` times in a row.
 
     Args:

@@ -10,12 +10,12 @@ from pathlib import Path
 import torch
 from rich.progress import Progress as Bar
 
-from gan_lightning.data.base import RealData, share
-from gan_lightning.evaluation.reference_cache import Statistics, real_states
+from gan_lightning.data.base import RealData, rank_slice
+from gan_lightning.evaluation.reference_cache import ReferenceCache, real_states
 from gan_lightning.extractors.base import Extractor
 from gan_lightning.game import Batch
 from gan_lightning.metrics.base import SampleMetric
-from gan_lightning.utils.distributed import by_rank_zero, gathered, rank_zero_first
+from gan_lightning.utils.distributed import all_gather_object, rank_zero_first, run_on_rank_zero
 from gan_lightning.utils.progress_bar import watched
 
 log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 WORTH_TELLING_SECONDS = 5.0
 
 
-class Judges:
+class Evaluator:
     """Metrics that judge together. Those whose extractors are the same come to hold one, and share its work.
 
     Args:
@@ -44,7 +44,7 @@ class Judges:
         self.extractors = shared_extractors(self.metrics.values())
         self._real_known = False
 
-    def count_real(self, data: RealData, device: torch.device | str, rank: int = 0, world_size: int = 1) -> None:
+    def prepare_reference(self, data: RealData, device: torch.device | str, rank: int = 0, world_size: int = 1) -> None:
         """Bring the metrics to `device` and show this rank's share of the reference samples to them, once.
 
         Metrics that keep nothing of real samples are shown the first batch alone, to see that they can judge such.
@@ -56,33 +56,33 @@ class Judges:
             return
         started = time.monotonic()
         rank_zero_first(lambda: self._prepare(data))
-        if any(found != self.identities for found in gathered(self.identities)):
+        if any(found != self.fingerprints for found in all_gather_object(self.fingerprints)):
             raise ValueError(
                 "an extractor differs from rank to rank: let all machines use one folder, GAN_LIGHTNING_CACHE=/a/path"
             )
         for metric in self.metrics.values():
             metric.to(device)
-        self._show_real(data, device, rank, world_size)
+        self._show_reference(data, device, rank, world_size)
         self._real_known = True
         seconds = time.monotonic() - started
         if rank == 0 and seconds > WORTH_TELLING_SECONDS:
             log.info("took the statistics of the real samples in %.0f s, once for the run", seconds)
 
     @property
-    def identities(self) -> list[str]:
+    def fingerprints(self) -> list[str]:
         """Of the extractors."""
-        return [extractor.identity for extractor in self.extractors]
+        return [extractor.fingerprint for extractor in self.extractors]
 
-    def _show_real(self, data: RealData, device: torch.device | str, rank: int, world_size: int) -> None:
+    def _show_reference(self, data: RealData, device: torch.device | str, rank: int, world_size: int) -> None:
         learning = {name: metric for name, metric in self.metrics.items() if real_states(metric)}
         kept = self.cache is not None and bool(learning)
-        stamp = by_rank_zero(data.fingerprint) if kept else None  # which may mean to read all of it
-        statistics = Statistics(self.cache, stamp, self.batch_size, device)
-        known = statistics.recall(learning, rank, world_size)
+        stamp = run_on_rank_zero(data.fingerprint) if kept else None  # which may mean to read all of it
+        reference_cache = ReferenceCache(self.cache, stamp, self.batch_size, device)
+        known = reference_cache.load(learning, rank, world_size)
         learning = {name: metric for name, metric in learning.items() if name not in known}
         shown = [metric for name, metric in self.metrics.items() if name not in known]
         batches = data.labelled_reference_batches(device, rank, world_size, self.batch_size)
-        mine = len(share(data.reference_size, rank, world_size))
+        mine = len(rank_slice(data.reference_size, rank, world_size))
         if rank == 0:  # two bars would write over each other
             batches = watched(batches, "reading real samples", mine)
         for samples, labels in batches if shown else ():
@@ -92,9 +92,9 @@ class Judges:
             if not shown:
                 break
         self._forget()
-        statistics.keep(learning.values(), rank, world_size)
+        reference_cache.save(learning.values(), rank, world_size)
 
-    def judge(self, fakes: Iterable[Batch], count: int, rank: int = 0, bar: Bar | None = None) -> dict[str, float]:
+    def evaluate(self, fakes: Iterable[Batch], count: int, rank: int = 0, bar: Bar | None = None) -> dict[str, float]:
         """The numbers, by their names in the log, of fakes and the classes they were made for, over all ranks.
 
         Args:
@@ -126,5 +126,5 @@ def shared_extractors(metrics: Iterable[SampleMetric]) -> list[Extractor]:
     for metric in metrics:
         extractor = getattr(metric, "extractor", None)
         if isinstance(extractor, Extractor):
-            metric.extractor = found.setdefault((type(extractor), extractor.identity), extractor)
+            metric.extractor = found.setdefault((type(extractor), extractor.fingerprint), extractor)
     return list(found.values())

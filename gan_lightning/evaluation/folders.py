@@ -12,11 +12,11 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from gan_lightning.cli.evaluate import fill_in, published
-from gan_lightning.data.files import Files
-from gan_lightning.evaluation.evaluator import Judges
+from gan_lightning.data.files import ImageFiles
+from gan_lightning.evaluation.evaluator import Evaluator
 from gan_lightning.evaluation.protocol import protocol_of
 from gan_lightning.runs.checkpoints import device_named
-from gan_lightning.utils.errors import UserError, mistakes_told
+from gan_lightning.utils.errors import UserError, user_errors
 from gan_lightning.utils.files import cache_folder
 
 BATCH_SIZE = 500
@@ -39,21 +39,21 @@ def compare(cfg: DictConfig) -> dict[str, float]:
     if cfg.wandb or cfg.weights != "ema" or cfg.which != "last":
         raise UserError("wandb, weights and which are for checkpoints: leave them out")
     device = device_named(cfg.device)
-    with mistakes_told():
-        real, fake = (Files(key, cfg[key], cfg.image_size, cfg.channels) for key in ("real", "fake"))
+    with user_errors():
+        real, fake = (ImageFiles(key, cfg[key], cfg.image_size, cfg.channels) for key in ("real", "fake"))
         refuse_different(real, fake)
         config = settings(cfg, real)
-        judges = Judges(instantiate(config.metrics.metrics, _convert_="all"), BATCH_SIZE, cache_folder(cfg.cache))
-        if not judges.metrics:
+        evaluator = Evaluator(instantiate(config.metrics.metrics, _convert_="all"), BATCH_SIZE, cache_folder(cfg.cache))
+        if not evaluator.metrics:
             raise UserError("metrics=none measures nothing: choose others")
-        for metric in judges.metrics.values():
+        for metric in evaluator.metrics.values():
             metric.check_labels(None)
-        judges.count_real(real, device)
+        evaluator.prepare_reference(real, device)
         count = fake.reference_size
-        for metric in judges.metrics.values():
+        for metric in evaluator.metrics.values():
             metric.check_count(count)
-        protocol = protocol_of(judges.metrics, real, num_fakes=count, batch_size=BATCH_SIZE, weights="files")
-        values = judges.judge(fake.labelled_reference_batches(device, batch_size=BATCH_SIZE), count)
+        protocol = protocol_of(evaluator.metrics, real, num_fakes=count, batch_size=BATCH_SIZE, weights="files")
+        values = evaluator.evaluate(fake.labelled_reference_batches(device, batch_size=BATCH_SIZE), count)
     result = {
         "real": str(real.folder.absolute()),
         "fake": str(fake.folder.absolute()),
@@ -65,12 +65,12 @@ def compare(cfg: DictConfig) -> dict[str, float]:
         "metrics": OmegaConf.to_container(config.metrics, resolve=True),
         "values": values,
     }
-    stem = f"{fake.folder.absolute().name}_{'-'.join(judges.metrics)}_{count}"
+    stem = f"{fake.folder.absolute().name}_{'-'.join(evaluator.metrics)}_{count}"
     print(os.path.relpath(published(result, FOLDER, stem, f"{fake.folder} against {real.folder}")))
     return values
 
 
-def refuse_different(real: Files, fake: Files) -> None:
+def refuse_different(real: ImageFiles, fake: ImageFiles) -> None:
     """Refuse images of different kinds.
 
     Raises:
@@ -90,7 +90,7 @@ def refuse_different(real: Files, fake: Files) -> None:
         )
 
 
-def settings(cfg: DictConfig, real: Files) -> DictConfig:
+def settings(cfg: DictConfig, real: ImageFiles) -> DictConfig:
     """The metrics, and what they may refer to. Where the command line says nothing, they are the literature's FID.
 
     Raises:

@@ -40,23 +40,23 @@ def protocol_of(
         "shape": list(data.shape),
         "fingerprint": data.fingerprint(),
     }
-    numbers = {f"val/{key}": about(metric) for metric in metrics.values() for key in metric.keys}
+    numbers = {f"val/{key}": metric_spec(metric) for metric in metrics.values() for key in metric.keys}
     return {"num_fakes": num_fakes, **more, "batch_size": batch_size, "reference": reference, "numbers": numbers}
 
 
-def about(metric: SampleMetric) -> dict[str, Any]:
+def metric_spec(metric: SampleMetric) -> dict[str, Any]:
     """The metric, its settings and what it looks through."""
     extractor = getattr(metric, "extractor", None)
     through = extractor if isinstance(extractor, Extractor) else None
     return {
         "metric": type(metric).__qualname__,
         "settings": dict(getattr(metric, "settings", {})),
-        "extractor": through.identity if through else None,
+        "extractor": through.fingerprint if through else None,
         "preprocessing": through.preprocessing if through else None,
     }
 
 
-def facts(protocol: Protocol, key: str) -> dict[str, Any]:
+def comparable_fields(protocol: Protocol, key: str) -> dict[str, Any]:
     """What has to be equal for two numbers named `key`; seeds and iterations may differ, and batches."""
     number, reference = protocol["numbers"].get(key, {}), protocol["reference"]
     settings = number.get("settings", {})
@@ -72,7 +72,7 @@ def facts(protocol: Protocol, key: str) -> dict[str, Any]:
 
 def differences(first: Protocol, second: Protocol, key: str) -> list[str]:
     """What differs in how the number `key` was measured, in words; nothing where the two may be compared."""
-    a, b = facts(first, key), facts(second, key)
+    a, b = comparable_fields(first, key), comparable_fields(second, key)
     names = dict.fromkeys(chain(a, b))
     return [f"{name} {a.get(name)} and {b.get(name)}" for name in names if a.get(name) != b.get(name)]
 
@@ -82,7 +82,7 @@ def same_protocol(first: Protocol, second: Protocol, key: str) -> bool:
     return not differences(first, second, key)
 
 
-def refuse_mixed(protocols: Mapping[str, Protocol | None], key: str) -> None:
+def require_same_protocol(protocols: Mapping[str, Protocol | None], key: str) -> None:
     """See that the numbers `key` of all who have one may stand in one table.
 
     Args:
@@ -105,7 +105,7 @@ def refuse_mixed(protocols: Mapping[str, Protocol | None], key: str) -> None:
             )
 
 
-def caption(protocol: Protocol) -> list[str]:
+def describe(protocol: Protocol) -> list[str]:
     """Lines that say how the numbers below them were measured."""
     reference = protocol["reference"]
     where = reference["data"] if reference["split"] == "all" else f"{reference['data']}, {reference['split']}"

@@ -20,8 +20,8 @@ from gan_lightning.extractors import small_classifier as classifier_training
 from gan_lightning.extractors.base import Extractor
 from gan_lightning.metrics.base import SampleMetric
 from gan_lightning.utils.checks import fingerprint
-from gan_lightning.utils.distributed import from_rank_zero, together
-from gan_lightning.utils.files import keep, recalled
+from gan_lightning.utils.distributed import broadcast_object, is_distributed
+from gan_lightning.utils.files import load_cached, save_cached
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ LARGEST_BYTES = 512 * 2**20
 """States larger than this are not kept."""
 
 
-class Statistics:
+class ReferenceCache:
     """States of metrics that describe real samples, in a folder of files.
 
     A file holds the states of one metric over the samples of all ranks. Its name stands for everything that they come
@@ -53,17 +53,17 @@ class Statistics:
         self.folder, self.data = folder, data
         self.batch_size, self.device = batch_size, torch.device(device)
 
-    def recall(self, metrics: Mapping[str, SampleMetric], rank: int, world_size: int) -> set[str]:
+    def load(self, metrics: Mapping[str, SampleMetric], rank: int, world_size: int) -> set[str]:
         """Fill those of `metrics` whose states are there; their names. On every rank; rank 0 takes the states."""
         found: set[str] = set()
         if self.possible(world_size):
             if rank == 0:
                 found = {name for name, metric in metrics.items() if self.fill(metric)}
                 share_lists(metrics[name] for name in found)
-            found = from_rank_zero(found)
+            found = broadcast_object(found)
         return found
 
-    def keep(self, metrics: Iterable[SampleMetric], rank: int, world_size: int) -> None:
+    def save(self, metrics: Iterable[SampleMetric], rank: int, world_size: int) -> None:
         """Write the states of `metrics`, which have seen all real samples and no fakes, over all ranks."""
         if not self.possible(world_size):
             return
@@ -79,20 +79,20 @@ class Statistics:
             size = sum(state.numel() * state.element_size() for state in states.values())
             if rank == 0 and size <= LARGEST_BYTES:
                 try:
-                    keep({name: state.cpu() for name, state in states.items()}, self.path(metric))
+                    save_cached({name: state.cpu() for name, state in states.items()}, self.path(metric))
                 except OSError as error:
                     # And on to the next metric: the other ranks are waiting there to sync it.
                     log.info("the statistics of the real samples are not kept for other runs (%s)", error)
 
     def possible(self, world_size: int) -> bool:
         """Whether there is a place, something to know by, and, of several ranks, all of them."""
-        return self.folder is not None and self.data is not None and (world_size == 1 or together())
+        return self.folder is not None and self.data is not None and (world_size == 1 or is_distributed())
 
     def fill(self, metric: SampleMetric) -> bool:
         """Give `metric` the states that are there for it; whether there were any."""
         if not can_be_kept(metric):
             return False
-        states, own = recalled(self.path(metric), self.device), real_states(metric)
+        states, own = load_cached(self.path(metric), self.device), real_states(metric)
         if not isinstance(states, dict) or states.keys() != own.keys():
             return False
         for name, state in own.items():
@@ -122,7 +122,7 @@ class Statistics:
                 if not name.startswith("_") and isinstance(value, (bool, int, float, str, tuple))
             },
             "states": {name: "list" if isinstance(s, list) else [*s.shape] for name, s in real_states(metric).items()},
-            "extractor": (extractor.identity, extractor.preprocessing) if isinstance(extractor, Extractor) else None,
+            "extractor": (extractor.fingerprint, extractor.preprocessing) if isinstance(extractor, Extractor) else None,
             "code": [fingerprint(file) for part in parts for file in code_of(type(part))]
             + [fingerprint(Path(inspect.getfile(module))) for module in SHARED_CODE],
             "batch_size": self.batch_size,

@@ -30,16 +30,16 @@ class Extractor(nn.Module, ABC):
     Attributes:
         dim: length of a feature vector.
         num_classes: of the logits; None where there are none.
-        identity: which network, weights and preprocessing, in a few words: equal identities give equal features, and
+        fingerprint: which network, weights and preprocessing, in a few words. Equal fingerprints give equal features;
             figures of different ones never stand in one table.
     """
 
     preprocessing: str
     """What is done to images before the network sees them, in a few words."""
 
-    def __init__(self, dim: int, num_classes: int | None, identity: str) -> None:
+    def __init__(self, dim: int, num_classes: int | None, fingerprint: str) -> None:
         super().__init__()
-        self.dim, self.num_classes, self.identity = dim, num_classes, identity
+        self.dim, self.num_classes, self.fingerprint = dim, num_classes, fingerprint
         self._last: tuple[ref[Tensor], int, Features] | None = None
 
     def prepare(self, data: RealData) -> None:

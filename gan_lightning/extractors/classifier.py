@@ -14,8 +14,8 @@ from gan_lightning.extractors import small_classifier as classifier_training
 from gan_lightning.extractors.base import Extractor, Features
 from gan_lightning.extractors.digit_classifier import quantise
 from gan_lightning.extractors.small_classifier import ImageClassifier, train_classifier
-from gan_lightning.utils.checks import fingerprint, whole
-from gan_lightning.utils.files import cache_folder, keep, one_at_a_time, recalled
+from gan_lightning.utils.checks import check_int, fingerprint
+from gan_lightning.utils.files import cache_folder, file_lock, load_cached, save_cached
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ class Classifier(Extractor):
     """The penultimate values and the logits of a classifier that has learned the classes of the training images.
 
     It is the same one for the same images, classes and seed. Its figures stand beside those of the same classifier
-    alone, whose identity has the hash of its weights.
+    alone, whose fingerprint has the hash of its weights.
 
     Args:
         num_classes: of the data.
@@ -42,8 +42,8 @@ class Classifier(Extractor):
     def __init__(self, num_classes: int | None, seed: int = 0, cache: str | None = "auto") -> None:
         if num_classes is None:
             raise ValueError(f"extractor=classifier learns the classes of the data, and this has none: {INSTEAD}")
-        whole("extractor.num_classes", num_classes)
-        self.seed, self.cache = whole("extractor.seed", seed, minimum=0), cache_folder(cache)
+        check_int("extractor.num_classes", num_classes)
+        self.seed, self.cache = check_int("extractor.seed", seed, minimum=0), cache_folder(cache)
         with torch.device("meta"):
             dim = ImageClassifier(1, num_classes).dim
         super().__init__(dim, num_classes, f"classifier of {num_classes} classes, seed {seed}")
@@ -69,10 +69,10 @@ class Classifier(Extractor):
             path = self.cache / "classifiers" / f"{self.recipe(data)}.pt"
             self.classifier = self.read(path, data)
             if self.classifier is None:
-                with one_at_a_time(path):
+                with file_lock(path):
                     self.classifier = self.read(path, data) or self.trained_and_kept(data, path)
         self.classifier.requires_grad_(False)
-        self.identity = f"classifier-{digest_of(self.classifier)}"
+        self.fingerprint = f"classifier-{digest_of(self.classifier)}"
 
     def recipe(self, data: ImageData) -> str:
         """What stands for all that the classifier comes from: the images, their classes, and how it is trained."""
@@ -83,7 +83,7 @@ class Classifier(Extractor):
 
     def read(self, path: Path, data: ImageData) -> ImageClassifier | None:
         """The classifier that `path` holds; None where it holds none that is whole."""
-        weights = recalled(path)
+        weights = load_cached(path)
         if not isinstance(weights, dict):
             return None
         assert self.num_classes is not None
@@ -100,7 +100,7 @@ class Classifier(Extractor):
         """Train it, and keep it where that can be done."""
         classifier = self.trained(data)
         try:
-            keep({name: weight.cpu() for name, weight in classifier.state_dict().items()}, path)
+            save_cached({name: weight.cpu() for name, weight in classifier.state_dict().items()}, path)
         except OSError as error:
             log.info("the classifier is not kept for other runs (%s)", error)
         return classifier

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
-from gan_lightning.figures.scene import Frame
+from gan_lightning.figures.scene import Snapshot
 from gan_lightning.figures.theory import LEAST_VALUE
 
 # Of Okabe and Ito's palette, and none of those that stand for data, fakes and the optimum.
@@ -28,7 +28,7 @@ class Curves:
         legend: where and how the legend stands.
     """
 
-    def __init__(self, panel: Axes, frames: Sequence[Frame], optimal: str, legend: dict[str, Any]) -> None:
+    def __init__(self, panel: Axes, frames: Sequence[Snapshot], optimal: str, legend: dict[str, Any]) -> None:
         iterations = [frame.iteration for frame in frames]
         played = [np.nan if frame.game_value is None else frame.game_value for frame in frames]
         error = [np.nan if frame.discriminator_error is None else frame.discriminator_error for frame in frames]
@@ -54,6 +54,6 @@ class Curves:
         """What `update` changes."""
         return [self.moment]
 
-    def update(self, frame: Frame) -> None:
+    def update(self, frame: Snapshot) -> None:
         """Go to the moment of `frame`."""
         self.moment.set_xdata([frame.iteration, frame.iteration])

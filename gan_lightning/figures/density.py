@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 
 from gan_lightning.figures.curves import Curves
 from gan_lightning.figures.images import Pixels
-from gan_lightning.figures.scene import Frame, Scene
+from gan_lightning.figures.scene import Scene, Snapshot
 from gan_lightning.figures.theory import LEAST_VALUE, Array, blurred, optimal_discriminator
 
 # Okabe and Ito's palette, told apart with any colour vision.
@@ -44,10 +44,10 @@ class DensityFigure(ABC):
         dpi: pixels an inch.
     """
 
-    def __init__(self, scene: Scene, frames: Sequence[Frame], dpi: int) -> None:
+    def __init__(self, scene: Scene, frames: Sequence[Snapshot], dpi: int) -> None:
         self.scene = scene
         self.score_range = score_range(frames) if scene.critic else (0.0, 1.0)
-        self.judges = all(frame.scores is not None for frame in frames)
+        self.evaluator = all(frame.scores is not None for frame in frames)
         self.figure = Figure(dpi=dpi)
         canvas = FigureCanvasAgg(self.figure)
         panels = self.lay_out(frames)
@@ -62,14 +62,14 @@ class DensityFigure(ABC):
         self.canvas, self.still = canvas, canvas.copy_from_bbox(self.figure.bbox)
 
     @abstractmethod
-    def lay_out(self, frames: Sequence[Frame]) -> list[Artist]:
+    def lay_out(self, frames: Sequence[Snapshot]) -> list[Artist]:
         """Make the whole picture, and return what moves in it, from back to front."""
 
     @abstractmethod
-    def update(self, frame: Frame) -> None:
+    def update(self, frame: Snapshot) -> None:
         """Set all that moves to `frame`."""
 
-    def draw(self, frame: Frame) -> Pixels:
+    def draw(self, frame: Snapshot) -> Pixels:
         """The picture of `frame`."""
         self.update(frame)
         self.curves.update(frame)
@@ -78,7 +78,7 @@ class DensityFigure(ABC):
             self.figure.draw_artist(artist)
         return np.asarray(self.canvas.buffer_rgba())[..., :3].copy()
 
-    def verdict(self, frame: Frame) -> Array:
+    def verdict(self, frame: Snapshot) -> Array:
         """What is plotted of the discriminator at the scene's points: D, or a critic's scores."""
         assert frame.scores is not None  # or it would not be plotted
         return frame.scores if self.scene.critic else 1 / (1 + np.exp(-frame.scores.clip(-80, 80)))
@@ -89,9 +89,9 @@ class LineFigure(DensityFigure):
 
     bins = 128
 
-    def lay_out(self, frames: Sequence[Frame]) -> list[Artist]:
+    def lay_out(self, frames: Sequence[Snapshot]) -> list[Artist]:
         self.figure.set_size_inches(7.0, 7.2)
-        heights = [3, 2] if self.judges or not self.scene.critic else [1]
+        heights = [3, 2] if self.evaluator or not self.scene.critic else [1]
         panels = self.figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
         self.figure.subplots_adjust(left=0.1, right=0.98, bottom=0.39, top=0.95, hspace=0.22)
         self.heading = self.figure.text(0.1, 0.957, "", fontsize=12)
@@ -100,7 +100,7 @@ class LineFigure(DensityFigure):
         moving = [self.heading, self.values, *self.lay_out_densities(panels[0], frames)]
         return moving + [artist for panel in panels[1:] for artist in self.lay_out_discriminator(panel)]
 
-    def lay_out_densities(self, panel: Axes, frames: Sequence[Frame]) -> list[Artist]:
+    def lay_out_densities(self, panel: Axes, frames: Sequence[Snapshot]) -> list[Artist]:
         scene, (x,) = self.scene, self.scene.lattice.axes
         low, high = scene.lattice.low[0], scene.lattice.high[0]
         density = scene.density / scene.lattice.cell_volume
@@ -120,7 +120,7 @@ class LineFigure(DensityFigure):
         scene, (low, high) = self.scene, self.score_range
         label = "critic's score" if scene.critic else "D(x)"
         moving: list[Artist] = []
-        if self.judges:
+        if self.evaluator:
             zero = np.zeros(scene.points.cells)
             (self.judged,) = panel.plot(*scene.points.axes, zero, color="black", label=label)
             moving.append(self.judged)
@@ -134,13 +134,13 @@ class LineFigure(DensityFigure):
         panel.legend(**ABOVE, **LEFT)
         return moving
 
-    def update(self, frame: Frame) -> None:
+    def update(self, frame: Snapshot) -> None:
         scene = self.scene
         estimate = scene.estimate(frame.samples)
         counts, _ = np.histogram(frame.samples, self.edges)
         self.histogram.set_data(counts / (len(frame.samples) * (self.edges[1] - self.edges[0])))
         self.generated.set_ydata(estimate / scene.lattice.cell_volume)
-        if self.judges:
+        if self.evaluator:
             self.judged.set_ydata(self.verdict(frame))
         if not scene.critic:
             self.optimum.set_ydata(optimal_discriminator(scene.density, estimate))
@@ -154,13 +154,13 @@ class PlaneFigure(DensityFigure):
 
     points_shown = 2500
 
-    def lay_out(self, frames: Sequence[Frame]) -> list[Artist]:
+    def lay_out(self, frames: Sequence[Snapshot]) -> list[Artist]:
         scene, lattice = self.scene, self.scene.lattice
         # Modes narrower than a cell of the map of D could not be seen. For the map of D* both densities are blurred
         # alike, by one such cell, which leaves D* at 1/2 where they are equal.
         self.blur_cells = lattice.cells / scene.points.cells
         self.blurred_density = blurred(scene.density, self.blur_cells)
-        count = 1 + self.judges + (not scene.critic)
+        count = 1 + self.evaluator + (not scene.critic)
         self.figure.set_size_inches(4.15 * count + 0.5, 6.5)
         panels = self.figure.subplots(1, count, sharex=True, sharey=True, squeeze=False)[0]
         self.figure.subplots_adjust(left=0.13 / count, right=1 - 0.11 / count, bottom=0.39, top=0.95, wspace=0.05)
@@ -169,7 +169,7 @@ class PlaneFigure(DensityFigure):
             panel.set_aspect("equal")
             panel.locator_params(nbins=5)
         maps: list[AxesImage] = []
-        if self.judges:
+        if self.evaluator:
             panels[1].set_title("critic's score" if scene.critic else "D(x)")
             self.judged = self.map(panels[1], "bilinear")
             maps.append(self.judged)
@@ -203,10 +203,10 @@ class PlaneFigure(DensityFigure):
             norm=Normalize(*self.score_range),
         )
 
-    def update(self, frame: Frame) -> None:
+    def update(self, frame: Snapshot) -> None:
         scene = self.scene
         self.generated.set_data(*frame.samples[: self.points_shown].T)
-        if self.judges:
+        if self.evaluator:
             self.judged.set_data(self.verdict(frame).reshape(scene.points.shape).T)
         if not scene.critic:
             fake = scene.lattice.sample_masses(frame.samples, self.blur_cells)
@@ -215,12 +215,12 @@ class PlaneFigure(DensityFigure):
         self.values.set_text(values(scene, frame))
 
 
-def density_figure(scene: Scene, frames: Sequence[Frame], dpi: int) -> DensityFigure:
+def density_figure(scene: Scene, frames: Sequence[Snapshot], dpi: int) -> DensityFigure:
     """The figure for the scene's number of dimensions."""
     return (LineFigure if scene.real.shape[1] == 1 else PlaneFigure)(scene, frames, dpi)
 
 
-def score_range(frames: Sequence[Frame]) -> tuple[float, float]:
+def score_range(frames: Sequence[Snapshot]) -> tuple[float, float]:
     """What a critic said over all `frames`, apart from the most extreme hundredth."""
     scores = np.concatenate([[], *(frame.scores for frame in frames if frame.scores is not None)])
     finite = scores[np.isfinite(scores)]  # a game that has diverged is drawn all the same
@@ -240,7 +240,7 @@ def generated_label(samples: Array) -> str:
     return f"generated q(x), {moments(samples[:, 0])}"
 
 
-def values(scene: Scene, frame: Frame) -> str:
+def values(scene: Scene, frame: Snapshot) -> str:
     """The game's value as played, then against the best discriminator: with this generator, with the data, at least."""
     named = {"V(D, G)": frame.game_value, "C(G)": frame.optimal_value, "C(data)": scene.data_value}
     named["-log 4"] = LEAST_VALUE

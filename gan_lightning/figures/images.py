@@ -33,7 +33,7 @@ def to_uint8(images: Tensor) -> Tensor:
     return quantise(images.float()).to(torch.uint8)
 
 
-def tile(images: Tensor, least_width_px: int = 560, columns: int | None = None) -> Pixels:
+def make_image_grid(images: Tensor, least_width_px: int = 560, columns: int | None = None) -> Pixels:
     """All `images` in one picture, row by row.
 
     Args:
@@ -76,7 +76,7 @@ def written_aside(path: Path) -> Iterator[Path]:
         aside.unlink(missing_ok=True)
 
 
-class Reel(Generic[T]):
+class AnimationFrames(Generic[T]):
     """Frames for an animation, as they come: never two within `spacing` iterations, and always the newest.
 
     Args:

@@ -11,7 +11,7 @@ from torch import Tensor
 from gan_lightning.figures.theory import (
     Array,
     Box,
-    Lattice,
+    DensityGrid,
     best_bandwidth_cells,
     discriminator_error,
     optimal_value,
@@ -19,7 +19,7 @@ from gan_lightning.figures.theory import (
 
 
 @dataclass(frozen=True)
-class Frame:
+class Snapshot:
     """What the game was at one moment.
 
     Attributes:
@@ -67,8 +67,8 @@ class Scene:
             )
         self.real, self.critic = real, critic
         low, high = box
-        self.lattice = Lattice(low, high, cells=1024 if axes == 1 else 512)
-        self.points = Lattice(low, high, cells=512 if axes == 1 else 64)
+        self.lattice = DensityGrid(low, high, cells=1024 if axes == 1 else 512)
+        self.points = DensityGrid(low, high, cells=512 if axes == 1 else 64)
         self.density = self.lattice.density_masses(log_density)
         self.bandwidth_cells = best_bandwidth_cells(self.lattice, self.density, real)
         self.data_value = self.optimal_value(real)

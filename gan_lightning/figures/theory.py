@@ -27,7 +27,7 @@ LEAST_VALUE = -math.log(4)
 
 
 @dataclass(frozen=True)
-class Lattice:
+class DensityGrid:
     """A box cut into equal cells.
 
     Attributes:
@@ -98,7 +98,7 @@ Box = tuple[tuple[float, ...], tuple[float, ...]]
 """The lowest and the highest corner of a part of space."""
 
 
-def box_around(real: Array, fake: Array) -> Box:
+def bounds(real: Array, fake: Array) -> Box:
     """Corners of a box, as wide along each axis, that shows all of `real` and, where there is room, `fake`.
 
     The data keep at least a third of the width; what lies further out leaves the picture.
@@ -112,7 +112,7 @@ def box_around(real: Array, fake: Array) -> Box:
     return tuple((middle - half).tolist()), tuple((middle + half).tolist())
 
 
-def best_bandwidth_cells(lattice: Lattice, density: Array, samples: Array) -> float:
+def best_bandwidth_cells(lattice: DensityGrid, density: Array, samples: Array) -> float:
     """The kernel width, in cells, whose estimate from `samples` of a known density comes nearest to it, by C(G).
 
     A rule of thumb takes its width from the spread of all samples, and would blur narrow modes that stand far apart. As
@@ -132,7 +132,7 @@ def optimal_discriminator(real: Array, fake: Array, least: float = 0.01) -> Arra
     return np.divide(real, both, out=np.full_like(both, np.nan), where=seen)
 
 
-def discriminator_error(lattice: Lattice, real: Array, fake: Array, points: Array, judged: Array) -> float:
+def discriminator_error(lattice: DensityGrid, real: Array, fake: Array, points: Array, judged: Array) -> float:
     """The mean of |D - D*| over `points`; over (p + q) / 2 where half of them are data and half are fakes.
 
     Args:

@@ -103,13 +103,13 @@ class BoundaryEquilibrium(Objective):
         """E L(G(z)), a scalar >= 0."""
         return energies(round.fake_output).mean()
 
-    def observe(self, round: Round) -> None:
+    def after_discriminator_step(self, round: Round) -> None:
         """Moves k, within [0, 1], and notes M."""
-        real, fake = round.mean(energies(round.real_output)), round.mean(energies(round.fake_output))
+        real, fake = round.global_mean(energies(round.real_output)), round.global_mean(energies(round.fake_output))
         balance = self.gamma * real - fake
         self.k.add_(self.lambda_k * balance).clamp_(0, 1)
         self.convergence.copy_(real + balance.abs())
 
-    def readings(self) -> dict[str, Tensor]:
+    def scalars(self) -> dict[str, Tensor]:
         """k and M, for the log."""
         return {"k": self.k, "convergence": self.convergence}

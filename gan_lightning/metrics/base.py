@@ -24,7 +24,7 @@ class SampleMetric(Metric, ABC):
     Attributes:
         settings: how it is measured, beside the extractor and the number of fakes, by plain names and values: figures
             of different ones never stand in one table.
-        least_fakes: with fewer there is no number.
+        min_fakes: with fewer there is no number.
     """
 
     full_state_update = False
@@ -37,8 +37,8 @@ class SampleMetric(Metric, ABC):
 
     def __init__(self) -> None:
         super().__init__()
-        self.settings: dict[str, object] = {}
-        self.least_fakes = 1
+        self.config: dict[str, object] = {}
+        self.min_fakes = 1
         self._empty: dict[str, Tensor] = {}
 
     def add_list_state(self, name: str, dtype: torch.dtype = torch.float32) -> None:
@@ -111,9 +111,9 @@ class SampleMetric(Metric, ABC):
         Raises:
             ValueError: they are too few.
         """
-        if num_fakes < self.least_fakes:
+        if num_fakes < self.min_fakes:
             raise ValueError(
-                f"{' and '.join(self.keys)}: needs at least {self.least_fakes} fakes, not {num_fakes}: raise "
+                f"{' and '.join(self.keys)}: needs at least {self.min_fakes} fakes, not {num_fakes}: raise "
                 "metrics.num_fakes"
             )
 

@@ -61,7 +61,7 @@ class ClassificationAccuracy(SampleMetric):
             raise ValueError(f"classification_accuracy needs at least 1 epoch, not {epochs}")
         self.num_classes = check_classes(self.keys, num_classes)
         self.epochs, self.seed = epochs, seed
-        self.settings = {"epochs": epochs, "seed": seed}
+        self.config = {"epochs": epochs, "seed": seed}
         for kind in ("real", "fake"):
             self.add_list_state(f"{kind}_pixels", torch.uint8)
             self.add_list_state(f"{kind}_labels", torch.int64)

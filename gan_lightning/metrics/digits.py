@@ -37,7 +37,7 @@ class DigitQuality(FrechetDistance):
         extractor = extractor or Digits()
         if extractor.num_classes is None:
             raise ValueError(
-                f"confidence and class_entropy need an extractor that knows classes, and {extractor.identity} does not"
+                f"confidence and class_entropy need an extractor with classes, and {extractor.fingerprint} has none"
             )
         super().__init__(extractor)
         self.num_classes = extractor.num_classes

@@ -71,12 +71,12 @@ class InceptionScore(FeatureMetric):
             raise ValueError(f"the Inception Score needs at least 1 split, not {splits}")
         if extractor.num_classes is None:
             raise ValueError(
-                f"the Inception Score needs an extractor that knows classes, and {extractor.identity} does not: "
+                f"the Inception Score needs an extractor that knows classes, and {extractor.fingerprint} does not: "
                 "choose extractor=inception"
             )
         self.num_classes, self.splits, self.seed = extractor.num_classes, splits, seed
-        self.settings = {"splits": splits, "seed": seed}
-        self.least_fakes = splits
+        self.config = {"splits": splits, "seed": seed}
+        self.min_fakes = splits
         self.add_list_state("fake_log_probabilities")
 
     def accumulate_features(self, seen: Features, real: bool) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 from gan_lightning.extractors.base import Extractor, Features
 from gan_lightning.metrics.base import FeatureMetric, check_classes, check_one_label
 from gan_lightning.metrics.fid import frechet_distance, moments
-from gan_lightning.utils.distributed import gathered
+from gan_lightning.utils.distributed import all_gather_object
 
 MOMENTS = ("count", "sum", "outer")
 
@@ -84,7 +84,7 @@ class IntraClassFrechet(FeatureMetric):
         Raises:
             ValueError: they are fewer, or no class has two real samples.
         """
-        counts = [sum(of_ranks) for of_ranks in zip(*gathered(self.real_count.tolist()), strict=True)]
+        counts = [sum(of_ranks) for of_ranks in zip(*all_gather_object(self.real_count.tolist()), strict=True)]
         sizes = {kind: count for kind, count in enumerate(counts) if count}
         if not sizes:
             raise ValueError("intra_fid: the real samples have no classes: choose other metrics, or labelled data")

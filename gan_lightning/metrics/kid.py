@@ -103,8 +103,8 @@ class KernelDistance(FeatureMetric):
         if subsets < 1 or subset_size < 2:
             raise ValueError(f"KID needs subsets of two samples or more, not {subsets} subsets of {subset_size}")
         self.subsets, self.subset_size, self.seed = subsets, subset_size, seed
-        self.settings = {"subsets": subsets, "subset_size": subset_size, "seed": seed}
-        self.least_fakes = 2
+        self.config = {"subsets": subsets, "subset_size": subset_size, "seed": seed}
+        self.min_fakes = 2
         self.add_list_state("real_features")
         self.add_list_state("fake_features")
 

@@ -15,7 +15,7 @@ from gan_lightning.metrics.base import SampleMetric
 DIGITS = 10
 
 
-class Readings(SampleMetric, ABC):
+class LabelCounts(SampleMetric, ABC):
     """Counts the fakes by their label and by the digit that the classifier that comes with the package reads in them.
 
     Args:
@@ -66,7 +66,7 @@ class Readings(SampleMetric, ABC):
         return (right.double() / total).item()
 
 
-class DigitOfLabel(Readings):
+class ConditionalAccuracy(LabelCounts):
     """Are the fakes the digits that were asked for?
 
     `compute` gives `label_accuracy`, the share of fakes that are read as the digit of their label, in [0, 1]; .1 is
@@ -83,7 +83,7 @@ class DigitOfLabel(Readings):
         return {"label_accuracy": self.share(self.fake_readings.trace())}
 
 
-class DigitOfCode(Readings):
+class ClusterAccuracy(LabelCounts):
     """Do codes that were learned without labels stand for digits?
 
     Each is matched to a digit, as in Chen et al. 2016, "InfoGAN", section 7.2. `compute` gives `code_accuracy`, the

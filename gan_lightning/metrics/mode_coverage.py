@@ -49,7 +49,7 @@ class MixtureQuality(SampleMetric):
         self.std = distribution.std
         self.register_buffer("centers", distribution.centers.clone(), persistent=False)
         modes, dim = distribution.centers.shape
-        self.settings = {"modes": modes, "std": distribution.std, "centers": digest(distribution.centers)}
+        self.config = {"modes": modes, "std": distribution.std, "centers": digest(distribution.centers)}
         for name in ("fake_assigned", "fake_near"):
             self.add_state(name, torch.zeros(modes, dtype=torch.int64), dist_reduce_fx="sum")
         # Sums over the near samples of (sample - centre) / std and of its square, for their variance.

@@ -57,8 +57,8 @@ class OneDimensional(SampleMetric):
         super().__init__()
         self.distribution = distribution
         mean, std = distribution.mean, distribution.std
-        self.settings = {"distribution": type(distribution).__name__, "mean": mean, "std": std}
-        self.least_fakes = 2
+        self.config = {"distribution": type(distribution).__name__, "mean": mean, "std": std}
+        self.min_fakes = 2
         self._grid = torch.linspace(mean - TABULATED * std, mean + TABULATED * std, 48_001, dtype=torch.float64)
         density = distribution.log_density(self._grid.unsqueeze(1)).exp()
         cumulative = torch.nn.functional.pad(torch.cumulative_trapezoid(density, self._grid), (1, 0))

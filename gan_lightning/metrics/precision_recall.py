@@ -114,8 +114,8 @@ class Manifold(FeatureMetric, ABC):
         if neighbour < 1:
             raise ValueError(f"{self.name()} need at least the 1st nearest neighbour, not number {neighbour}")
         self.neighbour = neighbour
-        self.settings = {"k": neighbour}
-        self.least_fakes = neighbour + 1
+        self.config = {"k": neighbour}
+        self.min_fakes = neighbour + 1
         self._real_radii: Tensor | None = None
         self.add_list_state("real_features")
         self.add_list_state("fake_features")

@@ -65,7 +65,7 @@ class SlicedWasserstein(SampleMetric):
             raise ValueError(f"the sliced Wasserstein distance needs at least 1 projection, not {projections}")
         self.projections = projections
         self._directions: Tensor | None = None
-        self.settings = {"projections": projections}
+        self.config = {"projections": projections}
         self.add_list_state("real_projected")
         self.add_list_state("fake_projected")
 

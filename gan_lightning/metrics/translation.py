@@ -51,7 +51,7 @@ class DigitTranslation(SampleMetric):
     def __init__(self) -> None:
         super().__init__()
         self.of_strokes, self.of_outlines = trained_digit_classifier(), trained_outline_classifier()
-        self.settings = {"strokes": fingerprint(DIGIT_WEIGHTS), "outlines": fingerprint(OUTLINE_WEIGHTS)}
+        self.config = {"strokes": fingerprint(DIGIT_WEIGHTS), "outlines": fingerprint(OUTLINE_WEIGHTS)}
         self.add_state("kept_digits", torch.zeros(2, dtype=torch.int64), dist_reduce_fx="sum")
         self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from gan_lightning.losses.energy import EnergyOutput
-from gan_lightning.models.dcgan import DCGANGenerator, halving, pyramid
+from gan_lightning.models.dcgan import DCGANGenerator, channel_schedule, downsample_block
 from gan_lightning.models.layers import check_shape, check_width, make_norm
 from gan_lightning.models.mlp import MLPGenerator, hidden_layers
 
@@ -82,12 +82,12 @@ class Autoencoder(nn.Module):
 
 def convolutions(shape: Sequence[int], code_dim: int, width: int, norm: str) -> tuple[nn.Sequential, nn.Sequential]:
     """Encoder and decoder of images, each other's mirror image: a strided convolution a halving or doubling."""
-    coarsest, widths = pyramid(shape, width)
+    coarsest, widths = channel_schedule(shape, width)
     values = widths[-1] * coarsest**2
     encoder = nn.Sequential(
         nn.Conv2d(shape[0], width, 4, stride=2, padding=1),
         nn.LeakyReLU(0.2),
-        *(halving(narrow, wide, norm) for narrow, wide in pairwise(widths)),
+        *(downsample_block(narrow, wide, norm) for narrow, wide in pairwise(widths)),
         nn.Flatten(),
         nn.Linear(values, code_dim),
     )
@@ -95,13 +95,13 @@ def convolutions(shape: Sequence[int], code_dim: int, width: int, norm: str) -> 
         nn.Linear(code_dim, values),
         nn.Unflatten(1, (widths[-1], coarsest, coarsest)),
         nn.LeakyReLU(0.2),
-        *(doubling(wide, narrow, norm) for wide, narrow in pairwise(reversed(widths))),
+        *(upsample_block(wide, narrow, norm) for wide, narrow in pairwise(reversed(widths))),
         nn.ConvTranspose2d(width, shape[0], 4, stride=2, padding=1),
     )
     return encoder, decoder
 
 
-def doubling(wide: int, narrow: int, norm: str) -> nn.Sequential:
+def upsample_block(wide: int, narrow: int, norm: str) -> nn.Sequential:
     """(batch, wide, n, n) to (batch, narrow, 2n, 2n). A bias only where no norm would cancel it."""
     normalise = make_norm(norm, narrow)
     bias = isinstance(normalise, nn.Identity)

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from gan_lightning.game import DiscriminatorOutput, Latent
 from gan_lightning.models.attention import SelfAttention
-from gan_lightning.models.layers import COARSEST, check_shape, check_width, initialise_orthogonal
+from gan_lightning.models.layers import BASE_RESOLUTION, check_shape, check_width, initialise_orthogonal
 from gan_lightning.models.normalization import spectrally_normalised
-from gan_lightning.models.resnet import ConditionalDoublingBlock, HalvingBlock, PlainBlock, asked, conditioned
-from gan_lightning.utils.checks import whole
+from gan_lightning.models.resnet import ConditionalResBlockUp, ResBlock, ResBlockDown, class_embedding, conditioned
+from gan_lightning.utils.checks import check_int
 
 UPWARDS = {28: (4, 4, 4), 32: (4, 4, 4, 4), 64: (16, 16, 8, 4, 2), 128: (16, 16, 8, 4, 2, 1)}
 """Size of an image in pixels to the widths of the generator's maps, smallest maps first, in multiples of `width`."""
@@ -64,18 +64,18 @@ class BigGANGenerator(nn.Module):
         check_shape("biggan", shape)
         check_width(width)
         channels, size = shape[:2]
-        widths, coarsest = [multiple * width for multiple in UPWARDS[size]], COARSEST[size]
+        widths, coarsest = [multiple * width for multiple in UPWARDS[size]], BASE_RESOLUTION[size]
         self.chunk = chunk_length(latent_dim, len(widths), size)
-        condition_dim = whole("model.generator.embedding_dim", embedding_dim) + self.chunk
-        blocks: list[nn.Module] = [ConditionalDoublingBlock(*pair, condition_dim) for pair in pairwise(widths)]
+        condition_dim = check_int("model.generator.embedding_dim", embedding_dim) + self.chunk
+        blocks: list[nn.Module] = [ConditionalResBlockUp(*pair, condition_dim) for pair in pairwise(widths)]
         if attention:
             blocks.insert(-1, SelfAttention(widths[-2]))
-        self.embed = nn.Embedding(classes(num_classes), embedding_dim)
-        self.project = nn.Sequential(
+        self.embed = nn.Embedding(require_classes(num_classes), embedding_dim)
+        self.input_projection = nn.Sequential(
             nn.Linear(self.chunk, widths[0] * coarsest**2), nn.Unflatten(1, (widths[0], coarsest, coarsest))
         )
         self.upsample = nn.ModuleList(blocks)
-        self.paint = nn.Sequential(
+        self.to_rgb = nn.Sequential(
             nn.BatchNorm2d(widths[-1]), nn.ReLU(), nn.Conv2d(widths[-1], channels, 3, padding=1), nn.Tanh()
         )
         self.apply(initialise_orthogonal)
@@ -87,10 +87,10 @@ class BigGANGenerator(nn.Module):
         Raises:
             ValueError: the latent asks for no classes.
         """
-        embedded = self.embed(asked(latent))
+        embedded = self.embed(class_embedding(latent))
         first, *others = latent.z.split(self.chunk, dim=1)
         conditions = [torch.cat([embedded, chunk], dim=1) for chunk in others]
-        return self.paint(conditioned(self.upsample, self.project(first), conditions))
+        return self.to_rgb(conditioned(self.upsample, self.input_projection(first), conditions))
 
 
 class BigGANDiscriminator(nn.Module):
@@ -118,13 +118,13 @@ class BigGANDiscriminator(nn.Module):
         check_width(width)
         channels, size = shape[:2]
         upper, lower = ([multiple * width for multiple in table[size]] for table in (DOWNWARDS, BELOW))
-        blocks: list[nn.Module] = [HalvingBlock(channels, upper[0], first=True)]
+        blocks: list[nn.Module] = [ResBlockDown(channels, upper[0], first=True)]
         if attention:
             blocks.append(SelfAttention(upper[0]))
-        blocks += [HalvingBlock(*pair) for pair in pairwise(upper)]
-        blocks += [PlainBlock(*pair) for pair in pairwise([upper[-1], *lower])]
+        blocks += [ResBlockDown(*pair) for pair in pairwise(upper)]
+        blocks += [ResBlock(*pair) for pair in pairwise([upper[-1], *lower])]
         self.blocks = nn.Sequential(*blocks, nn.ReLU())
-        self.score = ClassScore(lower[-1], classes(num_classes))
+        self.score = ClassScore(lower[-1], require_classes(num_classes))
         self.apply(initialise_orthogonal)
         spectrally_normalised(self)
 
@@ -171,7 +171,7 @@ def chunk_length(latent_dim: int, chunks: int, size: int) -> int:
     return latent_dim // chunks
 
 
-def classes(num_classes: int | None) -> int:
+def require_classes(num_classes: int | None) -> int:
     """The number of classes.
 
     Raises:
@@ -182,4 +182,4 @@ def classes(num_classes: int | None) -> int:
             "model=biggan makes images of classes, and these data have none: choose data with classes, such as "
             "data=mnist10k, or another model, such as model=sagan"
         )
-    return whole("model.generator.num_classes and model.discriminator.num_classes", num_classes)
+    return check_int("model.generator.num_classes and model.discriminator.num_classes", num_classes)

@@ -33,7 +33,7 @@ class PatchOutput(DiscriminatorOutput):
     patches: Tensor = field(kw_only=True)
 
 
-class TwoTranslators(nn.Module):
+class CycleGANGenerators(nn.Module):
     """The generator of CycleGAN: G turns images of A into images of B, F those of B into images of A.
 
     Args:
@@ -59,8 +59,8 @@ class TwoTranslators(nn.Module):
             raise ValueError(f"model.generator.blocks must be at least 1, not {blocks}")
         if halvings not in (1, 2):
             raise ValueError(f"model.generator.halvings must be 1 or 2, not {halvings}")
-        self.a_to_b = translator(channels, width, blocks, halvings)
-        self.b_to_a = translator(channels, width, blocks, halvings)
+        self.a_to_b = make_generator(channels, width, blocks, halvings)
+        self.b_to_a = make_generator(channels, width, blocks, halvings)
         self.apply(initialise)
 
     def forward(self, latent: Latent) -> Tensor:
@@ -73,7 +73,7 @@ class TwoTranslators(nn.Module):
         return torch.cat([self.b_to_a(b), self.a_to_b(a)], dim=1)
 
 
-class TwoCritics(nn.Module):
+class PatchGANPair(nn.Module):
     """The discriminator of CycleGAN: a PatchGAN for each domain (Isola et al. 2017, section 6.1.2).
 
     Every score is of a patch: of 16, 34 or 70 pixels in each direction for a `depth` of 1, 2 or 3.
@@ -96,8 +96,8 @@ class TwoCritics(nn.Module):
                 f"model.discriminator.depth={depth} does not suit images of {shape[1]} pixels: choose "
                 f"{max(d for d in range(1, 4) if patches_across(shape[1], d) >= 1)} or less, at least 1"
             )
-        self.of_a = critic(channels, width, depth)
-        self.of_b = critic(channels, width, depth)
+        self.of_a = make_patchgan(channels, width, depth)
+        self.of_b = make_patchgan(channels, width, depth)
         self.apply(initialise)
 
     def forward(self, samples: Tensor) -> PatchOutput:
@@ -123,17 +123,17 @@ def channels_of_a_domain(shape: Sequence[int]) -> int:
     return channels // 2
 
 
-def translator(channels: int, width: int, blocks: int, halvings: int) -> nn.Sequential:
+def make_generator(channels: int, width: int, blocks: int, halvings: int) -> nn.Sequential:
     """c7s1-k, d2k, d4k, residual blocks, u2k, uk, c7s1, in the paper's notation, for two halvings."""
     widths = [width * 2**halving for halving in range(halvings + 1)]
-    down = (halving(narrow, wide) for narrow, wide in pairwise(widths))
-    up = (doubling(wide, narrow) for wide, narrow in pairwise(reversed(widths)))
+    down = (downsample_block(narrow, wide) for narrow, wide in pairwise(widths))
+    up = (upsample_block(wide, narrow) for wide, narrow in pairwise(reversed(widths)))
     return nn.Sequential(
         nn.ReflectionPad2d(3),
-        *normalised(nn.Conv2d(channels, width, 7, bias=False), nn.ReLU()),
-        *chain.from_iterable(normalised(convolution, nn.ReLU()) for convolution in down),
+        *instance_normalised(nn.Conv2d(channels, width, 7, bias=False), nn.ReLU()),
+        *chain.from_iterable(instance_normalised(convolution, nn.ReLU()) for convolution in down),
         *(ResidualBlock(widths[-1]) for _ in range(blocks)),
-        *chain.from_iterable(normalised(convolution, nn.ReLU()) for convolution in up),
+        *chain.from_iterable(instance_normalised(convolution, nn.ReLU()) for convolution in up),
         nn.ReflectionPad2d(3),
         nn.Conv2d(width, channels, 7),
         nn.Tanh(),
@@ -147,23 +147,23 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.residual = nn.Sequential(
             nn.ReflectionPad2d(1),
-            *normalised(nn.Conv2d(width, width, 3, bias=False), nn.ReLU()),
+            *instance_normalised(nn.Conv2d(width, width, 3, bias=False), nn.ReLU()),
             nn.ReflectionPad2d(1),
-            *normalised(nn.Conv2d(width, width, 3, bias=False)),
+            *instance_normalised(nn.Conv2d(width, width, 3, bias=False)),
         )
 
     def forward(self, maps: Tensor) -> Tensor:
         return maps + self.residual(maps)
 
 
-def critic(channels: int, width: int, depth: int) -> nn.Sequential:
+def make_patchgan(channels: int, width: int, depth: int) -> nn.Sequential:
     """`depth` convolutions that halve, one that does not, and the scores; the first has no norm."""
     widths = [width * min(2**halving, 8) for halving in range(depth + 1)]
     layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
     for number in range(1, depth + 1):
         stride = 2 if number < depth else 1
         convolution = nn.Conv2d(widths[number - 1], widths[number], 4, stride, padding=1, bias=False)
-        layers += normalised(convolution, nn.LeakyReLU(0.2))
+        layers += instance_normalised(convolution, nn.LeakyReLU(0.2))
     return nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 4, padding=1))
 
 
@@ -172,16 +172,16 @@ def patches_across(size: int, depth: int) -> int:
     return size // 2**depth - 2  # each of the two further layers has one fewer
 
 
-def halving(narrow: int, wide: int) -> nn.Conv2d:
+def downsample_block(narrow: int, wide: int) -> nn.Conv2d:
     """(batch, narrow, 2n, 2n) to (batch, wide, n, n)."""
     return nn.Conv2d(narrow, wide, 3, stride=2, padding=1, bias=False)
 
 
-def doubling(wide: int, narrow: int) -> nn.ConvTranspose2d:
+def upsample_block(wide: int, narrow: int) -> nn.ConvTranspose2d:
     """(batch, wide, n, n) to (batch, narrow, 2n, 2n)."""
     return nn.ConvTranspose2d(wide, narrow, 3, stride=2, padding=1, output_padding=1, bias=False)
 
 
-def normalised(convolution: nn.Conv2d | nn.ConvTranspose2d, *activation: nn.Module) -> list[nn.Module]:
+def instance_normalised(convolution: nn.Conv2d | nn.ConvTranspose2d, *activation: nn.Module) -> list[nn.Module]:
     """A convolution, without a bias that the norm would cancel, instance norm without weights, an activation."""
     return [convolution, nn.InstanceNorm2d(convolution.out_channels), *activation]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_lightning.game import DiscriminatorOutput, Latent
-from gan_lightning.models.layers import COARSEST, check_shape, check_width, gradient_in_layout, make_norm
+from gan_lightning.models.layers import BASE_RESOLUTION, check_shape, check_width, gradient_in_layout, make_norm
 from gan_lightning.models.minibatch import flattened
 from gan_lightning.models.normalization import REFERENCE_SIZE, VirtualBatchNorm, spectrally_normalised
 from gan_lightning.priors import Prior
@@ -44,24 +44,26 @@ class DCGANGenerator(nn.Module):
         prior: Prior | None = None,
     ) -> None:
         super().__init__()
-        coarsest, widths = pyramid(shape, width)
-        self.project = nn.Sequential(
+        coarsest, widths = channel_schedule(shape, width)
+        self.input_projection = nn.Sequential(
             nn.Linear(latent_dim, widths[-1] * coarsest**2, bias=False),
             nn.Unflatten(1, (widths[-1], coarsest, coarsest)),
             generator_norm(norm, widths[-1]),
             nn.ReLU(),
         )
-        self.upsample = nn.Sequential(*(doubling(wide, narrow, norm) for wide, narrow in pairwise(reversed(widths))))
-        self.paint = nn.Sequential(nn.ConvTranspose2d(width, shape[0], 4, stride=2, padding=1), nn.Tanh())
+        self.upsample = nn.Sequential(
+            *(upsample_block(wide, narrow, norm) for wide, narrow in pairwise(reversed(widths)))
+        )
+        self.to_rgb = nn.Sequential(nn.ConvTranspose2d(width, shape[0], 4, stride=2, padding=1), nn.Tanh())
         self.apply(initialise)
         self.register_buffer("reference", draw_reference(prior) if norm == "virtual" else None)
 
     def forward(self, latent: Latent) -> Tensor:
         """Images in [-1, 1], (batch, *shape)."""
         if self.reference is None:
-            return self.paint(self.upsample(gradient_in_layout(self.project(latent.z))))
-        maps = gradient_in_layout(self.project(torch.cat([self.reference, latent.z])))
-        return self.paint(self.upsample(maps)[len(self.reference) :])
+            return self.to_rgb(self.upsample(gradient_in_layout(self.input_projection(latent.z))))
+        maps = gradient_in_layout(self.input_projection(torch.cat([self.reference, latent.z])))
+        return self.to_rgb(self.upsample(maps)[len(self.reference) :])
 
 
 class DCGANDiscriminator(nn.Module):
@@ -88,9 +90,9 @@ class DCGANDiscriminator(nn.Module):
         minibatch: str = "none",
     ) -> None:
         super().__init__()
-        coarsest, widths = pyramid(shape, width)
-        self.look = nn.Sequential(nn.Conv2d(shape[0], width, 4, stride=2, padding=1), nn.LeakyReLU(0.2))
-        self.downsample = nn.Sequential(*(halving(narrow, wide, norm) for narrow, wide in pairwise(widths)))
+        coarsest, widths = channel_schedule(shape, width)
+        self.from_rgb = nn.Sequential(nn.Conv2d(shape[0], width, 4, stride=2, padding=1), nn.LeakyReLU(0.2))
+        self.downsample = nn.Sequential(*(downsample_block(narrow, wide, norm) for narrow, wide in pairwise(widths)))
         flatten, inputs = flattened(minibatch, widths[-1], coarsest)
         self.score = nn.Sequential(*flatten, nn.Linear(inputs, 1))
         self.apply(initialise)
@@ -99,11 +101,11 @@ class DCGANDiscriminator(nn.Module):
 
     def forward(self, samples: Tensor) -> DiscriminatorOutput:
         """Logits (batch,) of images (batch, *shape); features are the smallest maps, (batch, channels, size, size)."""
-        features = self.downsample(self.look(samples))
+        features = self.downsample(self.from_rgb(samples))
         return DiscriminatorOutput(self.score(gradient_in_layout(features)).squeeze(1), features)
 
 
-def pyramid(shape: Sequence[int], width: int) -> tuple[int, list[int]]:
+def channel_schedule(shape: Sequence[int], width: int) -> tuple[int, list[int]]:
     """Size of the smallest feature maps in pixels, and the channels of all of them, largest maps first.
 
     Raises:
@@ -112,8 +114,8 @@ def pyramid(shape: Sequence[int], width: int) -> tuple[int, list[int]]:
     check_shape("dcgan", shape)
     check_width(width)
     size = shape[1]
-    halvings = (size // COARSEST[size]).bit_length() - 1
-    return COARSEST[size], [width * 2**halving for halving in range(halvings)]
+    halvings = (size // BASE_RESOLUTION[size]).bit_length() - 1
+    return BASE_RESOLUTION[size], [width * 2**halving for halving in range(halvings)]
 
 
 def generator_norm(name: str, channels: int) -> nn.Module:
@@ -139,13 +141,13 @@ def draw_reference(prior: Prior | None) -> Tensor:
     return prior.sample(REFERENCE_SIZE, rng).z
 
 
-def doubling(wide: int, narrow: int, norm: str) -> nn.Sequential:
+def upsample_block(wide: int, narrow: int, norm: str) -> nn.Sequential:
     """(batch, wide, n, n) to (batch, narrow, 2n, 2n). No bias: the norm would cancel it."""
     convolution = nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1, bias=False)
     return nn.Sequential(convolution, generator_norm(norm, narrow), nn.ReLU())
 
 
-def halving(narrow: int, wide: int, norm: str) -> nn.Sequential:
+def downsample_block(narrow: int, wide: int, norm: str) -> nn.Sequential:
     """(batch, narrow, 2n, 2n) to (batch, wide, n, n). A bias only where no norm would cancel it."""
     normalise = make_norm(norm, wide)
     bias = isinstance(normalise, nn.Identity)

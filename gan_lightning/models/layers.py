@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules import activation as activations
 from torch.nn.utils.parametrize import is_parametrized
 
-COARSEST = {28: 7, 32: 4, 64: 4, 128: 4}
+BASE_RESOLUTION = {28: 7, 32: 4, 64: 4, 128: 4}
 """Image size to the size of the smallest feature maps, both in pixels, for networks that halve and double."""
 
 
@@ -86,10 +86,10 @@ def check_shape(model: str, shape: Sequence[int]) -> None:
     """See that networks which halve and double can be made for images of `shape`, (channels, size, size).
 
     Raises:
-        ValueError: they cannot: not square, no channels, or a size that `COARSEST` does not have.
+        ValueError: they cannot: not square, no channels, or a size that `BASE_RESOLUTION` does not have.
     """
     channels, size, other = shape if len(shape) == 3 else (0, 0, 0)
-    if channels < 1 or size not in COARSEST or size != other:
+    if channels < 1 or size not in BASE_RESOLUTION or size != other:
         raise ValueError(f"model={model} makes square images of 28, 32, 64 or 128 pixels, not data.shape={list(shape)}")
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gan_lightning.game import DiscriminatorOutput, Latent
-from gan_lightning.models.layers import COARSEST, check_shape
+from gan_lightning.models.layers import BASE_RESOLUTION, check_shape
 
 Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
 
@@ -51,16 +51,16 @@ class R3GANGenerator(nn.Module):
         super().__init__()
         coarsest, widths = stages(shape, width, blocks, wide_stages)
         self.basis = nn.Parameter(torch.randn(width, coarsest, coarsest))
-        self.project = scaled(nn.Linear(latent_dim, width, bias=False))
+        self.input_projection = msra_init(nn.Linear(latent_dim, width, bias=False))
         layers = residual_blocks(width, blocks, len(widths))
         for wide, narrow in pairwise(widths):
-            layers += [*between(wide, narrow), Double(), *residual_blocks(narrow, blocks, len(widths))]
+            layers += [*channel_projection(wide, narrow), Upsample(), *residual_blocks(narrow, blocks, len(widths))]
         self.stages = nn.Sequential(*layers)
-        self.paint = scaled(nn.Conv2d(widths[-1], shape[0], 1, bias=False))
+        self.to_rgb = msra_init(nn.Conv2d(widths[-1], shape[0], 1, bias=False))
 
     def forward(self, latent: Latent) -> Tensor:
         """Images, (batch, *shape); nothing but the game keeps them in [-1, 1], as published."""
-        return self.paint(self.stages(self.basis * self.project(latent.z)[:, :, None, None]))
+        return self.to_rgb(self.stages(self.basis * self.input_projection(latent.z)[:, :, None, None]))
 
 
 class R3GANDiscriminator(nn.Module):
@@ -79,14 +79,14 @@ class R3GANDiscriminator(nn.Module):
     def __init__(self, shape: Sequence[int], width: int = 768, blocks: int = 2, wide_stages: int = 4) -> None:
         super().__init__()
         coarsest, widths = stages(shape, width, blocks, wide_stages)
-        layers: list[nn.Module] = [scaled(nn.Conv2d(shape[0], widths[-1], 1, bias=False))]
+        layers: list[nn.Module] = [msra_init(nn.Conv2d(shape[0], widths[-1], 1, bias=False))]
         for narrow, wide in pairwise(reversed(widths)):
-            layers += [*residual_blocks(narrow, blocks, len(widths)), Halve(), *between(narrow, wide)]
+            layers += [*residual_blocks(narrow, blocks, len(widths)), Downsample(), *channel_projection(narrow, wide)]
         self.stages = nn.Sequential(*layers, *residual_blocks(width, blocks, len(widths)))
         self.score = nn.Sequential(
-            scaled(nn.Conv2d(width, width, coarsest, groups=width, bias=False)),
+            msra_init(nn.Conv2d(width, width, coarsest, groups=width, bias=False)),
             nn.Flatten(),
-            scaled(nn.Linear(width, 1, bias=False)),
+            msra_init(nn.Linear(width, 1, bias=False)),
         )
 
     def forward(self, samples: Tensor) -> DiscriminatorOutput:
@@ -111,11 +111,11 @@ class ResidualBlock(nn.Module):
         inner = EXPANSION * width
         gain = sqrt(2 / (1 + SLOPE**2)) * depth ** (-1 / 4)  # L^(-1 / (2m - 2)), m = 3 convolutions in a block
         self.layers = nn.Sequential(
-            scaled(nn.Conv2d(width, inner, 1), gain),
+            msra_init(nn.Conv2d(width, inner, 1), gain),
             nn.LeakyReLU(SLOPE),
-            scaled(nn.Conv2d(inner, inner, 3, padding=1, groups=inner // GROUP), gain),
+            msra_init(nn.Conv2d(inner, inner, 3, padding=1, groups=inner // GROUP), gain),
             nn.LeakyReLU(SLOPE),
-            scaled(nn.Conv2d(inner, width, 1, bias=False), 0.0),
+            msra_init(nn.Conv2d(inner, width, 1, bias=False), 0.0),
         )
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -141,14 +141,14 @@ class Resampling(nn.Module):
         return self.filter.expand(maps.shape[1], -1, -1, -1)
 
 
-class Double(Resampling):
+class Upsample(Resampling):
     """(batch, channels, n, n) to (batch, channels, 2n, 2n)."""
 
     def forward(self, maps: Tensor) -> Tensor:
         return F.conv_transpose2d(maps, 4 * self.filters(maps), stride=2, padding=1, groups=maps.shape[1])
 
 
-class Halve(Resampling):
+class Downsample(Resampling):
     """(batch, channels, 2n, 2n) to (batch, channels, n, n), low frequencies only."""
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -162,7 +162,7 @@ def stages(shape: Sequence[int], width: int, blocks: int, wide_stages: int) -> t
         ValueError: the networks are not made for this.
     """
     check_shape("r3gan", shape)
-    coarsest = COARSEST[shape[1]]
+    coarsest = BASE_RESOLUTION[shape[1]]
     count = (shape[1] // coarsest).bit_length()
     for name, value in (("blocks", blocks), ("wide_stages", wide_stages)):
         if value < 1:
@@ -182,12 +182,12 @@ def residual_blocks(width: int, blocks: int, count: int) -> list[nn.Module]:
     return [ResidualBlock(width, depth=blocks * count) for _ in range(blocks)]
 
 
-def between(inputs: int, outputs: int) -> list[nn.Module]:
+def channel_projection(inputs: int, outputs: int) -> list[nn.Module]:
     """What takes maps to another number of channels, where it is another."""
-    return [] if inputs == outputs else [scaled(nn.Conv2d(inputs, outputs, 1, bias=False))]
+    return [] if inputs == outputs else [msra_init(nn.Conv2d(inputs, outputs, 1, bias=False))]
 
 
-def scaled(layer: Layer, gain: float = 1.0) -> Layer:
+def msra_init(layer: Layer, gain: float = 1.0) -> Layer:
     """`layer` with weights ~ N(0, gain^2 / values that a result is a sum of) and a bias of 0 (He et al. 2015)."""
     nn.init.normal_(layer.weight, 0.0, gain / sqrt(layer.weight[0].numel()))
     if layer.bias is not None:

@@ -17,9 +17,9 @@ from torch.nn.functional import interpolate, one_hot, relu
 
 from gan_lightning.game import DiscriminatorOutput, Latent
 from gan_lightning.models.attention import SelfAttention
-from gan_lightning.models.layers import COARSEST, check_shape, check_width
+from gan_lightning.models.layers import BASE_RESOLUTION, check_shape, check_width
 from gan_lightning.models.normalization import ConditionalBatchNorm, spectrally_normalised
-from gan_lightning.utils.checks import whole
+from gan_lightning.utils.checks import check_int
 
 Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
 
@@ -53,20 +53,20 @@ class ResNetGenerator(nn.Module):
         super().__init__()
         check_shape("resnet (and sagan)", shape)
         check_width(width)
-        self.num_classes = None if num_classes is None else whole("model.generator.num_classes", num_classes)
+        self.num_classes = None if num_classes is None else check_int("model.generator.num_classes", num_classes)
         channels, size = shape[:2]
-        coarsest = COARSEST[size]
+        coarsest = BASE_RESOLUTION[size]
         blocks: list[nn.Module] = [
-            DoublingBlock(width) if num_classes is None else ConditionalDoublingBlock(width, width, num_classes)
-            for _ in range(halvings(size, coarsest))
+            ResBlockUp(width) if num_classes is None else ConditionalResBlockUp(width, width, num_classes)
+            for _ in range(num_downsamples(size, coarsest))
         ]
         if attention:
             blocks.insert(-1, SelfAttention(width))
-        self.project = nn.Sequential(
+        self.input_projection = nn.Sequential(
             xavier(nn.Linear(latent_dim, width * coarsest**2)), nn.Unflatten(1, (width, coarsest, coarsest))
         )
         self.upsample = nn.Sequential(*blocks)
-        self.paint = nn.Sequential(
+        self.to_rgb = nn.Sequential(
             nn.BatchNorm2d(width), nn.ReLU(), xavier(nn.Conv2d(width, channels, 3, padding=1)), nn.Tanh()
         )
         if spectral_norm:
@@ -79,11 +79,11 @@ class ResNetGenerator(nn.Module):
         Raises:
             ValueError: there are classes, and the latent asks for none.
         """
-        maps = self.project(latent.z)
+        maps = self.input_projection(latent.z)
         if self.num_classes is None:
-            return self.paint(self.upsample(maps))
-        classes = one_hot(asked(latent), self.num_classes).float()
-        return self.paint(conditioned(self.upsample, maps, repeat(classes)))
+            return self.to_rgb(self.upsample(maps))
+        classes = one_hot(class_embedding(latent), self.num_classes).float()
+        return self.to_rgb(conditioned(self.upsample, maps, repeat(classes)))
 
 
 class ResNetDiscriminator(nn.Module):
@@ -106,12 +106,12 @@ class ResNetDiscriminator(nn.Module):
         check_shape("resnet (and sagan)", shape)
         check_width(width)
         channels, size = shape[:2]
-        halving = halvings(size, 7 if size == 28 else 8) - 1
-        blocks: list[nn.Module] = [HalvingBlock(channels, width, first=True)]
+        halving = num_downsamples(size, 7 if size == 28 else 8) - 1
+        blocks: list[nn.Module] = [ResBlockDown(channels, width, first=True)]
         if attention:
             blocks.append(SelfAttention(width))
-        blocks += [HalvingBlock(width, width) for _ in range(halving)]
-        blocks += [PlainBlock(width, width) for _ in range(2)]
+        blocks += [ResBlockDown(width, width) for _ in range(halving)]
+        blocks += [ResBlock(width, width) for _ in range(2)]
         self.blocks = nn.Sequential(*blocks, nn.ReLU())
         self.score = xavier(nn.Linear(width, 1, bias=False))
         if spectral_norm:
@@ -123,7 +123,7 @@ class ResNetDiscriminator(nn.Module):
         return DiscriminatorOutput(self.score(features).squeeze(1), features)
 
 
-class DoublingBlock(nn.Module):
+class ResBlockUp(nn.Module):
     """(batch, width, n, n) to (batch, width, 2n, 2n), with batch norm."""
 
     def __init__(self, width: int) -> None:
@@ -143,8 +143,8 @@ class DoublingBlock(nn.Module):
         return self.shortcut(maps) + self.residual(maps)
 
 
-class ConditionalDoublingBlock(nn.Module):
-    """(batch, inputs, n, n) to (batch, outputs, 2n, 2n): `DoublingBlock` with conditional batch norm."""
+class ConditionalResBlockUp(nn.Module):
+    """(batch, inputs, n, n) to (batch, outputs, 2n, 2n): `ResBlockUp` with conditional batch norm."""
 
     def __init__(self, inputs: int, outputs: int, condition_dim: int) -> None:
         super().__init__()
@@ -164,11 +164,11 @@ def conditioned(layers: Iterable[nn.Module], maps: Tensor, conditions: Iterable[
     """`maps` through `layers`, each conditional block of which is told the next of `conditions`."""
     remaining = iter(conditions)
     for layer in layers:
-        maps = layer(maps, next(remaining)) if isinstance(layer, ConditionalDoublingBlock) else layer(maps)
+        maps = layer(maps, next(remaining)) if isinstance(layer, ConditionalResBlockUp) else layer(maps)
     return maps
 
 
-def asked(latent: Latent) -> Tensor:
+def class_embedding(latent: Latent) -> Tensor:
     """The classes that `latent` asks for, (batch,) of int64.
 
     Raises:
@@ -182,7 +182,7 @@ def asked(latent: Latent) -> Tensor:
     return latent.labels
 
 
-class HalvingBlock(nn.Module):
+class ResBlockDown(nn.Module):
     """(batch, inputs, 2n, 2n) to (batch, width, n, n). The `first` takes images, which no ReLU may cut off at zero."""
 
     def __init__(self, inputs: int, width: int, first: bool = False) -> None:
@@ -200,7 +200,7 @@ class HalvingBlock(nn.Module):
         return self.shortcut(maps) + self.residual(maps)
 
 
-class PlainBlock(nn.Module):
+class ResBlock(nn.Module):
     """(batch, inputs, n, n) to (batch, width, n, n); a convolution of 1x1 in the shortcut where these differ."""
 
     def __init__(self, inputs: int, width: int) -> None:
@@ -214,7 +214,7 @@ class PlainBlock(nn.Module):
         return self.shortcut(maps) + self.residual(maps)
 
 
-def halvings(size: int, coarsest: int) -> int:
+def num_downsamples(size: int, coarsest: int) -> int:
     """How often `size` is halved to reach `coarsest`, both in pixels."""
     return int(log2(size // coarsest))
 

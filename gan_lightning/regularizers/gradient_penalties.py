@@ -13,10 +13,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from gan_lightning.game import Objective, Round, judge
+from gan_lightning.game import Objective, Round, discriminate
 
 
-def slopes(logits: Tensor, samples: Tensor) -> Tensor:
+def input_gradients(logits: Tensor, samples: Tensor) -> Tensor:
     """The gradient of each logit with respect to what it judges, differentiable once more.
 
     Args:
@@ -31,15 +31,15 @@ def slopes(logits: Tensor, samples: Tensor) -> Tensor:
     return gradient.reshape(len(logits), -1)
 
 
-def slopes_in_float32(discriminator: nn.Module, samples: Tensor, labels: Tensor | None = None) -> Tensor:
-    """`slopes` at a detached copy of `samples`, by a forward pass of its own without autocast; (batch, values)."""
+def input_gradients_fp32(discriminator: nn.Module, samples: Tensor, labels: Tensor | None = None) -> Tensor:
+    """Return `input_gradients` at a detached copy of `samples`, in float32 and outside autocast; (batch, values)."""
     samples = samples.detach().float().requires_grad_()
     # The inner gradient stays inside too: it runs matrix products, which autocast would take to half precision.
     with torch.autocast(samples.device.type, enabled=False):
-        return slopes(judge(discriminator, samples, labels, as_written=True).logits, samples)
+        return input_gradients(discriminate(discriminator, samples, labels, uncompiled=True).logits, samples)
 
 
-class SlopePenalty(Objective, ABC):
+class LazyGradientPenalty(Objective, ABC):
     """A penalty on each `every`-th of the discriminator's turns, `every` times as strong there.
 
     Convention: with `every` = c the term is c times as large on each c-th turn and absent on the others, so that its
@@ -63,14 +63,14 @@ class SlopePenalty(Objective, ABC):
 
     def discriminator(self, round: Round) -> Tensor | None:
         """A scalar >= 0, or None on the turns that a lazy penalty leaves out."""
-        return None if round.turn % self.every else self.every * self.penalty(round)
+        return None if round.discriminator_updates % self.every else self.every * self.penalty(round)
 
     @abstractmethod
     def penalty(self, round: Round) -> Tensor:
         """The term as it is on every turn, a scalar >= 0."""
 
 
-class GivenSlopePenalty(SlopePenalty):
+class TargetNormPenalty(LazyGradientPenalty):
     """weight * E(||dD(x)/dx||_2 - target)^2 at points of its own. Two-sided: smaller slopes are penalised too.
 
     Batch norm in the discriminator makes a sample's score depend on its batch, so that its own slope is undefined.
@@ -78,7 +78,7 @@ class GivenSlopePenalty(SlopePenalty):
     Args:
         weight: lambda of the papers.
         target: the slope that the discriminator should have.
-        every: turns of the discriminator from one application to the next; the strength is kept, see `SlopePenalty`.
+        every: discriminator updates from one application to the next, see `LazyGradientPenalty`.
 
     Raises:
         ValueError: `weight` or `target` is negative, or `every` below 1.
@@ -95,16 +95,16 @@ class GivenSlopePenalty(SlopePenalty):
         self.weight, self.target = weight, target
 
     @abstractmethod
-    def points(self, round: Round) -> Tensor:
+    def sample_points(self, round: Round) -> Tensor:
         """Where the slope is penalised, (batch, ...) of float32; the classes there are those of the data."""
 
     def penalty(self, round: Round) -> Tensor:
-        gradients = slopes_in_float32(round.discriminator, self.points(round), round.labels)
+        gradients = input_gradients_fp32(round.discriminator, self.sample_points(round), round.labels)
         norms = (gradients.square().sum(dim=1) + 1e-12).sqrt()  # the derivative of sqrt(0) is infinite
         return self.weight * (norms - self.target).square().mean()
 
 
-class GradientPenalty(GivenSlopePenalty):
+class GradientPenalty(TargetNormPenalty):
     """WGAN-GP: the slope of a Wasserstein critic is 1 between real and fake (Gulrajani et al. 2017, eq. 3).
 
     x = u * real + (1 - u) * fake with one u ~ U(0, 1) for each sample, or each pack of them where the discriminator
@@ -113,14 +113,14 @@ class GradientPenalty(GivenSlopePenalty):
 
     key = "gradient_penalty"
 
-    def points(self, round: Round) -> Tensor:
+    def sample_points(self, round: Round) -> Tensor:
         real, fake = round.real.detach().float(), round.fake.detach().float()
         pack = len(real) // len(round.real_logits)
         mixing = round.uniform(*[1] * (real.dim() - 1))[::pack].repeat_interleave(pack, dim=0)
         return torch.lerp(fake, real, mixing)
 
 
-class DRAGAN(GivenSlopePenalty):
+class DRAGAN(TargetNormPenalty):
     """DRAGAN: slope 1 around the data, and nowhere else (Kodali et al. 2017).
 
     x = real + spread * std(real) * u with a u ~ U(0, 1) for each value of each sample; no fake takes part. std(real) is
@@ -130,7 +130,7 @@ class DRAGAN(GivenSlopePenalty):
     Args:
         weight: lambda of the paper.
         target: the slope that the discriminator should have; k of the paper.
-        every: turns of the discriminator from one application to the next; the strength is kept, see `SlopePenalty`.
+        every: discriminator updates from one application to the next, see `LazyGradientPenalty`.
         spread: c, the largest step away from the data in standard deviations.
 
     Raises:
@@ -145,13 +145,13 @@ class DRAGAN(GivenSlopePenalty):
             raise ValueError(f"loss.objectives.dragan.spread must be at least 0, not {spread}")
         self.spread = spread
 
-    def points(self, round: Round) -> Tensor:
+    def sample_points(self, round: Round) -> Tensor:
         real = round.real.detach().float()
-        std = round.mean((real - round.mean(real)).square()).sqrt()
+        std = round.global_mean((real - round.global_mean(real)).square()).sqrt()
         return real + self.spread * std * round.uniform(*real.shape[1:])
 
 
-class ZeroCentredPenalty(SlopePenalty):
+class ZeroCentredPenalty(LazyGradientPenalty):
     """gamma/2 * E||dD(x)/dx||^2: the square summed over the values of a sample, then averaged over the batch.
 
     Convention: `gamma` is that of Mescheder et al. 2018, whatever `every` is.
@@ -163,7 +163,7 @@ class ZeroCentredPenalty(SlopePenalty):
 
     Args:
         gamma: strength. 10 in the paper.
-        every: turns of the discriminator from one application to the next; the strength is kept, see `SlopePenalty`.
+        every: discriminator updates from one application to the next, see `LazyGradientPenalty`.
 
     Raises:
         ValueError: `gamma` is negative or `every` below 1.
@@ -183,9 +183,9 @@ class ZeroCentredPenalty(SlopePenalty):
     def penalty(self, round: Round) -> Tensor:
         samples, labels = (round.real, round.labels) if self.of_data else (round.fake, round.latent.labels)
         if samples.requires_grad and not torch.is_autocast_enabled(samples.device.type):
-            gradients = slopes(round.real_logits if self.of_data else round.fake_logits, samples)
+            gradients = input_gradients(round.real_logits if self.of_data else round.fake_logits, samples)
         else:
-            gradients = slopes_in_float32(round.discriminator, samples, labels)
+            gradients = input_gradients_fp32(round.discriminator, samples, labels)
         return self.gamma / 2 * gradients.square().sum(dim=1).mean()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gan_lightning.game import Objective, Round, judge
+from gan_lightning.game import Objective, Round, discriminate
 from gan_lightning.regularizers.features import not_negative
 
 
@@ -39,17 +39,17 @@ class LeCam(Objective):
 
     def discriminator(self, round: Round) -> Tensor | None:
         """A scalar >= 0, or None on the first turn, before there is an anchor."""
-        if round.turn == 0:
+        if round.discriminator_updates == 0:
             return None
         real = (round.real_logits.float() - self.fake).square().mean()
         fake = (round.fake_logits.float() - self.real).square().mean()
         return self.weight * (real + fake)
 
-    def observe(self, round: Round) -> None:
+    def after_discriminator_step(self, round: Round) -> None:
         """Moves the anchors to the turn's means, by a share that undoes the weight of what they began with."""
-        share = (1 - self.decay) / (1 - self.decay ** (round.turn + 1))
-        self.real.lerp_(round.mean(round.real_logits), share)
-        self.fake.lerp_(round.mean(round.fake_logits), share)
+        share = (1 - self.decay) / (1 - self.decay ** (round.discriminator_updates + 1))
+        self.real.lerp_(round.global_mean(round.real_logits), share)
+        self.fake.lerp_(round.global_mean(round.fake_logits), share)
 
 
 class Consistency(Objective):
@@ -78,7 +78,7 @@ class Consistency(Objective):
 
     def discriminator(self, round: Round) -> Tensor:
         """A scalar >= 0."""
-        transformed = judge(round.discriminator, self.transform(round), round.labels).logits
+        transformed = discriminate(round.discriminator, self.transform(round), round.labels).logits
         return self.weight * (round.real_logits.float() - transformed.float()).square().mean()
 
     def transform(self, round: Round) -> Tensor:

@@ -28,7 +28,7 @@ class WeightClipping(Objective):
             raise ValueError(f"loss.objectives.weight_clipping.bound must be above 0, not {bound}")
         self.bound = bound
 
-    def observe(self, round: Round) -> None:
+    def after_discriminator_step(self, round: Round) -> None:
         """Clamps the weights in place."""
         for parameter in round.discriminator.parameters():
             parameter.detach().clamp_(-self.bound, self.bound)
@@ -61,7 +61,7 @@ class HistoricalAveraging(Objective):
 
     def discriminator(self, round: Round) -> Tensor | None:
         """A scalar >= 0, or None on the first turn, before there is a past."""
-        return None if round.turn == 0 else self.distance(round.discriminator, self.discriminator_mean)
+        return None if round.discriminator_updates == 0 else self.distance(round.discriminator, self.discriminator_mean)
 
     def generator(self, round: Round) -> Tensor:
         """A scalar >= 0; 0 on the first turn, whose past is the present."""
@@ -71,9 +71,9 @@ class HistoricalAveraging(Objective):
         """The weighted squared distance of a network's weights from their mean, a scalar."""
         return self.weight * (vector(network) - mean).square().sum()
 
-    def observe(self, round: Round) -> None:
+    def after_discriminator_step(self, round: Round) -> None:
         """Takes both players' weights into the means, (weights of the player,)."""
-        share = 1 / (round.turn + 1)
+        share = 1 / (round.discriminator_updates + 1)
         self.generator_mean.lerp_(vector(round.generator), share)
         self.discriminator_mean.lerp_(vector(round.discriminator), share)
 

@@ -21,20 +21,20 @@ from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
 from gan_lightning.gan import GAN
-from gan_lightning.runs.safe_targets import bounded, trusted
-from gan_lightning.utils.errors import UserError, mistakes_told
+from gan_lightning.runs.safe_targets import bounded, checked_config
+from gan_lightning.utils.errors import UserError, user_errors
 
-COUNTERS = ("iterations", "turns", "images")
+COUNTERS = ("iterations", "discriminator_updates", "images")
 
 
-class Trained(NamedTuple):
+class LoadedRun(NamedTuple):
     """What a checkpoint holds: the run's settings, but for `trust.NOT_BUILT`, and the game in evaluation mode."""
 
     config: DictConfig
     gan: GAN
 
 
-class Averaged(NamedTuple):
+class LoadedGenerator(NamedTuple):
     """The averaged generator of a checkpoint alone, in evaluation mode, and the iterations it was trained for."""
 
     config: DictConfig
@@ -83,7 +83,7 @@ def is_of_a_run(content: object) -> bool:
 
 def load(
     checkpoint: Path, device: str, trust: Collection[str] = (), change: Callable[[DictConfig], None] | None = None
-) -> Trained:
+) -> LoadedRun:
     """Build the game of `checkpoint` and load its weights.
 
     Args:
@@ -99,27 +99,27 @@ def load(
     config = settings_of(content, checkpoint, trust)
     if change:
         change(config)
-    with told_of(checkpoint):
+    with error_context(checkpoint):
         gan = instantiate(config.gan, _convert_="all")
     if not isinstance(gan, GAN):
         raise UserError(f"{checkpoint} holds no game, but a {type(gan).__name__}: give another ckpt_path")
-    fill(gan, content["state_dict"], checkpoint)
+    load_weights(gan, content["state_dict"], checkpoint)
     gan.on_load_checkpoint(content)
-    return Trained(config, gan.to(device).eval())
+    return LoadedRun(config, gan.to(device).eval())
 
 
-def load_generator(checkpoint: Path, device: str, trust: Collection[str] = ()) -> Averaged:
+def load_generator(checkpoint: Path, device: str, trust: Collection[str] = ()) -> LoadedGenerator:
     """Build the averaged generator of `checkpoint` and nothing else, so that no data need be there; see `load`."""
     content = read_checkpoint(checkpoint)
     config = settings_of(content, checkpoint, trust)
-    with told_of(checkpoint):
+    with error_context(checkpoint):
         generator = instantiate(config.gan.get("generator"), _convert_="all")
     if not isinstance(generator, nn.Module):
         raise UserError(f"{checkpoint} holds no generator: give another ckpt_path")
     start = "averaged_generator."
     weights = {name.removeprefix(start): w for name, w in content["state_dict"].items() if str(name).startswith(start)}
-    fill(generator, weights, checkpoint)
-    return Averaged(config, generator.to(device).eval(), content["game"]["iterations"])
+    load_weights(generator, weights, checkpoint)
+    return LoadedGenerator(config, generator.to(device).eval(), content["game"]["iterations"])
 
 
 def settings_of(content: Mapping[str, Any], checkpoint: Path, trust: Collection[str]) -> DictConfig:
@@ -128,14 +128,14 @@ def settings_of(content: Mapping[str, Any], checkpoint: Path, trust: Collection[
     Raises:
         UserError: something does.
     """
-    settings = trusted(content["hyper_parameters"], checkpoint, trust)
+    settings = checked_config(content["hyper_parameters"], checkpoint, trust)
     try:
         return OmegaConf.create(settings)
     except (OmegaConfBaseException, RecursionError) as error:
         raise UserError(f"{checkpoint} has settings that cannot be read: give another ckpt_path") from error
 
 
-def fill(module: nn.Module, weights: Mapping[str, Any], checkpoint: Path) -> None:
+def load_weights(module: nn.Module, weights: Mapping[str, Any], checkpoint: Path) -> None:
     """Load `weights` into `module`.
 
     Raises:
@@ -150,10 +150,10 @@ def fill(module: nn.Module, weights: Mapping[str, Any], checkpoint: Path) -> Non
 
 
 @contextmanager
-def told_of(checkpoint: Path) -> Iterator[None]:
+def error_context(checkpoint: Path) -> Iterator[None]:
     """Within, what constructors object to becomes one sentence about `checkpoint`."""
     try:
-        with mistakes_told():
+        with user_errors():
             yield
     except UserError as error:
         raise UserError(f"{checkpoint} cannot be built from its settings: {' '.join(str(error).split())}") from error

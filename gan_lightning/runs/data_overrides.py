@@ -7,14 +7,14 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from gan_lightning.runs.checkpoints import Trained, load
+from gan_lightning.runs.checkpoints import LoadedRun, load
 from gan_lightning.utils.errors import UserError
 
 MOVABLE = ("root", "download", "a", "b", "in_memory")
 """Settings of data that say where they lie, and nothing of what they are."""
 
 
-def loaded(cfg: DictConfig, checkpoint: Path, device: str) -> Trained:
+def loaded(cfg: DictConfig, checkpoint: Path, device: str) -> LoadedRun:
     """The game of `checkpoint`, its data where the command line says that they are.
 
     Raises:

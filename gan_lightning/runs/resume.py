@@ -23,8 +23,8 @@ from gan_lightning.utils.conf import checkpoint_of
 from gan_lightning.utils.errors import UserError
 
 
-class Start:
-    """What a job begins with; nothing is written before `take_along`.
+class ResumePoint:
+    """What a job begins with; nothing is written before `restore_run_files`.
 
     Args:
         config: of the job.
@@ -47,21 +47,23 @@ class Start:
         self.directory = directory
         self.checkpoint = checkpoint_to_start_from(config, own)
         self.in_place = self.checkpoint is not None and own.is_file()
-        self.iterations = self.turns = 0
+        self.iterations = self.discriminator_updates = 0
         self.over = False
         self._content: dict[str, Any] = {}
         if self.checkpoint is None:
             return
         self._content = read_checkpoint(self.checkpoint)
         refuse_changes(self.checkpoint, self._content["hyper_parameters"], config)
-        self.iterations, self.turns = (self._content["game"][counter] for counter in ("iterations", "turns"))
+        self.iterations, self.discriminator_updates = (
+            self._content["game"][counter] for counter in ("iterations", "discriminator_updates")
+        )
         self.over = self.iterations >= config.max_iterations
         if self.over and config.resume is None:
             raise UserError(
                 f"{self.checkpoint} has played {self.iterations} iterations: choose a larger max_iterations"
             )
 
-    def take_along(self, gan: GAN, trainer: Trainer) -> None:
+    def restore_run_files(self, gan: GAN, trainer: Trainer) -> None:
         """Bring the run's files to where the checkpoint is: its rows of ``metrics.csv``, and its best checkpoint.
 
         Raises:

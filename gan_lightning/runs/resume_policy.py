@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
-from gan_lightning.cli.validate import shown
+from gan_lightning.cli.validate import format_value
 from gan_lightning.utils.errors import UserError
 
 MAY_CHANGE = (
@@ -44,7 +44,7 @@ class Change(NamedTuple):
     now: Any
 
     def __str__(self) -> str:
-        before, now = ("not there" if value is NOTHING else shown(value) for value in self[1:])
+        before, now = ("not there" if value is NOTHING else format_value(value) for value in self[1:])
         return f"{self.key} was {before} and is now {now}"
 
 

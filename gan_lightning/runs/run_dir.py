@@ -73,7 +73,7 @@ def git(*arguments: str) -> str | None:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write JSON, whole or not at all. NaN and infinity become null."""
-    write_text(path, json.dumps(finite(content), indent=2) + "\n")
+    write_text(path, json.dumps(json_safe(content), indent=2) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -83,10 +83,10 @@ def write_text(path: Path, text: str) -> None:
     aside.replace(path)
 
 
-def finite(value: Any) -> Any:
+def json_safe(value: Any) -> Any:
     """`value` with null where JSON has no number."""
     if isinstance(value, Mapping):
-        return {key: finite(item) for key, item in value.items()}
+        return {key: json_safe(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [finite(item) for item in value]
+        return [json_safe(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

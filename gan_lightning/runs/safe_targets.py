@@ -23,14 +23,14 @@ LOST = "gan_lightning.runs.safe_targets.lost"
 
 
 @cache
-def named(besides: Collection[str] = NOT_BUILT) -> frozenset[str]:
+def allowed_targets(besides: Collection[str] = NOT_BUILT) -> frozenset[str]:
     """Every `_target_` that the files of conf/ name, but for its folders `besides`."""
     conf = Path(conf_dir())
     files = [file for file in conf.rglob("*.yaml") if file.relative_to(conf).parts[0] not in (*besides, "hydra")]
     return frozenset(name for file in files for name in re.findall(r"_target_:\s*[\"']?([\w.]+)", file.read_text()))
 
 
-def trusted(settings: Mapping[str, Any], checkpoint: Path, trust: Collection[str] = ()) -> dict[str, Any]:
+def checked_config(settings: Mapping[str, Any], checkpoint: Path, trust: Collection[str] = ()) -> dict[str, Any]:
     """The settings of a checkpoint that things are built of, `NOT_BUILT` left out, once they are seen to be harmless.
 
     Args:
@@ -49,7 +49,7 @@ def trusted(settings: Mapping[str, Any], checkpoint: Path, trust: Collection[str
     kept = {key: part for key, part in settings.items() if key not in NOT_BUILT}
     if any("${" in text for text in texts(kept)):
         raise UserError(f"{checkpoint} has settings with ${{...}} in them, which train.py never writes: not loaded")
-    allowed = {*named(), *trust}
+    allowed = {*allowed_targets(), *trust}
     foreign = [str(name) for name in targets(kept) if not (isinstance(name, str) and name in allowed)]
     foreign = list(dict.fromkeys(name for name in foreign if not name.startswith("gan_lightning.")))
     if foreign:

@@ -19,17 +19,17 @@ from omegaconf import DictConfig
 from gan_lightning.callbacks.checkpoint import Checkpoint, NotSavedError
 from gan_lightning.callbacks.evaluation import Evaluation
 from gan_lightning.callbacks.health import DivergedError, Health
-from gan_lightning.callbacks.preemption import Interrupted, Interruption
+from gan_lightning.callbacks.preemption import Interrupted, Preemption
 from gan_lightning.diagnostics.probe import not_finite
 from gan_lightning.gan import GAN
 from gan_lightning.runs.report import print_report
-from gan_lightning.runs.resume import Start
+from gan_lightning.runs.resume import ResumePoint
 from gan_lightning.runs.resume_policy import plain
 from gan_lightning.runs.run_dir import write_json, write_start
-from gan_lightning.trainer.hardware import prepare, trainer_settings, typed
+from gan_lightning.trainer.hardware import configure_hardware, trainer_settings, typed
 from gan_lightning.trainer.launcher import RankDiedError
 from gan_lightning.trainer.ranks import kept_environment, started_as_rank_zero
-from gan_lightning.utils.errors import UserError, WorkError, mistakes_told
+from gan_lightning.utils.errors import UserError, WorkError, user_errors
 
 log = logging.getLogger(__name__)
 
@@ -47,26 +47,26 @@ def train(cfg: DictConfig) -> float | None:
     """
     hydra = HydraConfig.get()
     directory = Path(hydra.runtime.output_dir)
-    quieten()
+    silence_warnings()
     ask_for_gpus_once()
     with kept_environment():
-        start = Start(cfg, directory)
+        start = ResumePoint(cfg, directory)
         if start.over:
-            return over(start)
-        datamodule, gan, trainer = built(cfg, start)
+            return already_finished(start)
+        datamodule, gan, trainer = prepare(cfg, start)
         try:
-            result = play(trainer, gan, datamodule, start)
+            result = fit(trainer, gan, datamodule, start)
         except Interrupted as interrupted:
             log.warning(interrupted.report)
             if trainer.world_size > 1:
-                leave(interrupted.code)
+                exit_now(interrupted.code)
             raise
     if trainer.is_global_zero:
         print_report(result, directory, trainer)
     return result["best"].get(result["monitor"])
 
 
-def over(start: Start) -> float | None:
+def already_finished(start: ResumePoint) -> float | None:
     """Say that a run has nothing left to do; returns its best."""
     if started_as_rank_zero():
         log.info(f"{os.path.relpath(start.directory)} has played its {start.iterations} iterations: nothing to do")
@@ -74,7 +74,7 @@ def over(start: Start) -> float | None:
     return result["best"].get(result["monitor"])
 
 
-def built(cfg: DictConfig, start: Start) -> tuple[LightningDataModule, GAN, Trainer]:
+def prepare(cfg: DictConfig, start: ResumePoint) -> tuple[LightningDataModule, GAN, Trainer]:
     """The parts of the job, with the run's directory ready for it.
 
     A run that goes on keeps what stands in its directory until all parts are there.
@@ -87,9 +87,9 @@ def built(cfg: DictConfig, start: Start) -> tuple[LightningDataModule, GAN, Trai
     if first and not start.in_place:
         write_start(start.directory, settings, overrides)
     try:
-        with mistakes_told():
+        with user_errors():
             datamodule, gan, trainer = build(cfg, start.directory)
-            start.take_along(gan, trainer)
+            start.restore_run_files(gan, trainer)
     except UserError as error:
         if first and not start.in_place:
             write_json(start.directory / "result.json", {"status": "failed", "error": str(error)})
@@ -110,11 +110,11 @@ def build(cfg: DictConfig, directory: Path) -> tuple[LightningDataModule, GAN, T
     gan = instantiate(cfg.gan, _convert_="all")
     gan.save_hyperparameters(plain(cfg), logger=False)
     callbacks: list[Callback] = [
-        *prepare(gan, plain(cfg.trainer)),
+        *configure_hardware(gan, plain(cfg.trainer)),
         *(part for part in instantiate(cfg.callbacks, _convert_="all").values() if part),
     ]
     # What was done at an iteration is on the disk before the checkpoint that goes on from there.
-    callbacks.sort(key=lambda part: (isinstance(part, Interruption), isinstance(part, Checkpoint)))
+    callbacks.sort(key=lambda part: (isinstance(part, Preemption), isinstance(part, Checkpoint)))
     loggers = [part for part in instantiate(cfg.logger, _convert_="all").values() if part]
     trainer = Trainer(
         **trainer_settings(plain(cfg.trainer), cfg.data.shape),
@@ -132,7 +132,7 @@ def build(cfg: DictConfig, directory: Path) -> tuple[LightningDataModule, GAN, T
     return datamodule, gan, trainer
 
 
-def play(trainer: Trainer, gan: GAN, datamodule: LightningDataModule, start: Start) -> dict[str, Any]:
+def fit(trainer: Trainer, gan: GAN, datamodule: LightningDataModule, start: ResumePoint) -> dict[str, Any]:
     """Fit, and write ``result.json`` however it ends."""
     started = time.monotonic()
     status, error = "failed", None
@@ -147,21 +147,25 @@ def play(trainer: Trainer, gan: GAN, datamodule: LightningDataModule, start: Sta
         raise WorkError(error) from problem
     except BaseException as problem:
         error = f"{type(problem).__name__}: {problem}"
-        if isinstance(problem, (ValueError, OSError)) and gan.turns == start.turns:
+        if isinstance(problem, (ValueError, OSError)) and gan.discriminator_updates == start.discriminator_updates:
             raise UserError(str(problem)) from problem  # the parts do not fit, and said so before the first turn
-        if isinstance(problem, Exception) and gan.turns > start.turns and (diverged := not_finite(gan)):
+        if (
+            isinstance(problem, Exception)
+            and gan.discriminator_updates > start.discriminator_updates
+            and (diverged := not_finite(gan))
+        ):
             error = f"diverged: at iteration {gan.iterations} {diverged} is not finite ({error})"
             raise WorkError(error) from problem  # whoever had to work with such numbers, as a metric
         raise
     finally:
-        result = {"status": status, "error": error, "seconds": time.monotonic() - started, **outcome(trainer, gan)}
-        untouched = start.in_place and status == "failed" and gan.turns <= start.turns
+        result = {"status": status, "error": error, "seconds": time.monotonic() - started, **summarize(trainer, gan)}
+        untouched = start.in_place and status == "failed" and gan.discriminator_updates <= start.discriminator_updates
         if trainer.is_global_zero and not untouched:
             write_json(start.directory / "result.json", result)
     return result
 
 
-def leave(code: object) -> NoReturn:
+def exit_now(code: object) -> NoReturn:
     """End this process at once: the other ranks are gone, and whatever would take leave of them might wait for them."""
     logging.shutdown()
     sys.stdout.flush()
@@ -169,7 +173,7 @@ def leave(code: object) -> NoReturn:
     os._exit(code if isinstance(code, int) else 1)
 
 
-def outcome(trainer: Trainer, gan: GAN) -> dict[str, Any]:
+def summarize(trainer: Trainer, gan: GAN) -> dict[str, Any]:
     """What was reached: counters, the last metrics and the best; and what was wrong."""
     callbacks: list[Callback] = getattr(trainer, "callbacks", [])  # which its type does not declare
     evaluation = next((part for part in callbacks if isinstance(part, Evaluation)), None)
@@ -180,7 +184,7 @@ def outcome(trainer: Trainer, gan: GAN) -> dict[str, Any]:
         best = {monitor: evaluation.best, "iteration": evaluation.best_iteration}
     return {
         "iterations": gan.iterations,
-        "turns": gan.turns,
+        "discriminator_updates": gan.discriminator_updates,
         "images": gan.images,
         "monitor": monitor,
         "final": dict(gan.metrics),
@@ -201,7 +205,7 @@ def ask_for_gpus_once() -> None:
         os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
 
 
-def quieten() -> None:
+def silence_warnings() -> None:
     """Silence what a user can do nothing about."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)

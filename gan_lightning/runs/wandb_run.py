@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gan_lightning.evaluation.protocol import facts
+from gan_lightning.evaluation.protocol import comparable_fields
 from gan_lightning.loggers import WandB
 from gan_lightning.runs.checkpoints import read_checkpoint
 from gan_lightning.utils.conf import run_directory
@@ -53,7 +53,7 @@ def series(checkpoint: str, protocol: Mapping[str, Any], key: str) -> str:
     That is the checkpoint's name, raw weights, the number of fakes, the extractor, the seed, and a few characters that
     stand for all that has to be equal for two numbers to be compared: different protocols never share a series.
     """
-    told = json.dumps(facts(protocol, key), sort_keys=True, default=str)
+    told = json.dumps(comparable_fields(protocol, key), sort_keys=True, default=str)
     parts = [
         checkpoint,
         "raw" if protocol.get("weights") == "raw" else None,

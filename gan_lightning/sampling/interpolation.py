@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from gan_lightning.game import Latent
-from gan_lightning.priors import Gaussian, Labelled, Prior
+from gan_lightning.priors import ClassConditional, Gaussian, Prior
 from gan_lightning.sampling.latents import TruncatedGaussian
-from gan_lightning.variants.infogan import Coded
+from gan_lightning.variants.infogan import InfoGANPrior
 
 Record = TypeVar("Record", bound=Latent)
 
@@ -38,16 +38,16 @@ def closed_path(prior: Prior, keys: Latent, steps: int) -> Latent:
 
 def between(prior: Prior, start: Latent, end: Latent, share: Tensor) -> Latent:
     """What lies `share` (batch, 1) of the way from `start` to `end`, of the classes of `start`; both of `prior`."""
-    if isinstance(prior, Labelled):
+    if isinstance(prior, ClassConditional):
         assert start.labels is not None
         split = prior.source.dim
         noise = noise_between(prior.source, start.z[:, :split], end.z[:, :split], share)
-        return prior.of_classes(noise, start.labels)
-    if isinstance(prior, Coded):
+        return prior.from_classes(noise, start.labels)
+    if isinstance(prior, InfoGANPrior):
         assert start.labels is not None
         split, codes = prior.source.dim, prior.source.dim + prior.categories
         noise = noise_between(prior.source, start.z[:, :split], end.z[:, :split], share)
-        return prior.of_codes(noise, start.labels, lerp(start.z[:, codes:], end.z[:, codes:], share))
+        return prior.from_codes(noise, start.labels, lerp(start.z[:, codes:], end.z[:, codes:], share))
     return replace(start, z=noise_between(prior, start.z, end.z, share))
 
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from gan_lightning.game import Latent
-from gan_lightning.priors import Gaussian, Labelled, Prior
-from gan_lightning.utils.checks import positive
+from gan_lightning.priors import ClassConditional, Gaussian, Prior
+from gan_lightning.utils.checks import check_positive
 
 
 def latents(
@@ -29,16 +29,16 @@ def latents(
         ValueError: the prior draws no classes, or not these; or there are more of them than samples.
     """
     if classes is not None:
-        return of_classes(prior, count, rng, classes, rows)
-    return prior.arranged(count, rng) if rows else (prior.sample(count, rng), None)
+        return latents_of_classes(prior, count, rng, classes, rows)
+    return prior.grid(count, rng) if rows else (prior.sample(count, rng), None)
 
 
-def of_classes(
+def latents_of_classes(
     prior: Prior, count: int, rng: torch.Generator, classes: Sequence[int], rows: bool
 ) -> tuple[Latent, int | None]:
     """What `latents` gives for chosen classes."""
     asked = f"classes={list(classes)}"
-    if not isinstance(prior, Labelled):
+    if not isinstance(prior, ClassConditional):
         raise ValueError(f"{asked} cannot be asked of this model, whose prior draws no classes: leave classes out")
     unknown = [kind for kind in classes if kind >= prior.num_classes]
     if unknown:
@@ -51,9 +51,9 @@ def of_classes(
     if rows:
         columns = count // len(classes)
         noise = prior.noise(columns, rng).repeat(len(classes), 1)
-        return prior.of_classes(noise, labels.repeat_interleave(columns)), columns
+        return prior.from_classes(noise, labels.repeat_interleave(columns)), columns
     turns = torch.arange(count, device=rng.device) * len(classes) // count
-    return prior.of_classes(prior.noise(count, rng), labels[turns]), None
+    return prior.from_classes(prior.noise(count, rng), labels[turns]), None
 
 
 class TruncatedGaussian(Prior):
@@ -71,7 +71,7 @@ class TruncatedGaussian(Prior):
 
     def __init__(self, dim: int, limit: float) -> None:
         super().__init__(dim)
-        self.limit = positive("truncation", limit)
+        self.limit = check_positive("truncation", limit)
 
     def noise(self, count: int, rng: torch.Generator) -> Tensor:
         z = torch.empty(count, self.dim, device=rng.device)

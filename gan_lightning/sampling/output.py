@@ -18,7 +18,7 @@ from gan_lightning.figures.images import to_uint8, watched
 from gan_lightning.utils.errors import WorkError
 
 
-def publish(folder: Path, name: str, write: Callable[[Path], None]) -> list[Path]:
+def write_atomically(folder: Path, name: str, write: Callable[[Path], None]) -> list[Path]:
     """Write aside, and move everything to its place once all of it is there.
 
     What lies there already stays as it is. If it has the same content nothing else is written; else the new takes a

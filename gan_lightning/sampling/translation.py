@@ -13,7 +13,7 @@ from torch import Tensor
 from gan_lightning.data.image_folder import ImageFolder
 from gan_lightning.data.loader import normalize
 from gan_lightning.figures.images import to_uint8, watched
-from gan_lightning.models.cyclegan import TwoTranslators
+from gan_lightning.models.cyclegan import CycleGANGenerators
 from gan_lightning.sampling.output import save_image
 from gan_lightning.utils.errors import UserError
 
@@ -26,7 +26,7 @@ COLUMNS = 10
 
 
 @torch.no_grad()
-def translated(network: TwoTranslators, direction: str, images: Tensor) -> Tensor:
+def translated(network: CycleGANGenerators, direction: str, images: Tensor) -> Tensor:
     """`images` (count, channels, size, size) in [-1, 1] in the other domain, float32, on the CPU."""
     translate = network.a_to_b if direction == "a_to_b" else network.b_to_a
     device = next(network.parameters()).device

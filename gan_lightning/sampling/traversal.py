@@ -7,7 +7,7 @@ from torch import Tensor
 
 from gan_lightning.game import Latent
 from gan_lightning.priors import Prior
-from gan_lightning.variants.infogan import Coded
+from gan_lightning.variants.infogan import InfoGANPrior
 
 REACH = 2.0
 """Continuous codes go from -2 to 2, twice as far as training drew them, as in figure 2 of the paper: it shows more."""
@@ -32,7 +32,7 @@ def traversal(prior: Prior, columns: int, rng: torch.Generator) -> tuple[Latent,
     Raises:
         ValueError: `prior` draws no codes.
     """
-    if not isinstance(prior, Coded):
+    if not isinstance(prior, InfoGANPrior):
         raise ValueError(
             "traverse=true is for a model with learned codes, such as variant=infogan's, and this one has none: leave "
             "it out"
@@ -46,5 +46,5 @@ def traversal(prior: Prior, columns: int, rng: torch.Generator) -> tuple[Latent,
         codes[1 + code, :, code] = torch.linspace(-REACH, REACH, columns)
     blank = torch.zeros(rows, columns, dtype=torch.bool)
     blank[0, prior.categories :] = True
-    latent = prior.of_codes(noise.expand(rows * columns, -1), labels.flatten(), codes.flatten(0, 1))
+    latent = prior.from_codes(noise.expand(rows * columns, -1), labels.flatten(), codes.flatten(0, 1))
     return latent, columns, blank.flatten()

@@ -7,15 +7,15 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig
 
-from gan_lightning.cli.sample import drawn, generated, made
-from gan_lightning.figures.images import FRAME_MS, save_animation, save_picture, tile
+from gan_lightning.cli.sample import generate_images, generate_samples, sample_latents
+from gan_lightning.figures.images import FRAME_MS, make_image_grid, save_animation, save_picture
 from gan_lightning.gan import GAN
-from gan_lightning.models.cyclegan import TwoTranslators
+from gan_lightning.models.cyclegan import CycleGANGenerators
 from gan_lightning.randomness import generator_for
 from gan_lightning.runs.checkpoints import load_generator
 from gan_lightning.sampling.interpolation import closed_path
 from gan_lightning.sampling.latents import truncate
-from gan_lightning.sampling.output import publish, save_arrays, save_files
+from gan_lightning.sampling.output import save_arrays, save_files, write_atomically
 from gan_lightning.sampling.translation import COLUMNS, DIRECTIONS, Folder, side_by_side, translated
 from gan_lightning.sampling.traversal import traversal
 from gan_lightning.utils.errors import UserError
@@ -24,13 +24,15 @@ from gan_lightning.utils.errors import UserError
 def write_samples(cfg: DictConfig, gan: GAN, folder: Path, name: str, count: int) -> list[Path]:
     """A picture of all samples; or a folder with a PNG of each; or arrays: `samples`, and `labels` if there are any."""
     grid = cfg.format in (None, "grid")
-    images, labels, columns = generated(gan, count, cfg.classes, cfg.truncation, rows=grid)
-    name = f"{name}_{len(images)}{asked(cfg)}"
+    images, labels, columns = generate_samples(gan, count, cfg.classes, cfg.truncation, rows=grid)
+    name = f"{name}_{len(images)}{name_suffix(cfg)}"
     if grid:
-        return publish(folder, name, lambda aside: save_picture(tile(images, columns=columns), aside / f"{name}.png"))
+        return write_atomically(
+            folder, name, lambda aside: save_picture(make_image_grid(images, columns=columns), aside / f"{name}.png")
+        )
     if cfg.format == "files":
-        return publish(folder, name, lambda aside: save_files(images, aside / name))
-    return publish(folder, name, lambda aside: save_arrays(aside / f"{name}.npz", labels, samples=images))
+        return write_atomically(folder, name, lambda aside: save_files(images, aside / name))
+    return write_atomically(folder, name, lambda aside: save_arrays(aside / f"{name}.npz", labels, samples=images))
 
 
 def write_interpolation(cfg: DictConfig, gan: GAN, folder: Path, name: str, count: int) -> list[Path]:
@@ -41,20 +43,20 @@ def write_interpolation(cfg: DictConfig, gan: GAN, folder: Path, name: str, coun
     if count < 2:
         raise UserError(f"interpolate={cfg.interpolate} goes from sample to sample: choose count=2 or more")
     steps: int = cfg.interpolate
-    keys, _ = drawn(gan, count, cfg.classes, cfg.truncation)
-    rows = made(gan, closed_path(gan.prior, keys, steps)).unflatten(0, (count, steps + 1))
-    name = f"{name}_interpolate{steps}_{count}{asked(cfg)}"
+    keys, _ = sample_latents(gan, count, cfg.classes, cfg.truncation)
+    rows = generate_images(gan, closed_path(gan.prior, keys, steps)).unflatten(0, (count, steps + 1))
+    name = f"{name}_interpolate{steps}_{count}{name_suffix(cfg)}"
 
     def write(aside: Path) -> None:
         if cfg.format == "npz":
             labels = None if keys.labels is None else keys.labels.cpu()
             return save_arrays(aside / f"{name}.npz", labels, samples=rows)
         frames = rows[:, :-1].flatten(0, 1)  # where a row ends the next begins
-        pictures = (tile(frame[None], least_width_px=250) for frame in frames)
+        pictures = (make_image_grid(frame[None], least_width_px=250) for frame in frames)
         save_animation(pictures, len(frames), aside / f"{name}.gif", last_frame_ms=FRAME_MS)
-        save_picture(tile(rows.flatten(0, 1), columns=steps + 1), aside / f"{name}.png")
+        save_picture(make_image_grid(rows.flatten(0, 1), columns=steps + 1), aside / f"{name}.png")
 
-    return publish(folder, name, write)
+    return write_atomically(folder, name, write)
 
 
 def write_traversal(cfg: DictConfig, gan: GAN, folder: Path, name: str, count: int) -> list[Path]:
@@ -62,10 +64,12 @@ def write_traversal(cfg: DictConfig, gan: GAN, folder: Path, name: str, count: i
     if cfg.truncation is not None:
         truncate(gan, cfg.truncation)
     latent, columns, blank = traversal(gan.prior, count, generator_for(gan.seed, "samples", device=gan.device))
-    images = made(gan, latent)
+    images = generate_images(gan, latent)
     images[blank.cpu()] = 0  # the grey between the tiles
-    name = f"{name}_traverse_{columns}{asked(cfg)}"
-    return publish(folder, name, lambda aside: save_picture(tile(images, columns=columns), aside / f"{name}.png"))
+    name = f"{name}_traverse_{columns}{name_suffix(cfg)}"
+    return write_atomically(
+        folder, name, lambda aside: save_picture(make_image_grid(images, columns=columns), aside / f"{name}.png")
+    )
 
 
 def write_pairs(cfg: DictConfig, gan: GAN, folder: Path, name: str, count: int) -> list[Path]:
@@ -74,8 +78,8 @@ def write_pairs(cfg: DictConfig, gan: GAN, folder: Path, name: str, count: int) 
     The arrays are `a` and `a_to_b`, `b` and `b_to_a`.
     """
     network = gan.averaged_generator
-    assert isinstance(network, TwoTranslators)
-    latent, _ = drawn(gan, count, None, None)
+    assert isinstance(network, CycleGANGenerators)
+    latent, _ = sample_latents(gan, count, None, None)
     sources = dict(zip(DIRECTIONS, latent.z.cpu().chunk(2, dim=1), strict=True))
     directions = [cfg.direction] if cfg.direction else list(DIRECTIONS)
     results = {direction: translated(network, direction, sources[direction]) for direction in directions}
@@ -86,9 +90,9 @@ def write_pairs(cfg: DictConfig, gan: GAN, folder: Path, name: str, count: int) 
             arrays = {direction[0]: sources[direction] for direction in directions}
             return save_arrays(aside / f"{name}.npz", **arrays, **results)
         rows = torch.cat([side_by_side(sources[direction], results[direction]) for direction in directions])
-        save_picture(tile(rows, columns=min(count, COLUMNS)), aside / f"{name}.png")
+        save_picture(make_image_grid(rows, columns=min(count, COLUMNS)), aside / f"{name}.png")
 
-    return publish(folder, name, write)
+    return write_atomically(folder, name, write)
 
 
 def write_translations(cfg: DictConfig, checkpoint: Path, device: str, folder: Path) -> list[Path]:
@@ -98,7 +102,7 @@ def write_translations(cfg: DictConfig, checkpoint: Path, device: str, folder: P
         UserError: the model does not translate; or the images, or where they go, are not what they should be.
     """
     config, network, iterations = load_generator(checkpoint, device, cfg.trust)
-    if not isinstance(network, TwoTranslators):
+    if not isinstance(network, CycleGANGenerators):
         raise UserError("source= is for a model that translates images, such as variant=cyclegan's: leave it out")
     if cfg.direction is None:
         raise UserError("say which way to translate: direction=a_to_b, or b_to_a, the domains being data.a and data.b")
@@ -107,12 +111,12 @@ def write_translations(cfg: DictConfig, checkpoint: Path, device: str, folder: P
     if folder.resolve().is_relative_to(source.root.resolve()):
         raise UserError(f"{folder} lies in source={cfg.source}, whose images are translated: choose another output")
     name = f"{checkpoint.stem}_iteration{iterations}_{cfg.direction}_{source.root.resolve().name}"
-    return publish(
+    return write_atomically(
         folder, name, lambda aside: source.translate(lambda x: translated(network, cfg.direction, x), aside / name)
     )
 
 
-def asked(cfg: DictConfig) -> str:
+def name_suffix(cfg: DictConfig) -> str:
     """What a file's name says of classes and truncation."""
     classes = "" if cfg.classes is None else f"_classes{'-'.join(map(str, cfg.classes))}"
     return classes + ("" if cfg.truncation is None else f"_truncation{cfg.truncation}")

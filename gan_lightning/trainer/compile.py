@@ -14,7 +14,7 @@ from lightning import Callback, LightningModule, Trainer
 from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
 
-from gan_lightning.callbacks.periodic import playing
+from gan_lightning.callbacks.periodic import as_gan
 from gan_lightning.game import Batch, Player
 from gan_lightning.gan import GAN
 from gan_lightning.trainer.fast_path import frozen
@@ -46,7 +46,7 @@ class Compile(Callback):
         self.cuda_graphs = cuda_graphs
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        gan, started = playing(pl_module), time.monotonic()
+        gan, started = as_gan(pl_module), time.monotonic()
         log.info("compiling both networks, which may take a minute")
         networks = gan.generator, gan.discriminator
         if any(is_parametrized(module) for network in networks for module in network.modules()):
@@ -59,14 +59,14 @@ class Compile(Callback):
             with trainer.precision_plugin.forward_context(), unchanged(gan):
                 rehearse(gan, next(iter(trainer.train_dataloader or ())))
         except Exception as error:  # a backend may raise anything
-            as_written(*networks)
+            uncompile(*networks)
             gan.compiled = False
             reason = str(error).strip().splitlines() or [type(error).__name__]
             log.warning(UNCOMPILED, reason[0])
         else:
             log.info("compiled in %.0f s", time.monotonic() - started)
 
-    def due(self, iterations: int) -> float:
+    def next_iteration(self, iterations: int) -> float:
         """At every turn where graphs are replayed, else never."""
         return iterations if self.cuda_graphs else math.inf
 
@@ -75,8 +75,8 @@ class Compile(Callback):
             torch.compiler.cudagraph_mark_step_begin()
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        gan = playing(pl_module)
-        as_written(gan.generator, gan.discriminator)
+        gan = as_gan(pl_module)
+        uncompile(gan.generator, gan.discriminator)
         gan.compiled = False
 
 
@@ -102,7 +102,7 @@ def unchanged(gan: GAN) -> Iterator[None]:
         gan.zero_grad(set_to_none=True)
 
 
-def as_written(*networks: nn.Module) -> None:
+def uncompile(*networks: nn.Module) -> None:
     """Undo ``network.compile()``."""
     for network in networks:
         network._compiled_call_impl = None

@@ -42,14 +42,14 @@ def watchers(trainer: Trainer) -> list[Callable[[int], float]] | None:
     """What tells, given the iterations played, at which iteration each callback next acts; None: at every turn.
 
     A callback that takes part in every turn (it defines ``on_train_batch_start`` or ``on_train_batch_end``) may have a
-    method ``due`` that tells so. One that has none is called at every turn, as Lightning promises.
+    method ``next_iteration`` that tells so. One that has none is called at every turn, as Lightning promises.
     """
     hooks = ("on_train_batch_start", "on_train_batch_end")
     callbacks: list[Callback] = getattr(trainer, "callbacks", [])
     taking_part = [
         part for part in callbacks if any(getattr(type(part), hook) is not getattr(Callback, hook) for hook in hooks)
     ]
-    known = [part.due for part in taking_part if hasattr(part, "due")]
+    known = [part.next_iteration for part in taking_part if hasattr(part, "next_iteration")]
     return known if len(known) == len(taking_part) and unwatched(trainer) else None
 
 

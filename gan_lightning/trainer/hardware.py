@@ -24,7 +24,7 @@ from gan_lightning.runs.run_dir import write_json
 from gan_lightning.trainer.compile import Compile
 from gan_lightning.trainer.launcher import RankCommand
 from gan_lightning.trainer.precision import HalfPrecision, ScalePerPlayer, set_tf32
-from gan_lightning.trainer.ranks import LAUNCHED_BY, adopt_slurm, in_srun, started_as_rank_zero
+from gan_lightning.trainer.ranks import LAUNCHED_BY, in_srun, slurm_env, started_as_rank_zero
 from gan_lightning.trainer.strategy import GameStrategy, JobStrategy
 from gan_lightning.utils.conf import PACKAGE
 
@@ -69,7 +69,7 @@ STRATEGIES: dict[str, Callable[[RankCommand], Strategy]] = {
 """How several devices become one, by its name in the configuration; made with the command that starts a rank."""
 
 
-def prepare(gan: GAN, trainer: Mapping[str, Any]) -> list[Callback]:
+def configure_hardware(gan: GAN, trainer: Mapping[str, Any]) -> list[Callback]:
     """Lay `gan` out in memory and set the hardware up by `OUR_KEYS`; the callbacks that do the rest."""
     set_tf32(trainer["tf32"])
     if trainer["channels_last"]:
@@ -186,5 +186,5 @@ def cluster_environment(devices: int, nodes: int) -> ClusterEnvironment | None:
     """What tells the ranks of each other where SLURM has started this process; None leaves it to Lightning."""
     if not in_srun():
         return None
-    adopt_slurm(devices * nodes)
+    slurm_env(devices * nodes)
     return LightningEnvironment()

@@ -63,7 +63,7 @@ def in_srun() -> bool:
     return "SLURM_NTASKS" in os.environ and "SLURM_PROCID" in os.environ and not shell
 
 
-class Outside(NamedTuple):
+class ExternalLaunch(NamedTuple):
     """The processes that torchrun or srun started.
 
     Attributes:
@@ -77,19 +77,19 @@ class Outside(NamedTuple):
     on_node: int
 
 
-def started_from_outside() -> Outside | None:
+def started_from_outside() -> ExternalLaunch | None:
     """What started this process as one of several; None if the platform starts the ranks itself."""
     if "TORCHELASTIC_RUN_ID" in os.environ:
         processes = int(os.environ["WORLD_SIZE"])
-        return Outside("torchrun", processes, int(os.environ.get("LOCAL_WORLD_SIZE", processes)))
+        return ExternalLaunch("torchrun", processes, int(os.environ.get("LOCAL_WORLD_SIZE", processes)))
     if in_srun() and int(os.environ["SLURM_NTASKS"]) > 1:
         tasks = int(os.environ["SLURM_NTASKS"])
         nodes = os.environ.get("SLURM_STEP_NUM_NODES") or os.environ.get("SLURM_NNODES") or "1"
-        return Outside("srun", tasks, max(tasks // int(nodes), 1))
+        return ExternalLaunch("srun", tasks, max(tasks // int(nodes), 1))
     return None
 
 
-def adopt_slurm(processes: int) -> None:
+def slurm_env(processes: int) -> None:
     """Set the variables that Lightning reads from those of srun, for a job of `processes` ranks.
 
     With a task for each rank all are there; with one task a machine the launcher starts the others. Either way
@@ -122,8 +122,8 @@ def prepare_rank(arguments: Sequence[str]) -> list[str]:
     Raises:
         UserError: for a sweep in which each process would play all jobs.
     """
-    follow_launcher()
-    show_package()
+    exit_with_parent()
+    export_pythonpath()
     outside = started_from_outside()
     if outside is not None and outside.processes > 1 and is_sweep(arguments):
         raise UserError(
@@ -134,10 +134,10 @@ def prepare_rank(arguments: Sequence[str]) -> list[str]:
         return list(arguments)
     given = {argument.lstrip("+").split("=")[0] for argument in arguments}
     quiet = [] if "hydra/job_logging" in given else ["hydra/job_logging=none"]
-    return [*arguments, *quiet, *([] if "hydra.run.dir" in given else [f"hydra.run.dir={passing_folder()}"])]
+    return [*arguments, *quiet, *([] if "hydra.run.dir" in given else [f"hydra.run.dir={temporary_run_dir()}"])]
 
 
-def passing_folder() -> str:
+def temporary_run_dir() -> str:
     """An empty folder that is gone when this process has ended."""
     folder = tempfile.mkdtemp(prefix="gan_lightning_rank_")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -154,14 +154,14 @@ def is_sweep(arguments: Sequence[str]) -> bool:
     )
 
 
-def show_package() -> None:
+def export_pythonpath() -> None:
     """Let processes that are started from here import this package: a clone need not be installed."""
     paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     if str(PACKAGE.parent) not in paths:
         os.environ["PYTHONPATH"] = os.pathsep.join([*paths, str(PACKAGE.parent)])
 
 
-def follow_launcher() -> None:
+def exit_with_parent() -> None:
     """In a rank that another process has started: end when that is gone.
 
     Ctrl+C and a scheduler's warnings, which reach all processes of a job, are left to the first rank.

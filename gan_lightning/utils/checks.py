@@ -8,39 +8,39 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
-def whole(key: str, value: object, minimum: int = 1) -> int:
+def check_int(key: str, value: object, minimum: int = 1) -> int:
     """`value` if it is a whole number of at least `minimum`; else a ValueError that names `key`."""
     if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
         raise ValueError(f"{key} must be a whole number of at least {minimum}, not {value!r}")
     return value
 
 
-def finite(key: str, value: object) -> float:
+def check_finite(key: str, value: object) -> float:
     """`value` as a float if it is a finite number; else a ValueError that names `key`."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(f"{key} must be a finite number, not {value!r}")
     return float(value)
 
 
-def positive(key: str, value: object) -> float:
+def check_positive(key: str, value: object) -> float:
     """`value` as a float if it is a finite number above 0; else a ValueError that names `key`."""
-    if finite(key, value) <= 0:
+    if check_finite(key, value) <= 0:
         raise ValueError(f"{key} must be above 0, not {value!r}")
-    return finite(key, value)
+    return check_finite(key, value)
 
 
-def flag(key: str, value: object) -> bool:
+def check_bool(key: str, value: object) -> bool:
     """`value` if it is true or false; else a ValueError that names `key`."""
     if not isinstance(value, bool):
         raise ValueError(f"{key} must be true or false, not {value!r}")
     return value
 
 
-def wholes(key: str, value: object, minimum: int = 0) -> tuple[int, ...]:
+def check_ints(key: str, value: object, minimum: int = 0) -> tuple[int, ...]:
     """`value` if it is a list of one or more whole numbers from `minimum` on; else a ValueError that names `key`."""
     if isinstance(value, str) or not isinstance(value, Sequence) or not value:
         raise ValueError(f"{key} must be a list of whole numbers, such as {key}=[{minimum}], not {value!r}")
-    return tuple(whole(f"each number in {key}", number, minimum) for number in value)
+    return tuple(check_int(f"each number in {key}", number, minimum) for number in value)
 
 
 def fingerprint(path: Path) -> str:

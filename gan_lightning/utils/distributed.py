@@ -14,40 +14,40 @@ LONGEST_WORK = timedelta(days=2)
 """Of rank 0 alone, such as training a classifier, while the others wait."""
 
 
-def together() -> bool:
+def is_distributed() -> bool:
     """Whether other ranks can be talked to."""
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
-def from_rank_zero(value: T) -> T:
+def broadcast_object(value: T) -> T:
     """Rank 0's `value`, on every rank."""
-    if not together():
+    if not is_distributed():
         return value
     values = [value]
     dist.broadcast_object_list(values, src=0)
     return values[0]
 
 
-def gathered(value: T) -> list[T]:
+def all_gather_object(value: T) -> list[T]:
     """Every rank's `value`, in their order, on every rank."""
-    if not together():
+    if not is_distributed():
         return [value]
     values = [value] * dist.get_world_size()
     dist.all_gather_object(values, value)
     return values
 
 
-def by_rank_zero(work: Callable[[], T]) -> T:
+def run_on_rank_zero(work: Callable[[], T]) -> T:
     """What `work` gives on rank 0, the only one to do it, on every rank.
 
     Raises:
         ValueError, OSError: on every rank what it raised.
     """
-    if not together():
+    if not is_distributed():
         return work()
-    done = tried(work) if dist.get_rank() == 0 else (None, None)
+    done = capture_exception(work) if dist.get_rank() == 0 else (None, None)
     wait_for_rank_zero()
-    error, result = from_rank_zero(done)
+    error, result = broadcast_object(done)
     raise_if(error)
     return cast(T, result)  # an error was raised where there is none
 
@@ -58,12 +58,12 @@ def rank_zero_first(work: Callable[[], T]) -> T:
     Raises:
         ValueError, OSError: on every rank what it raised on any, so that nobody waits for a rank that is gone.
     """
-    if not together():
+    if not is_distributed():
         return work()
     results: list[T] = []
-    by_rank_zero(lambda: results.append(work()))
-    error = None if results else tried(lambda: results.append(work()))[0]
-    for found in gathered(error):
+    run_on_rank_zero(lambda: results.append(work()))
+    error = None if results else capture_exception(lambda: results.append(work()))[0]
+    for found in all_gather_object(error):
         raise_if(found)
     return results[0]
 
@@ -79,7 +79,7 @@ def wait_for_rank_zero() -> None:
         store.wait([key], LONGEST_WORK)
 
 
-def tried(work: Callable[[], T]) -> tuple[Exception | None, T | None]:
+def capture_exception(work: Callable[[], T]) -> tuple[Exception | None, T | None]:
     """What `work` raised, in a form that can be sent, or its result."""
     try:
         return None, work()

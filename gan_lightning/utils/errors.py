@@ -38,7 +38,7 @@ class WorkError(UserError):
 
 
 @contextmanager
-def mistakes_told() -> Iterator[None]:
+def user_errors() -> Iterator[None]:
     """Within, what constructors object to becomes a `UserError`."""
     try:
         yield

@@ -24,7 +24,7 @@ def cache_folder(choice: str | None = "auto") -> Path | None:
     return Path(os.environ.get(VARIABLE) or "~/.cache/gan_lightning" if choice == "auto" else choice).expanduser()
 
 
-def keep(content: Any, path: Path) -> None:
+def save_cached(content: Any, path: Path) -> None:
     """Write what `torch.load` reads with `weights_only`, so that any number of processes may write the same file.
 
     Raises:
@@ -45,8 +45,8 @@ def keep(content: Any, path: Path) -> None:
         raise
 
 
-def recalled(path: Path, device: torch.device | str = "cpu") -> Any:
-    """What `keep` wrote, on `device`; None where there is nothing, or a file that is not whole."""
+def load_cached(path: Path, device: torch.device | str = "cpu") -> Any:
+    """What `save_cached` wrote, on `device`; None where there is nothing, or a file that is not whole."""
     try:
         data = path.read_bytes()
     except OSError:
@@ -60,7 +60,7 @@ def recalled(path: Path, device: torch.device | str = "cpu") -> Any:
 
 
 @contextmanager
-def one_at_a_time(path: Path) -> Iterator[None]:
+def file_lock(path: Path) -> Iterator[None]:
     """Within, no other process of this machine makes the file `path`; where locks are not to be had, others may."""
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)

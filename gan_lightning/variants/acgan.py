@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from gan_lightning.game import DiscriminatorOutput, Objective, Round, judge
+from gan_lightning.game import DiscriminatorOutput, Objective, Round, discriminate
 from gan_lightning.models.layers import gradient_in_layout
-from gan_lightning.variants.cgan import classes
+from gan_lightning.variants.cgan import require_classes
 from gan_lightning.wrappers.base import Wrapper, width_of_features
 
 
@@ -25,12 +25,12 @@ class ClassOutput(DiscriminatorOutput):
     class_logits: Tensor = field(kw_only=True)
 
 
-class Flat(Wrapper):
+class FlattenFeatures(Wrapper):
     """A discriminator whose features are one vector a sample, maps laid out: a head on it knows what stands where."""
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> DiscriminatorOutput:
         """The output of the network within; features are (batch, values)."""
-        output = judge(self.network, samples, labels)
+        output = discriminate(self.network, samples, labels)
         if output.features is None:
             return output
         return replace(output, features=gradient_in_layout(output.features).flatten(start_dim=1))
@@ -49,12 +49,12 @@ class ClassHead(Wrapper):
     """
 
     def __init__(self, network: nn.Module, shape: Sequence[int], num_classes: int | None) -> None:
-        super().__init__(Flat(network))
-        self.classify = nn.Linear(width_of_features(self.network, shape), classes(num_classes))
+        super().__init__(FlattenFeatures(network))
+        self.classify = nn.Linear(width_of_features(self.network, shape), require_classes(num_classes))
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> ClassOutput:
         """The network's output for samples (batch, ...), and the logits of their classes."""
-        output = judge(self.network, samples, labels)
+        output = discriminate(self.network, samples, labels)
         return ClassOutput(output.logits, output.features, class_logits=self.classify(output.features).float())
 
 

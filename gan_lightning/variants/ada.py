@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import affine_grid, grid_sample
 
 from gan_lightning.game import DiscriminatorOutput, Objective, Round
-from gan_lightning.utils.checks import positive, whole
+from gan_lightning.utils.checks import check_int, check_positive
 from gan_lightning.wrappers.base import Wrapper
 
 
@@ -247,12 +247,12 @@ class AdaptiveProbability(Objective):
         if not -1 <= target <= 1:
             raise ValueError(f"loss.objectives.ada.target must be in [-1, 1], not {target}")
         self.target = target
-        self.adjustment_images = positive("loss.objectives.ada.adjustment_images", adjustment_images)
-        self.every = whole("loss.objectives.ada.every", every)
+        self.adjustment_images = check_positive("loss.objectives.ada.adjustment_images", adjustment_images)
+        self.every = check_int("loss.objectives.ada.every", every)
         for state in ("p", "r", "signs"):
             self.register_buffer(state, torch.zeros(()))
 
-    def observe(self, round: Round) -> None:
+    def after_discriminator_step(self, round: Round) -> None:
         """Notes the turn's r, and moves p when it is time to.
 
         Raises:
@@ -265,8 +265,8 @@ class AdaptiveProbability(Objective):
                 "loss.objectives.ada moves the probability of an augmentation, and the discriminator has none: choose "
                 "variant=ada, which brings both"
             )
-        self.signs.add_(round.mean(round.real_logits.sign()))
-        if (round.turn + 1) % self.every:
+        self.signs.add_(round.global_mean(round.real_logits.sign()))
+        if (round.discriminator_updates + 1) % self.every:
             return
         self.r.copy_(self.signs / self.every)
         self.signs.zero_()
@@ -275,6 +275,6 @@ class AdaptiveProbability(Objective):
         augmentation.p.add_(step).clamp_(0, 1)
         self.p.copy_(augmentation.p)
 
-    def readings(self) -> dict[str, Tensor]:
+    def scalars(self) -> dict[str, Tensor]:
         """p and r, for the log."""
         return {"p": self.p, "r": self.r}

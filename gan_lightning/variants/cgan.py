@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-from gan_lightning.game import DiscriminatorOutput, judge
+from gan_lightning.game import DiscriminatorOutput, discriminate
 from gan_lightning.wrappers.base import Wrapper
 
 
@@ -27,17 +27,17 @@ class ClassChannels(Wrapper):
     def __init__(self, network: nn.Module, num_classes: int | None) -> None:
         super().__init__(network)
         self.takes_labels = True
-        self.num_classes = classes(num_classes)
+        self.num_classes = require_classes(num_classes)
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> DiscriminatorOutput:
         """The output for samples (batch, channels, ...) of the classes `labels` (batch,)."""
-        assert labels is not None  # `judge` sees to it
+        assert labels is not None  # `discriminate` sees to it
         told = one_hot(labels, self.num_classes).to(samples)
         maps = told.view(*told.shape, *[1] * (samples.dim() - 2)).expand(-1, -1, *samples.shape[2:])
-        return judge(self.network, torch.cat([samples, maps], dim=1), labels)
+        return discriminate(self.network, torch.cat([samples, maps], dim=1), labels)
 
 
-def classes(num_classes: int | None) -> int:
+def require_classes(num_classes: int | None) -> int:
     """`num_classes`, if there are any.
 
     Raises:

@@ -16,13 +16,13 @@ from torch.nn.functional import l1_loss
 from gan_lightning.data.base import RealData
 from gan_lightning.data.loader import normalize
 from gan_lightning.data.unpaired import UnpairedImages
-from gan_lightning.game import DiscriminatorOutput, Latent, Objective, Round, judge
+from gan_lightning.game import DiscriminatorOutput, Latent, Objective, Round, discriminate
 from gan_lightning.losses.adversarial import LeastSquares
-from gan_lightning.models.cyclegan import PatchOutput, TwoTranslators
+from gan_lightning.models.cyclegan import CycleGANGenerators, PatchOutput
 from gan_lightning.priors import Prior
 from gan_lightning.randomness import Noise
 from gan_lightning.regularizers.features import not_negative
-from gan_lightning.utils.checks import whole
+from gan_lightning.utils.checks import check_int
 
 
 class SourceImages(Prior):
@@ -107,7 +107,7 @@ class PatchLeastSquares(LeastSquares):
         generator_target: float = 1.0,
     ) -> None:
         super().__init__(fake_target, real_target, generator_target)
-        self.pool_size = whole("loss.objectives.adversarial.pool_size", pool_size, minimum=0)
+        self.pool_size = check_int("loss.objectives.adversarial.pool_size", pool_size, minimum=0)
         # The bits of float32 as whole numbers: all ranks hold the same ones, and what is floating point travels to be
         # averaged over them at every step.
         self.register_buffer("bits", torch.zeros(self.pool_size, *shape, dtype=torch.int32))
@@ -120,7 +120,7 @@ class PatchLeastSquares(LeastSquares):
 
     def discriminator(self, round: Round) -> Tensor:
         """1/2 E(D(x) - b)^2 + 1/2 E(D(pooled) - a)^2 over the patches of each domain, summed; a scalar >= 0."""
-        fake_output = judge(round.discriminator, self.pooled(round)) if self.pool_size else round.fake_output
+        fake_output = discriminate(round.discriminator, self.pooled(round)) if self.pool_size else round.fake_output
         real = (patches(round.real_output) - self.real_target).square()
         fake = (patches(fake_output) - self.fake_target).square()
         return over_domains((real + fake) / 2)
@@ -137,7 +137,7 @@ class PatchLeastSquares(LeastSquares):
         stored = self.images[slots[rows], torch.arange(2, device=slots.device)]
         return torch.where(swapped[rows, :, None, None, None], stored, fakes).flatten(1, 2)
 
-    def observe(self, round: Round) -> None:
+    def after_discriminator_step(self, round: Round) -> None:
         """Put the fakes of the global batch into the pools."""
         if not self.pool_size:
             return
@@ -145,7 +145,9 @@ class PatchLeastSquares(LeastSquares):
         fakes = by_domain(round.fake)
         everyones = fakes.new_zeros(len(slots), *fakes.shape[1:])
         everyones[round.noise.first : round.noise.first + len(fakes)] = fakes
-        everyones = round.over_ranks(everyones) * (len(slots) / len(fakes))  # a mean of one rank's rows and of zeros
+        everyones = round.all_reduce_mean(everyones) * (
+            len(slots) / len(fakes)
+        )  # a mean of one rank's rows and of zeros
         enters, place = (swapped | filling)[:, :, None, None, None], (slots, torch.arange(2, device=slots.device))
         self.images[place] = torch.where(enters, everyones, self.images[place])
         self.held.add_(len(slots)).clamp_(max=self.pool_size)
@@ -225,13 +227,13 @@ class IdentityMapping(Objective):
         return 2 * self.weight * l1_loss(same.float(), round.latent.z)
 
 
-def translators(round: Round) -> TwoTranslators:
+def translators(round: Round) -> CycleGANGenerators:
     """The generator as the two networks it is made of.
 
     Raises:
         ValueError: it is another one.
     """
-    if not isinstance(round.generator, TwoTranslators):
+    if not isinstance(round.generator, CycleGANGenerators):
         raise ValueError("variant=cyclegan needs a generator that translates both ways: choose model=cyclegan")
     return round.generator
 

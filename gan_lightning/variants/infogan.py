@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 from torch.nn.functional import cross_entropy, one_hot, softplus
 
-from gan_lightning.game import DiscriminatorOutput, Latent, Objective, Round, judge
+from gan_lightning.game import DiscriminatorOutput, Latent, Objective, Round, discriminate
 from gan_lightning.priors import Prior
-from gan_lightning.utils.checks import whole
-from gan_lightning.variants.acgan import Flat
+from gan_lightning.utils.checks import check_int
+from gan_lightning.variants.acgan import FlattenFeatures
 from gan_lightning.wrappers.base import Wrapper, width_of_features
 
 SMALLEST_STD = 0.3
@@ -23,7 +23,7 @@ the authors' code for MNIST keeps it at 1 throughout. Codes themselves lie in [-
 
 
 @dataclass
-class CodedLatent(Latent):
+class InfoGANLatent(Latent):
     """Noise with codes behind it; `labels` holds the category.
 
     Attributes:
@@ -33,7 +33,7 @@ class CodedLatent(Latent):
     codes: Tensor = field(kw_only=True)
 
 
-class Coded(Prior):
+class InfoGANPrior(Prior):
     """Noise, then a category as a one-hot vector, then continuous codes ~ U(-1, 1): z = [noise, category, codes].
 
     Args:
@@ -48,8 +48,8 @@ class Coded(Prior):
 
     def __init__(self, dim: int, noise: Prior, categories: int, continuous: int) -> None:
         super().__init__(dim)
-        whole("prior.categories", categories, minimum=2)
-        whole("prior.continuous", continuous, minimum=0)
+        check_int("prior.categories", categories, minimum=2)
+        check_int("prior.continuous", continuous, minimum=0)
         total = noise.dim + categories + continuous
         if dim != total:
             raise ValueError(
@@ -58,23 +58,23 @@ class Coded(Prior):
             )
         self.source, self.categories, self.continuous = noise, categories, continuous
 
-    def sample(self, count: int, rng: torch.Generator) -> CodedLatent:
+    def sample(self, count: int, rng: torch.Generator) -> InfoGANLatent:
         """`count` latents; categories are drawn after the noise, and codes last."""
         noise = self.noise(count, rng)
         labels = torch.randint(self.categories, (count,), generator=rng, device=rng.device)
         codes = torch.empty(count, self.continuous, device=rng.device).uniform_(-1, 1, generator=rng)
-        return self.of_codes(noise, labels, codes)
+        return self.from_codes(noise, labels, codes)
 
     def noise(self, count: int, rng: torch.Generator) -> Tensor:
         """The noise alone, (count, noise.dim) of float32."""
         return self.source.noise(count, rng)
 
-    def of_codes(self, noise: Tensor, labels: Tensor, codes: Tensor) -> CodedLatent:
+    def from_codes(self, noise: Tensor, labels: Tensor, codes: Tensor) -> InfoGANLatent:
         """The latents of `noise` (batch, noise.dim), categories (batch,) and codes (batch, continuous)."""
         category = one_hot(labels, self.categories).to(noise)
-        return CodedLatent(torch.cat([noise, category, codes], dim=1), labels=labels, codes=codes)
+        return InfoGANLatent(torch.cat([noise, category, codes], dim=1), labels=labels, codes=codes)
 
-    def arranged(self, count: int, rng: torch.Generator) -> tuple[CodedLatent, int]:
+    def grid(self, count: int, rng: torch.Generator) -> tuple[InfoGANLatent, int]:
         """A category in each row, and along it the first code from -1 to 1; a row each also where `count` is smaller.
 
         The noise is the same everywhere and further codes are 0, so that whatever changes is the codes' doing. Without
@@ -88,7 +88,7 @@ class Coded(Prior):
         else:
             noise = self.noise(columns, rng)
         labels = torch.arange(self.categories, device=rng.device).repeat_interleave(columns)
-        return self.of_codes(noise.repeat(self.categories, 1), labels, codes.repeat(self.categories, 1)), columns
+        return self.from_codes(noise.repeat(self.categories, 1), labels, codes.repeat(self.categories, 1)), columns
 
 
 @dataclass
@@ -125,8 +125,8 @@ class CodeHead(Wrapper):
     def __init__(
         self, network: nn.Module, shape: Sequence[int], categories: int, continuous: int, width: int = 128
     ) -> None:
-        super().__init__(Flat(network))
-        whole("wrappers.infogan.width", width)
+        super().__init__(FlattenFeatures(network))
+        check_int("wrappers.infogan.width", width)
         self.sizes = [categories, continuous, continuous]
         self.read = nn.Sequential(
             nn.Linear(width_of_features(self.network, shape), width),
@@ -136,7 +136,7 @@ class CodeHead(Wrapper):
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> CodeOutput:
         """The network's output for samples (batch, ...), and what their codes may have been."""
-        output = judge(self.network, samples, labels)
+        output = discriminate(self.network, samples, labels)
         category, mean, spread = self.read(output.features).float().split(self.sizes, dim=1)
         log_std = (softplus(spread) + SMALLEST_STD).log()
         return CodeOutput(
@@ -183,15 +183,15 @@ class MutualInformation(Objective):
         """The same, a scalar."""
         return self.discriminator(round)
 
-    def observe(self, round: Round) -> None:
+    def after_discriminator_step(self, round: Round) -> None:
         """Notes L_I of the last turn: the category's and, all together, the continuous codes'."""
         assert isinstance(round.fake_output, CodeOutput)
         category, codes = surprise(round)
         categories, continuous = round.fake_output.category_logits.shape[1], round.fake_output.code_mean.shape[1]
-        self.category_nats.copy_(math.log(categories) - round.mean(category))
-        self.code_nats.copy_(continuous * math.log(2) - round.mean(codes))  # U(-1, 1) has entropy log 2
+        self.category_nats.copy_(math.log(categories) - round.global_mean(category))
+        self.code_nats.copy_(continuous * math.log(2) - round.global_mean(codes))  # U(-1, 1) has entropy log 2
 
-    def readings(self) -> dict[str, Tensor]:
+    def scalars(self) -> dict[str, Tensor]:
         """L_I in nats, for the log; log(categories) is the most that the category can reach."""
         return {"category_nats": self.category_nats, "code_nats": self.code_nats}
 
@@ -203,7 +203,7 @@ def surprise(round: Round) -> tuple[Tensor, Tensor]:
         ValueError: the generator was fed no codes, or the discriminator reads none.
     """
     latent, output = round.latent, round.fake_output
-    if not isinstance(latent, CodedLatent) or latent.labels is None:
+    if not isinstance(latent, InfoGANLatent) or latent.labels is None:
         raise ValueError("infogan needs a prior that draws codes: choose variant=infogan, which brings it along")
     if not isinstance(output, CodeOutput):
         raise ValueError("infogan needs a discriminator that reads codes: choose variant=infogan")

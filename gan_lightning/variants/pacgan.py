@@ -5,11 +5,11 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from gan_lightning.game import DiscriminatorOutput, takes_labels
-from gan_lightning.utils.checks import whole
+from gan_lightning.utils.checks import check_int
 from gan_lightning.wrappers.base import Wrapper
 
 
-class Packed(Wrapper):
+class PackedDiscriminator(Wrapper):
     """A discriminator of packs: `pack` samples, all real or all fake, behind each other as channels.
 
     The samples of pack i are neighbours in the batch, rows ``i * pack`` to ``(i + 1) * pack - 1``. The order of data is
@@ -26,7 +26,7 @@ class Packed(Wrapper):
 
     def __init__(self, network: nn.Module, pack: int = 2) -> None:
         super().__init__(network)
-        self.pack = whole("wrappers.pacgan.pack", pack)
+        self.pack = check_int("wrappers.pacgan.pack", pack)
         if takes_labels(network):
             raise ValueError(
                 "variant=pacgan packs several samples, which have no one class, and this discriminator is told the "

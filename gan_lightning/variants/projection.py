@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 
-from gan_lightning.game import DiscriminatorOutput, judge
+from gan_lightning.game import DiscriminatorOutput, discriminate
 from gan_lightning.models.normalization import spectrally_normalised
-from gan_lightning.variants.cgan import classes
+from gan_lightning.variants.cgan import require_classes
 from gan_lightning.wrappers.base import Wrapper, vectors, width_of_features
 
 
@@ -35,7 +35,7 @@ class Projection(Wrapper):
     ) -> None:
         super().__init__(network)
         self.takes_labels = True
-        self.embed = nn.Embedding(classes(num_classes), width_of_features(network, shape))
+        self.embed = nn.Embedding(require_classes(num_classes), width_of_features(network, shape))
         # Small, for features summed over places are large, and the class must not drown the rest. Under spectral norm
         # only the direction counts.
         nn.init.normal_(self.embed.weight, 0.0, 0.02)
@@ -44,8 +44,8 @@ class Projection(Wrapper):
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> DiscriminatorOutput:
         """The network's output for samples (batch, ...), its logits moved by their classes `labels` (batch,)."""
-        assert labels is not None  # `judge` sees to it
-        output = judge(self.network, samples, labels)
+        assert labels is not None  # `discriminate` sees to it
+        output = discriminate(self.network, samples, labels)
         assert output.features is not None  # their width was asked for
         projected = (self.embed(labels).float() * vectors(output.features.float())).sum(dim=1)
         return replace(output, logits=output.logits.float() + projected)

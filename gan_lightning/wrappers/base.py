@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from gan_lightning.game import DiscriminatorOutput, judge, takes_labels
+from gan_lightning.game import DiscriminatorOutput, discriminate, takes_labels
 
 
 class Wrapper(nn.Module):
@@ -27,7 +27,7 @@ class Wrapper(nn.Module):
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> DiscriminatorOutput:
         """The output of the network within, for samples (batch, ...) and their classes (batch,)."""
-        return judge(self.network, samples, labels)
+        return discriminate(self.network, samples, labels)
 
 
 def wrapped(network: nn.Module, wrappers: Mapping[str, Callable[[nn.Module], nn.Module] | None]) -> nn.Module:
@@ -53,7 +53,7 @@ def width_of_features(network: nn.Module, shape: Sequence[int]) -> int:
     """
     was_training = network.training
     zeros = torch.zeros(2, *shape)
-    output = judge(network.eval(), zeros, torch.zeros(2, dtype=torch.int64))
+    output = discriminate(network.eval(), zeros, torch.zeros(2, dtype=torch.int64))
     network.train(was_training)
     if output.features is None:
         raise ValueError(

@@ -7,8 +7,8 @@ from typing import IO, ClassVar
 
 import pytest
 import torch
+from helpers.tiny_gan import Batches, quiet_trainer, tiny_gan
 from lightning import Callback, LightningModule, Trainer
-from playing import Batches, quiet_trainer, tiny_gan
 
 from gan_lightning.callbacks import checkpoint as checkpoint_module
 from gan_lightning.callbacks.checkpoint import Checkpoint, NotSavedError
@@ -25,7 +25,7 @@ class Scripted(Evaluation):
         super().__init__(every=1, metrics={}, num_fakes=2)
         self.mode = "min"
 
-    def act(self, trainer: Trainer, gan: GAN) -> None:
+    def run(self, trainer: Trainer, gan: GAN) -> None:
         self.remember(self.outcome[gan.iterations], gan.iterations)
 
 
@@ -40,7 +40,7 @@ def test_last_and_best_are_what_they_say(tmp_path: Path):
     trainer.fit(gan, Batches(gan))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best.ckpt", "last.ckpt"]
     last, best = saved(tmp_path / "last.ckpt"), saved(tmp_path / "best.ckpt")
-    assert last["game"] == {"iterations": 4, "turns": 4, "images": 32}
+    assert last["game"] == {"iterations": 4, "discriminator_updates": 4, "images": 32}
     assert best["game"]["iterations"] == 2
     for name, tensor in gan.state_dict().items():
         assert torch.equal(last["state_dict"][name], tensor), name

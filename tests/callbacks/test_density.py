@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.tiny_gan import quiet_trainer
 from lightning import Callback, Trainer
 from lightning.pytorch.loggers import Logger
 from PIL import Image
-from playing import quiet_trainer
 from torch import nn
 from torch.optim import Adam
 
@@ -22,12 +22,12 @@ from gan_lightning.data.mnist import Mnist10k
 from gan_lightning.data.toys import ToyData
 from gan_lightning.ema import Averaging
 from gan_lightning.figures.images import MOST_FRAMES, Pixels
-from gan_lightning.figures.theory import box_around
+from gan_lightning.figures.theory import bounds
 from gan_lightning.gan import GAN
 from gan_lightning.losses.adversarial import NonSaturating
 from gan_lightning.models.mlp import MLPDiscriminator, MLPGenerator
 from gan_lightning.priors import Gaussian
-from gan_lightning.variants.pacgan import Packed
+from gan_lightning.variants.pacgan import PackedDiscriminator
 from gan_lightning.wrappers.base import Wrapper
 
 
@@ -88,8 +88,8 @@ def test_it_leaves_a_picture_an_animation_and_the_games_value(axes: int, tmp_pat
     assert (np.asarray(Image.open(plot.paths[0])) == picture).all()
 
     assert list(notebook.lines) == [0, 2, 4, 5]
-    fakes = gan.generate(gan.draw(300, "density"))
-    real, fake = gan.judge(plot.real).sigmoid(), gan.judge(fakes).sigmoid()
+    fakes = gan.generate(gan.fixed_latents(300, "density"))
+    real, fake = gan.score(plot.real).sigmoid(), gan.score(fakes).sigmoid()
     expected = real.log().mean() + (1 - fake).log().mean()
     assert notebook.lines[5]["val/game_value"] == pytest.approx(expected.item(), rel=1e-5)
     assert notebook.lines[5]["val/optimal_value"] == plot.scene.optimal_value(fakes.numpy())
@@ -105,7 +105,7 @@ def test_frames_show_the_discriminator_of_their_moment(tmp_path: Path):
     before, after = plot.reel.frames[0].scores, plot.reel.frames[-1].scores
     assert before is not None and after is not None
     scores = after.reshape(cells, cells)
-    corner = gan.judge(torch.tensor([[x[-1], y[0]]]))
+    corner = gan.score(torch.tensor([[x[-1], y[0]]]))
     assert scores[-1, 0] == pytest.approx(corner.item(), rel=1e-4, abs=1e-5)
     assert not np.allclose(scores, before.reshape(cells, cells))
 
@@ -117,8 +117,8 @@ def test_a_critic_has_scores_and_no_game_value(tmp_path: Path):
     assert (tmp_path / "density.png").is_file()
 
 
-def packed(pack: int) -> Packed:
-    return Packed(MLPDiscriminator(shape=[2 * pack], width=8, depth=1), pack)
+def packed(pack: int) -> PackedDiscriminator:
+    return PackedDiscriminator(MLPDiscriminator(shape=[2 * pack], width=8, depth=1), pack)
 
 
 class Told(nn.Module):
@@ -169,7 +169,7 @@ def test_a_continued_run_keeps_to_its_part_of_space(tmp_path: Path):
     begun = small_gan(2, max_iterations=20)
     fit(begun, 2, tmp_path, first, Checkpoint(100, tmp_path))
     assert first.box is not None
-    assert box_around(array(first.real), array(first.fakes(begun))) != first.box
+    assert bounds(array(first.real), array(first.fakes(begun))) != first.box
     quiet_trainer(callbacks=[again], default_root_dir=tmp_path).fit(
         small_gan(2, max_iterations=21), data(2), ckpt_path=tmp_path / "last.ckpt"
     )

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 import torch
-from cli_command import ROOT, TINY, run_script
-from composing import composed, job_part
+from helpers.compose import composed, job_part
+from helpers.run_script import ROOT, TINY, run_script
+from helpers.watched_games import found, game, play
 from lightning.pytorch.plugins import MixedPrecision
 from torch import Tensor
-from watched import found, game, play
 
 from gan_lightning.callbacks.checkpoint import Checkpoint, NotSavedError
 from gan_lightning.callbacks.evaluation import Evaluation
@@ -31,7 +31,7 @@ class Turning(Objective):
         self.bad = bad
 
     def generator(self, round: Round) -> Tensor:
-        return round.fake.mean() * (math.nan if round.turn > self.bad else 0.0)
+        return round.fake.mean() * (math.nan if round.discriminator_updates > self.bad else 0.0)
 
 
 def test_a_game_that_diverges_is_stopped_and_its_last_good_state_stays(tmp_path: Path):
@@ -75,7 +75,7 @@ class Passing(Objective):
         self.bad = bad
 
     def discriminator(self, round: Round) -> Tensor:
-        return round.real_logits.mean() * 0 + (math.inf if round.turn in self.bad else 0.0)
+        return round.real_logits.mean() * 0 + (math.inf if round.discriminator_updates in self.bad else 0.0)
 
 
 def play_scaled(objective: Objective) -> Health:
@@ -103,7 +103,7 @@ class Poisoned(Objective):
         self.register_buffer("level", torch.zeros(()))
 
     def observe(self, round: Round) -> None:
-        self.level.add_(math.nan if round.turn == 1 else 0.0)
+        self.level.add_(math.nan if round.discriminator_updates == 1 else 0.0)
 
 
 def test_a_poisoned_objective_ends_the_run_with_a_scaler_or_without():

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from judged_games import MeanOfFakes, data, evaluation, fit
-from playing import play, tiny_gan, weights
+from helpers.evaluated_games import MeanOfFakes, data, evaluation, fit
+from helpers.tiny_gan import play, tiny_gan, weights
 from torch import Tensor
 
 from gan_lightning.callbacks.evaluation import Evaluation
@@ -19,7 +19,7 @@ from gan_lightning.metrics.base import concatenated
 from gan_lightning.metrics.digits import DigitQuality
 from gan_lightning.metrics.mode_coverage import MixtureQuality
 from gan_lightning.metrics.sliced_wasserstein import SlicedWasserstein
-from gan_lightning.priors import Gaussian, Labelled
+from gan_lightning.priors import ClassConditional, Gaussian
 from gan_lightning.regularizers.gradient_penalties import GradientPenalty
 
 
@@ -62,12 +62,12 @@ def test_training_is_bit_identical_with_and_without_it():
 @pytest.mark.parametrize("world_size", [1, 2, 3, 30])
 def test_the_ranks_judge_exactly_the_fakes_of_one(world_size: int):
     gan = tiny_gan()
-    expected = gan.generate(gan.draw(23, "evaluation"))
+    expected = gan.generate(gan.fixed_latents(23, "evaluation"))
     ranks = []
     for rank in range(world_size):
         metric = MeanOfFakes()
         callback = evaluation(metrics={"mean": metric})
-        callback.count_real(data(), "cpu", rank, world_size)
+        callback.prepare_reference(data(), "cpu", rank, world_size)
         callback.measure(gan, rank, world_size)
         assert max(metric.sizes) <= 5
         ranks.append(metric)
@@ -79,13 +79,13 @@ def test_the_ranks_judge_exactly_the_fakes_of_one(world_size: int):
 @pytest.mark.parametrize("world_size", [1, 2])
 def test_every_fake_is_judged_with_the_class_it_was_made_for(world_size: int):
     gan = tiny_gan()
-    gan.prior = Labelled(3, Gaussian(3), num_classes=4)
-    latent = gan.draw(23, "evaluation")
+    gan.prior = ClassConditional(3, Gaussian(3), num_classes=4)
+    latent = gan.fixed_latents(23, "evaluation")
     ranks = []
     for rank in range(world_size):
         metric = LabelsOfFakes()
         callback = evaluation(metrics={"labels": metric})
-        callback.count_real(data(), "cpu", rank, world_size)
+        callback.prepare_reference(data(), "cpu", rank, world_size)
         callback.measure(gan, rank, world_size)
         ranks.append(metric)
     assert latent.labels is not None and len(latent.labels.unique()) == 4
@@ -98,7 +98,7 @@ def test_a_metric_of_classes_without_classes_is_told_before_the_first_update():
     gan = tiny_gan()
     with pytest.raises(ValueError, match="asked: no fake was made for a class: .*prior=labelled"):
         fit(gan, evaluation(metrics={"labels": LabelsOfFakes()}, every=1000))
-    assert gan.turns == 0
+    assert gan.discriminator_updates == 0
     callback = evaluation(metrics={"labels": LabelsOfFakes()})
     with pytest.raises(ValueError, match="no fake was made for a class"):
         callback.measure(gan)
@@ -107,7 +107,7 @@ def test_a_metric_of_classes_without_classes_is_told_before_the_first_update():
 def test_it_judges_the_averaged_generator():
     gan = tiny_gan(max_iterations=2)
     fit(gan, evaluation())
-    latent = gan.draw(23, "evaluation")
+    latent = gan.fixed_latents(23, "evaluation")
     assert gan.metrics["val/mean"] == pytest.approx(gan.averaged_generator(latent).mean().item(), rel=1e-5)
     assert gan.metrics["val/mean"] != pytest.approx(gan.generator(latent).mean().item(), rel=1e-3)
 
@@ -152,7 +152,7 @@ def test_fakes_are_made_in_full_float32_and_training_goes_on_as_it_was(monkeypat
     torch.set_float32_matmul_precision("medium")
     try:
         callback = evaluation(metrics={"mean": Telling()})
-        callback.count_real(data(), "cpu")
+        callback.prepare_reference(data(), "cpu")
         callback.measure(gan)
         assert torch.get_float32_matmul_precision() == "medium"
     finally:
@@ -171,16 +171,16 @@ def test_data_that_a_metric_cannot_judge_is_told_before_the_first_update():
     gan = tiny_gan()
     with pytest.raises(ValueError, match="grey images"):
         fit(gan, evaluation(metrics={"digits": DigitQuality()}, every=1000))
-    assert gan.turns == 0
+    assert gan.discriminator_updates == 0
 
 
 def test_too_few_fakes_are_told_before_the_first_update():
     gan = tiny_gan()
     metric = MeanOfFakes()
-    metric.least_fakes = 100
+    metric.min_fakes = 100
     with pytest.raises(ValueError, match=r"needs at least 100 fakes, not \d+: raise metrics\.num_fakes"):
         fit(gan, evaluation(metrics={"mean": metric}, every=1000, monitor=None))
-    assert gan.turns == 0
+    assert gan.discriminator_updates == 0
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import torch
-from judged_games import MeanOfFakes, evaluation, fit
+from helpers.evaluated_games import MeanOfFakes, evaluation, fit
+from helpers.tiny_gan import tiny_gan
 from lightning.pytorch.loggers import Logger
-from playing import tiny_gan
 
 from gan_lightning.metrics.sliced_wasserstein import SlicedWasserstein
 

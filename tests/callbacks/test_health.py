@@ -8,23 +8,23 @@ from typing import Any
 
 import pytest
 import torch
-from composing import composed, job_part
+from helpers.compose import composed, job_part
+from helpers.watched_games import Constant, Scripted, data, found, game, play
 from hydra.utils import instantiate
 from lightning import Callback, Trainer
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 from torch.optim import SGD
-from watched import Constant, Scripted, data, found, game, play
 
 from gan_lightning.callbacks.checkpoint import Checkpoint
 from gan_lightning.callbacks.health import Health
 from gan_lightning.data import toys
-from gan_lightning.data.base import RealData, share
+from gan_lightning.data.base import RealData, rank_slice
 from gan_lightning.game import Batch, Latent
 from gan_lightning.gan import GAN
 from gan_lightning.losses.adversarial import Minimax, Wasserstein
 from gan_lightning.models.mlp import MLPDiscriminator, MLPGenerator
-from gan_lightning.variants.pacgan import Packed
+from gan_lightning.variants.pacgan import PackedDiscriminator
 
 
 class Recovering(Constant):
@@ -63,7 +63,7 @@ class Grey(RealData):
         self, device: torch.device | str, rank: int = 0, world_size: int = 1, batch_size: int = 32
     ) -> Iterator[Batch]:
         order = torch.randperm(512, generator=torch.Generator().manual_seed(0))
-        rows = share(self.reference_size, rank, world_size)
+        rows = rank_slice(self.reference_size, rank, world_size)
         for samples in torch.linspace(-1, 1, 512)[order].view(64, 8)[rows.start : rows.stop].split(batch_size):
             yield samples, None
 
@@ -197,7 +197,7 @@ def test_both_rhythms_are_kept():
     gan.discriminator_steps = 2
     play(gan, health)
     assert (health.looks, health.probes) == ([4, 5, 8, 10, 12, 14], [5, 10])
-    assert [health.due(iterations) for iterations in (0, 4, 5, 8, 10, 19)] == [4, 5, 8, 10, 12, 20]
+    assert [health.next_iteration(iterations) for iterations in (0, 4, 5, 8, 10, 19)] == [4, 5, 8, 10, 12, 20]
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_what_is_looked_at_are_whole_packs_and_no_more_than_a_batch(
 ):
     source = toys.ring(8, 1.0, 0.01, shape=[2], batch_size=batch_size, seed=0, reference_size=samples)
     generator = MLPGenerator(latent_dim=2, shape=[2], value_range=None, width=8, depth=1, batch_norm=False)
-    gan = game(generator, Packed(MLPDiscriminator(shape=[4], width=8, depth=1), 2), max_iterations=2)
+    gan = game(generator, PackedDiscriminator(MLPDiscriminator(shape=[4], width=8, depth=1), 2), max_iterations=2)
     health = Health(every=1, probe_every=1)
     gan.micro_batches = micro_batches
     play(gan, health, source=source)

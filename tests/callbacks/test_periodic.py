@@ -3,10 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from helpers.tiny_gan import Batches, quiet_trainer, tiny_gan
 from lightning import Callback, LightningModule, Trainer
-from playing import Batches, quiet_trainer, tiny_gan
 
-from gan_lightning.callbacks.periodic import Periodic, playing
+from gan_lightning.callbacks.periodic import Periodic, as_gan
 from gan_lightning.gan import GAN
 
 
@@ -15,7 +15,7 @@ class Noting(Periodic):
         super().__init__(every, at_start)
         self.acted: list[int] = []
 
-    def act(self, trainer: Trainer, gan: GAN) -> None:
+    def run(self, trainer: Trainer, gan: GAN) -> None:
         self.acted.append(gan.iterations)
 
 
@@ -45,7 +45,7 @@ def test_a_continued_run_acts_when_an_undisturbed_one_does(stopped_at_turn: int,
 
     class Stopping(Callback):
         def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: object) -> None:
-            if pl_module.turns == stopped_at_turn:
+            if pl_module.discriminator_updates == stopped_at_turn:
                 trainer.save_checkpoint(tmp_path / "stopped.ckpt")
                 raise KilledError
 
@@ -66,4 +66,4 @@ def test_mistakes_are_told():
     with pytest.raises(ValueError, match="at least 1 iteration, not 0"):
         Noting(0)
     with pytest.raises(TypeError, match="watches a GAN"):
-        playing(LightningModule())
+        as_gan(LightningModule())

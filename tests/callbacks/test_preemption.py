@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.tiny_gan import Asked, Batches, play, quiet_trainer, tiny_gan
 from lightning import Callback, LightningModule, Trainer
-from playing import Asked, Batches, play, quiet_trainer, tiny_gan
 from torch import Tensor
 
 from gan_lightning.callbacks.checkpoint import Checkpoint, NotSavedError
-from gan_lightning.callbacks.preemption import SIGNALS, Interrupted, Interruption
+from gan_lightning.callbacks.preemption import SIGNALS, Interrupted, Preemption
 from gan_lightning.gan import GAN
 
 
@@ -37,10 +37,14 @@ def test_a_signal_saves_at_the_end_of_the_turn_and_what_goes_on_is_the_same_game
     """Stopped within an iteration: of five discriminator updates, two have been made."""
     gan = tiny_gan(max_iterations=4, discriminator_steps=5)
     with pytest.raises(Interrupted) as interrupted:
-        play(gan, callbacks=[Asked(turn=6, number=number), Checkpoint(every=9, directory=tmp_path), Interruption()])
+        play(gan, callbacks=[Asked(turn=6, number=number), Checkpoint(every=9, directory=tmp_path), Preemption()])
     assert interrupted.value.code == code
     assert f"{signal.Signals(number).name}: saved iteration 1;" in interrupted.value.report
-    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["game"] == {"iterations": 1, "turns": 7, "images": 56}
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["game"] == {
+        "iterations": 1,
+        "discriminator_updates": 7,
+        "images": 56,
+    }
     gone_on, undisturbed = (tiny_gan(max_iterations=4, discriminator_steps=5) for _ in range(2))
     play(gone_on, ckpt_path=tmp_path / "last.ckpt")
     play(undisturbed)
@@ -50,14 +54,14 @@ def test_a_signal_saves_at_the_end_of_the_turn_and_what_goes_on_is_the_same_game
 
 def test_a_game_that_is_over_ends_as_always(tmp_path: Path):
     gan = tiny_gan(max_iterations=2)
-    play(gan, callbacks=[Asked(turn=1), Checkpoint(every=9, directory=tmp_path), Interruption()])
+    play(gan, callbacks=[Asked(turn=1), Checkpoint(every=9, directory=tmp_path), Preemption()])
     assert gan.iterations == 2
     assert (tmp_path / "last.ckpt").is_file()
 
 
 def test_without_checkpoints_nothing_is_saved_and_that_is_said():
     with pytest.raises(Interrupted, match="75") as interrupted:
-        play(tiny_gan(), callbacks=[Asked(turn=0), Interruption()])
+        play(tiny_gan(), callbacks=[Asked(turn=0), Preemption()])
     assert interrupted.value.report == "SIGTERM: stopped at iteration 1; callbacks.checkpoint=null saved nothing"
 
 
@@ -73,11 +77,11 @@ def test_a_signal_that_ends_the_processes_that_read_data_saves_too(tmp_path: Pat
                 yield batch
 
     gan = tiny_gan(max_iterations=4)
-    trainer = quiet_trainer(callbacks=[Checkpoint(every=9, directory=tmp_path), Interruption()])
+    trainer = quiet_trainer(callbacks=[Checkpoint(every=9, directory=tmp_path), Preemption()])
     with pytest.raises(Interrupted):
         trainer.fit(gan, Breaking(gan))
     saved = torch.load(tmp_path / "last.ckpt", weights_only=True)
-    assert saved["game"]["turns"] == gan.turns > 0
+    assert saved["game"]["discriminator_updates"] == gan.discriminator_updates > 0
 
 
 def test_another_error_stays_what_it_is(tmp_path: Path):
@@ -86,7 +90,7 @@ def test_another_error_stays_what_it_is(tmp_path: Path):
             raise RuntimeError("broken")
 
     with pytest.raises(RuntimeError, match="broken"):
-        play(tiny_gan(), callbacks=[Broken(), Checkpoint(every=9, directory=tmp_path), Interruption()])
+        play(tiny_gan(), callbacks=[Broken(), Checkpoint(every=9, directory=tmp_path), Preemption()])
     assert not list(tmp_path.iterdir())
 
 
@@ -94,7 +98,7 @@ def test_a_state_that_cannot_be_saved_is_no_success(tmp_path: Path):
     (tmp_path / "file").write_text("in the way")
     checkpoint = Checkpoint(every=9, directory=tmp_path / "file")
     with pytest.raises(NotSavedError):
-        play(tiny_gan(), callbacks=[Asked(turn=0), checkpoint, Interruption()])
+        play(tiny_gan(), callbacks=[Asked(turn=0), checkpoint, Preemption()])
 
 
 def test_a_second_ctrl_c_quits_at_once(monkeypatch: pytest.MonkeyPatch):
@@ -108,7 +112,7 @@ def test_a_second_ctrl_c_quits_at_once(monkeypatch: pytest.MonkeyPatch):
                 signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(Interrupted):
-        play(tiny_gan(), callbacks=[Impatient(), Interruption()])
+        play(tiny_gan(), callbacks=[Impatient(), Preemption()])
     assert sent == [(signal.SIGINT, signal.SIG_DFL)]
 
 
@@ -117,7 +121,7 @@ def test_ctrl_c_that_is_ignored_stays_ignored(monkeypatch: pytest.MonkeyPatch):
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         gan: GAN = tiny_gan()
-        play(gan, callbacks=[Asked(turn=0, number=signal.SIGINT), Interruption()])
+        play(gan, callbacks=[Asked(turn=0, number=signal.SIGINT), Preemption()])
         assert gan.iterations == 3
     finally:
         signal.signal(signal.SIGINT, before)
@@ -129,7 +133,7 @@ def test_a_launchers_own_handler_comes_after_the_save(tmp_path: Path):
     before = signal.signal(signal.SIGUSR2, lambda *_: saved_before.append((tmp_path / "last.ckpt").is_file()))
     try:
         with pytest.raises(Interrupted, match="75"):
-            callbacks = [Asked(turn=0, number=signal.SIGUSR2), Checkpoint(every=9, directory=tmp_path), Interruption()]
+            callbacks = [Asked(turn=0, number=signal.SIGUSR2), Checkpoint(every=9, directory=tmp_path), Preemption()]
             play(tiny_gan(), callbacks=callbacks)
     finally:
         signal.signal(signal.SIGUSR2, before)

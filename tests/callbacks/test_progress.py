@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.tiny_gan import play, tiny_gan
 from lightning import Callback, Trainer
-from playing import play, tiny_gan
 from rich.console import Console
 from torch import Tensor
 

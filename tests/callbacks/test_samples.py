@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.tiny_gan import quiet_trainer
 from lightning import Trainer
 from lightning.pytorch.loggers import Logger
 from PIL import Image
-from playing import quiet_trainer
 from torch.optim import Adam
 
 from gan_lightning.callbacks.samples import SampleGrid
 from gan_lightning.data.mnist import Mnist10k
 from gan_lightning.ema import Averaging
-from gan_lightning.figures.images import Pixels, tile
+from gan_lightning.figures.images import Pixels, make_image_grid
 from gan_lightning.gan import GAN
 from gan_lightning.losses.adversarial import NonSaturating
 from gan_lightning.models.mlp import MLPDiscriminator, MLPGenerator
@@ -83,9 +83,10 @@ def test_it_leaves_grids_real_images_and_an_animation(digits: Mnist10k, tmp_path
     assert sorted(file.name for file in (tmp_path / "samples").iterdir()) == ["evolution.gif", *names, "real.png"]
     assert grids.last_path == tmp_path / "samples" / names[-1]
     # What is shown is the averaged generator's, from latents that are always the same.
-    assert (pixels(grids.last_path) == tile(gan.generate(gan.draw(9, "samples")))).all()
+    assert (pixels(grids.last_path) == make_image_grid(gan.generate(gan.fixed_latents(9, "samples")))).all()
     assert (
-        pixels(tmp_path / "samples" / "real.png") == tile(next(digits.reference_batches("cpu", batch_size=9)))
+        pixels(tmp_path / "samples" / "real.png")
+        == make_image_grid(next(digits.reference_batches("cpu", batch_size=9)))
     ).all()
     with Image.open(tmp_path / "samples" / "evolution.gif") as animation:
         assert getattr(animation, "n_frames", 1) == 4

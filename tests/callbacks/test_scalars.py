@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from playing import Batches, quiet_trainer, tiny_gan
+from helpers.tiny_gan import Batches, quiet_trainer, tiny_gan
 from torch import Tensor
 
-from gan_lightning.callbacks.scalars import Monitor
+from gan_lightning.callbacks.scalars import LogScalars
 from gan_lightning.game import Objective, Round
 from gan_lightning.loggers import MetricsCSV
 from gan_lightning.losses.adversarial import NonSaturating
@@ -17,7 +17,7 @@ from gan_lightning.losses.adversarial import NonSaturating
 def test_losses_rates_and_speed_are_in_the_log(tmp_path: Path):
     gan = tiny_gan(max_iterations=4)
     logger = MetricsCSV(tmp_path / "metrics.csv")
-    quiet_trainer(callbacks=[Monitor(every=2)], logger=logger).fit(gan, Batches(gan))
+    quiet_trainer(callbacks=[LogScalars(every=2)], logger=logger).fit(gan, Batches(gan))
     rows = list(csv.DictReader((tmp_path / "metrics.csv").open(newline="")))
     assert [row["iteration"] for row in rows] == ["2", "4"]
     for name, loss in gan.losses.items():
@@ -36,17 +36,17 @@ class Counting(Objective):
         super().__init__()
         self.register_buffer("turns", torch.zeros((), dtype=torch.long))
 
-    def observe(self, round: Round) -> None:
+    def after_discriminator_step(self, round: Round) -> None:
         self.turns.add_(1)
 
-    def readings(self) -> dict[str, Tensor]:
+    def scalars(self) -> dict[str, Tensor]:
         return {"turns": self.turns, "twice": 2.0 * self.turns}
 
 
 def test_readings_of_an_objective_are_in_the_log_under_its_name(tmp_path: Path):
     gan = tiny_gan({"adversarial": NonSaturating(), "counting": Counting()}, max_iterations=4)
     logger = MetricsCSV(tmp_path / "metrics.csv")
-    quiet_trainer(callbacks=[Monitor(every=2)], logger=logger).fit(gan, Batches(gan))
+    quiet_trainer(callbacks=[LogScalars(every=2)], logger=logger).fit(gan, Batches(gan))
     rows = list(csv.DictReader((tmp_path / "metrics.csv").open(newline="")))
     assert [float(row["counting/turns"]) for row in rows] == [2, 4]
     assert [float(row["counting/twice"]) for row in rows] == [4, 8]

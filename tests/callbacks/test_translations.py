@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.tiny_gan import quiet_trainer, tiny_gan
 from lightning import Trainer
 from PIL import Image
-from playing import quiet_trainer, tiny_gan
 from torch.optim import SGD
 
 from gan_lightning.callbacks.translations import Translations, there_and_back
 from gan_lightning.data.base import Images
 from gan_lightning.data.unpaired import Domains, UnpairedImages
 from gan_lightning.ema import Averaging
-from gan_lightning.figures.images import tile
+from gan_lightning.figures.images import make_image_grid
 from gan_lightning.gan import GAN
-from gan_lightning.models.cyclegan import TwoCritics, TwoTranslators
+from gan_lightning.models.cyclegan import CycleGANGenerators, PatchGANPair
 from gan_lightning.randomness import generator_for
 from gan_lightning.variants.cyclegan import CycleConsistency, PatchLeastSquares, SourceImages
 
@@ -42,8 +42,8 @@ def small_gan(max_iterations: int = 3) -> GAN:
         return SGD(weights, lr=1e-2)
 
     return GAN(
-        TwoTranslators((6, 16, 16), width=2, blocks=1, halvings=1),
-        TwoCritics((6, 16, 16), width=2, depth=1),
+        CycleGANGenerators((6, 16, 16), width=2, blocks=1, halvings=1),
+        PatchGANPair((6, 16, 16), width=2, depth=1),
         SourceImages(Noisy()),
         {"adversarial": PatchLeastSquares((6, 16, 16), 4), "cycle": CycleConsistency()},
         optimizer,
@@ -68,14 +68,14 @@ def test_rows_are_sources_translations_and_the_way_back(tmp_path: Path) -> None:
     with Image.open(tmp_path / "samples" / "evolution.gif") as animation:
         assert getattr(animation, "n_frames", 1) == 3
 
-    assert isinstance(gan.averaged_generator, TwoTranslators)
+    assert isinstance(gan.averaged_generator, CycleGANGenerators)
     a, b = gan.prior.sample(3, generator_for(gan.seed, "samples")).z.chunk(2, dim=1)
     assert a.max() < 0 < b.min() + 0.1
     g, f = gan.averaged_generator.a_to_b, gan.averaged_generator.b_to_a
 
     with torch.no_grad():
         rows = torch.cat([a, g(a), f(g(a)), b, f(b), g(f(b))])
-    assert (np.asarray(Image.open(pictures.last_path)) == tile(rows, columns=3)).all()
+    assert (np.asarray(Image.open(pictures.last_path)) == make_image_grid(rows, columns=3)).all()
 
 
 def test_training_is_bit_identical_with_and_without_it(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from cli_command import Command, run_script
+from helpers.run_script import Command, run_script
 
 
 @pytest.fixture

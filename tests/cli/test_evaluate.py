@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 import torch
-from cli_command import run_script
-from composing import composed, job_part, resolved
-from evaluating import SMALL, judged, mnist, result
+from helpers.compose import composed, job_part, resolved
+from helpers.evaluated_runs import SMALL, judged, mnist, result
+from helpers.run_script import run_script
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
@@ -27,7 +27,7 @@ from gan_lightning.metrics.sliced_wasserstein import SlicedWasserstein
 from gan_lightning.runs.checkpoints import load
 from gan_lightning.runs.training import train
 from gan_lightning.runs.wandb_run import series
-from gan_lightning.utils.errors import UserError, WorkError, mistakes_told
+from gan_lightning.utils.errors import UserError, WorkError, user_errors
 
 LINE = re.compile(r"^(val/\S+)\s+(\S+)", re.MULTILINE)
 
@@ -76,7 +76,7 @@ def test_half_precision_in_training_leaves_the_numbers_those_of_float32(run: Pat
     """Held against the checkpoint's weights in a plain loop, in float32 and on contiguous memory."""
     trained = load(run / "checkpoints" / "last.ckpt", "cpu")
     assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["precision"] == "bf16-mixed"
-    latent = trained.gan.draw(230, "evaluation")
+    latent = trained.gan.fixed_latents(230, "evaluation")
     with torch.no_grad():
         fakes = trained.gan.averaged_generator(latent)
     assert fakes.dtype == torch.float32
@@ -170,7 +170,7 @@ def test_data_without_an_extractor_say_so():
         trained = OmegaConf.create(resolved(config))
     with composed("metrics=fid", config_name="eval") as config:
         choose_metrics(trained, job_part(config))
-    with pytest.raises(UserError, match="fid: looks through an extractor, and this data brings none"), mistakes_told():
+    with pytest.raises(UserError, match="fid: looks through an extractor, and this data brings none"), user_errors():
         instantiate(trained.metrics.metrics, _convert_="all")
 
 

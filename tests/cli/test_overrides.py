@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from composing import composed
+from helpers.compose import composed
 from omegaconf import OmegaConf
 
-from gan_lightning.cli.overrides import whole_command
+from gan_lightning.cli.overrides import expand_resume_overrides
 from gan_lightning.utils.errors import UserError
 
 
@@ -30,8 +30,8 @@ def a_run(*overrides: str, name: str = "outputs/runs/one") -> str:
 
 def rewritten(*typed: str) -> list[str]:
     """The whole command line; and what a further rank, started with it, makes of it is the same."""
-    whole = whole_command(typed)
-    assert whole_command(whole) == whole
+    whole = expand_resume_overrides(typed)
+    assert expand_resume_overrides(whole) == whole
     return whole
 
 
@@ -39,7 +39,7 @@ def rewritten(*typed: str) -> list[str]:
     "arguments", [[], ["loss=lsgan", "-m"], ["--help"], ["ckpt_path=null"], ["a=[", "ckpt_path=x"], ["resume=null"]]
 )
 def test_a_run_that_does_not_go_on_is_what_was_typed(arguments: list[str]):
-    assert whole_command(arguments) == arguments
+    assert expand_resume_overrides(arguments) == arguments
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_a_run_directory_goes_on_in_place_with_what_is_typed_on_top(
 def test_a_record_asks_for_nothing_that_conf_does_not_have(line: str):
     run = a_run("seed=3", line)
     with pytest.raises(UserError, match=r"overrides.yaml has the line .*: type it again if you trust it"):
-        whole_command([f"ckpt_path={run}"])
+        expand_resume_overrides([f"ckpt_path={run}"])
     assert rewritten(f"ckpt_path={run}", line) == ["seed=3", f"ckpt_path={run}", line, f"hydra.run.dir='{run}'"]
 
 
@@ -112,7 +112,7 @@ def test_a_record_that_cannot_be_read_is_told(text: str):
     run = a_run()
     (Path(run) / "overrides.yaml").write_text(text)
     with pytest.raises(UserError, match="is no record of a run's overrides"):
-        whole_command([f"ckpt_path={run}"])
+        expand_resume_overrides([f"ckpt_path={run}"])
 
 
 def test_a_checkpoint_file_starts_another_run(tmp_path: Path):
@@ -123,7 +123,7 @@ def test_a_checkpoint_file_starts_another_run(tmp_path: Path):
 
 def test_options_of_hydra_stay():
     run = a_run("loss=lsgan")
-    assert whole_command(["--cfg", "job", f"ckpt_path={run}"])[:3] == ["--cfg", "job", "loss=lsgan"]
+    assert expand_resume_overrides(["--cfg", "job", f"ckpt_path={run}"])[:3] == ["--cfg", "job", "loss=lsgan"]
 
 
 def test_the_last_run_is_the_one_that_saved_last():
@@ -164,7 +164,7 @@ def test_hydra_reads_a_directory_with_special_characters():
 def test_where_nothing_can_go_on_is_told(typed: list[str], words: str):
     a_run(name="here")
     with pytest.raises(UserError, match=words):
-        whole_command(typed)
+        expand_resume_overrides(typed)
 
 
 def directory(*typed: str) -> str:
@@ -190,5 +190,5 @@ def test_a_command_finds_its_directory_again():
 
 
 def test_a_directory_that_is_given_stays():
-    assert whole_command(["resume=auto", "hydra.run.dir=mine"]) == ["resume=auto", "hydra.run.dir=mine"]
-    assert whole_command(["-m", "resume=auto", "seed=1,2"]) == ["-m", "resume=auto", "seed=1,2"]
+    assert expand_resume_overrides(["resume=auto", "hydra.run.dir=mine"]) == ["resume=auto", "hydra.run.dir=mine"]
+    assert expand_resume_overrides(["-m", "resume=auto", "seed=1,2"]) == ["-m", "resume=auto", "seed=1,2"]

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from composing import answers
+from helpers.compose import answers
 
 from gan_lightning.cli import plugins
 from gan_lightning.cli.plugins import PLUGINS, is_installed, refuse_missing_plugins

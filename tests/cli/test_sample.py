@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.sampled_runs import SMALL, run, sampled, written
+from helpers.tiny_gan import tiny_gan
 from PIL import Image
-from playing import tiny_gan
-from sampling import SMALL, run, sampled, written
 from scipy import stats
 
-from gan_lightning.cli.sample import generated
-from gan_lightning.priors import Gaussian, Labelled, Prior, Uniform
+from gan_lightning.cli.sample import generate_samples
+from gan_lightning.priors import ClassConditional, Gaussian, Prior, Uniform
 from gan_lightning.randomness import generator_for
 from gan_lightning.sampling import output
 from gan_lightning.sampling.latents import TruncatedGaussian, latents, truncate
@@ -36,8 +36,8 @@ def unlabelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run(tmp_path_factory.mktemp("unlabelled"), *SMALL, "prior=uniform")
 
 
-def prior(dim: int = 12) -> Labelled:
-    return Labelled(dim, Gaussian(2), num_classes=10)
+def prior(dim: int = 12) -> ClassConditional:
+    return ClassConditional(dim, Gaussian(2), num_classes=10)
 
 
 def rng() -> torch.Generator:
@@ -140,22 +140,22 @@ def test_truncated_noise_follows_its_law(limit: float) -> None:
     assert torch.equal(z, TruncatedGaussian(2, limit).sample(4000, rng()).z)
 
 
-@pytest.mark.parametrize("source", [Gaussian(3), Labelled(3, Gaussian(3), num_classes=4)])
+@pytest.mark.parametrize("source", [Gaussian(3), ClassConditional(3, Gaussian(3), num_classes=4)])
 def test_truncation_reaches_the_noise_of_the_prior_and_nothing_else(source: Prior) -> None:
     gan: Any = tiny_gan()
     gan.prior = source
-    before = generated(gan, 50)
+    before = generate_samples(gan, 50)
     truncate(gan, 0.1)
-    latent = gan.draw(500, "samples")
+    latent = gan.fixed_latents(500, "samples")
     assert latent.z.abs().max() <= 0.1
-    after = generated(gan, 50)
+    after = generate_samples(gan, 50)
     assert math.prod(after.images.std(0).tolist()) < 0.1 * math.prod(before.images.std(0).tolist())
     assert (latent.labels is None) == isinstance(source, Gaussian)
 
 
 def test_noise_that_is_not_gaussian_is_not_truncated() -> None:
     gan = tiny_gan()
-    gan.prior = Labelled(3, Uniform(3), num_classes=4)
+    gan.prior = ClassConditional(3, Uniform(3), num_classes=4)
     with pytest.raises(ValueError, match="Gaussian noise"):
         truncate(gan, 0.5)
 

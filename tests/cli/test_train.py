@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cli_command import TINY, Command, run_script
-from composing import composed, job_part
+from helpers.compose import composed, job_part
+from helpers.run_script import TINY, Command, run_script
 from PIL import Image
 
 from gan_lightning.cli.evaluate import evaluate

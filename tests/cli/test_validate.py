@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from cli_command import Command
-from composing import composed, job_part
+from helpers.compose import composed, job_part
+from helpers.run_script import Command
 
 from gan_lightning.runs.training import train
 from gan_lightning.utils.errors import UserError

@@ -11,7 +11,7 @@ from lightning import LightningModule, Trainer
 from torch import nn
 from torchvision.transforms.v2.functional import resize
 
-from gan_lightning.data.base import share
+from gan_lightning.data.base import rank_slice
 
 CONF = Path(__file__).parents[2] / "conf" / "data"
 SOURCES = ["mnist10k", "mnist", "fashion_mnist", "cifar10", "image_folder", "gaussian", "ring", "grid"]
@@ -110,11 +110,11 @@ class Watcher(LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.weight = nn.Parameter(torch.zeros(()))
-        self.turns, self.batches = turns, []
+        self.discriminator_updates, self.batches = turns, []
 
     def training_step(self, batch, batch_idx):
         self.batches.append(batch)
-        self.turns += 1
+        self.discriminator_updates += 1
 
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), 0.1)
@@ -205,6 +205,6 @@ def test_facts_are_held_against_the_images(make, changes, message):
 def test_shares_cover_everything_once():
     for size in (0, 1, 7, 100):
         for world_size in (1, 2, 3, 8):
-            shares = [share(size, rank, world_size) for rank in range(world_size)]
+            shares = [rank_slice(size, rank, world_size) for rank in range(world_size)]
             assert [row for rows in shares for row in rows] == list(range(size))
             assert max(map(len, shares)) - min(map(len, shares)) <= 1

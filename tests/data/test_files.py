@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gan_lightning.data.files import Files
+from gan_lightning.data.files import ImageFiles
 
 
 def write(path: Path, mode: str = "RGB", size: tuple[int, int] = (6, 4), seed: int = 0) -> np.ndarray:
@@ -24,7 +24,7 @@ def write(path: Path, mode: str = "RGB", size: tuple[int, int] = (6, 4), seed: i
 def test_every_image_at_any_depth_is_read_as_it_is_in_the_order_of_names(tmp_path: Path):
     written = [write(tmp_path / name, seed=n) for n, name in enumerate(("a.png", "b/a.PNG", "b/c/d.bmp", "e.png"))]
     (tmp_path / "notes.txt").write_text("no image")
-    files = Files("real", tmp_path)
+    files = ImageFiles("real", tmp_path)
     assert (files.reference_size, files.shape) == (4, (3, 4, 6))
     images = torch.cat(list(files.reference_batches("cpu", batch_size=3)))
     expected = torch.from_numpy(np.stack(written)).permute(0, 3, 1, 2)
@@ -38,8 +38,8 @@ def test_sizes_that_differ_are_refused_or_brought_to_one(tmp_path: Path):
     write(tmp_path / "b.png", size=(8, 8))
     wide = write(tmp_path / "c.png", size=(12, 8))
     with pytest.raises(ValueError, match=r"different size .*\(8, 8\) and \(8, 12\) \(c.png\): .*image_size=N"):
-        Files("fake", tmp_path)
-    images = torch.cat(list(Files("fake", tmp_path, image_size=8).reference_batches("cpu")))
+        ImageFiles("fake", tmp_path)
+    images = torch.cat(list(ImageFiles("fake", tmp_path, image_size=8).reference_batches("cpu")))
     centre = torch.from_numpy(wide[:, 2:10]).permute(2, 0, 1)
     assert torch.equal(((images[2] + 1) * 127.5).round().byte(), centre)
 
@@ -48,38 +48,40 @@ def test_grey_and_colour_are_refused_or_brought_to_one(tmp_path: Path):
     write(tmp_path / "a.png")
     write(tmp_path / "b.png", mode="L")
     with pytest.raises(ValueError, match=r"different channels, such as 3 and 1 .*channels=3 \(or 1\)"):
-        Files("fake", tmp_path)
-    assert Files("fake", tmp_path, channels=1).shape == (1, 4, 6)
-    images = torch.cat(list(Files("fake", tmp_path, channels=3).reference_batches("cpu")))
+        ImageFiles("fake", tmp_path)
+    assert ImageFiles("fake", tmp_path, channels=1).shape == (1, 4, 6)
+    images = torch.cat(list(ImageFiles("fake", tmp_path, channels=3).reference_batches("cpu")))
     assert images.shape == (2, 3, 4, 6) and torch.equal(images[1, 0], images[1, 2])
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path):
     with pytest.raises(FileNotFoundError, match="real=.*/absent does not exist"):
-        Files("real", tmp_path / "absent")
+        ImageFiles("real", tmp_path / "absent")
     with pytest.raises(FileNotFoundError, match="has no images in it"):
-        Files("real", tmp_path)
+        ImageFiles("real", tmp_path)
     write(tmp_path / "good.png", size=(60, 60))
     (tmp_path / "page.png").write_text("<html>")
     with pytest.raises(ValueError, match=r"real: .*page\.png cannot be read .*repair it or take it away"):
-        Files("real", tmp_path)
+        ImageFiles("real", tmp_path)
     (tmp_path / "page.png").write_bytes((tmp_path / "good.png").read_bytes()[:2000])
-    files = Files("real", tmp_path)
+    files = ImageFiles("real", tmp_path)
     with pytest.raises(ValueError, match=r"real: .*page\.png cannot be read"):
         list(files.reference_batches("cpu"))
     Image.fromarray(np.zeros((60, 60), dtype=np.uint16)).save(tmp_path / "page.png")
     with pytest.raises(ValueError, match=r"page\.png has more than 8 bits"):
-        Files("real", tmp_path)
+        ImageFiles("real", tmp_path)
 
 
 def test_its_fingerprint_follows_the_contents_of_the_files(tmp_path: Path):
     write(tmp_path / "a.png")
-    first = Files("real", tmp_path).fingerprint()
-    assert first == Files("real", tmp_path).fingerprint() != Files("real", tmp_path, image_size=3).fingerprint()
+    first = ImageFiles("real", tmp_path).fingerprint()
+    assert (
+        first == ImageFiles("real", tmp_path).fingerprint() != ImageFiles("real", tmp_path, image_size=3).fingerprint()
+    )
     os.utime(tmp_path / "a.png", (1, 1))
-    assert Files("real", tmp_path).fingerprint() == first
+    assert ImageFiles("real", tmp_path).fingerprint() == first
     write(tmp_path / "b.png")
-    assert Files("real", tmp_path).fingerprint() != first
+    assert ImageFiles("real", tmp_path).fingerprint() != first
 
 
 def test_another_folder_of_images_as_large_and_as_old_is_another(tmp_path: Path):
@@ -88,5 +90,5 @@ def test_another_folder_of_images_as_large_and_as_old_is_another(tmp_path: Path)
         shutil.rmtree(tmp_path / "images", ignore_errors=True)
         write(tmp_path / "images" / "a.bmp", seed=seed)
         os.utime(tmp_path / "images" / "a.bmp", (1, 1))
-        found.add(Files("real", tmp_path / "images").fingerprint())
+        found.add(ImageFiles("real", tmp_path / "images").fingerprint())
     assert len(found) == 2

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from gan_lightning.data.base import Images
 from gan_lightning.data.digit_outlines import DigitOutlines, outlines
-from gan_lightning.data.loader import BatchOrder, InMemoryLoader
+from gan_lightning.data.loader import DeterministicSampler, InMemoryLoader
 from gan_lightning.data.mnist import ASSETS, read_split
 from gan_lightning.data.unpaired import Domains, PairLoader, UnpairedImages
 from gan_lightning.data.unpaired_folders import UnpairedFolders
@@ -47,14 +47,14 @@ def numbers(pairs: Tensor) -> list[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in found[:, :, 0, 0]]
 
 
-def turns(data: UnpairedImages, count: int) -> list[tuple[int, int]]:
+def steps(data: UnpairedImages, count: int) -> list[tuple[int, int]]:
     batches = list(islice(data.train_dataloader(), count))
     assert all(labels is None for _, labels in batches)
     return [pair for real, _ in batches for pair in numbers(real)]
 
 
 def test_each_domain_comes_whole_in_every_epoch_of_its_own() -> None:
-    pairs = turns(Numbered(), 15)  # 60 pairs: 10 epochs of A, 6 of B
+    pairs = steps(Numbered(), 15)  # 60 pairs: 10 epochs of A, 6 of B
     for side, first, size in ((0, 0, 6), (1, 100, 10)):
         images = [pair[side] for pair in pairs]
         for start in range(0, 60, size):
@@ -62,18 +62,18 @@ def test_each_domain_comes_whole_in_every_epoch_of_its_own() -> None:
 
 
 def test_nothing_pairs_the_two() -> None:
-    pairs = turns(Numbered((8, 8)), 100)
+    pairs = steps(Numbered((8, 8)), 100)
     assert len(set(pairs)) == 64  # every image of A has met every image of B
     assert any(a != b - 100 for a, b in pairs[:8])
 
 
 def test_batches_are_a_function_of_seed_and_turn_alone() -> None:
-    assert turns(Numbered(), 5) == turns(Numbered(), 5) != turns(Numbered(seed=4), 5)
+    assert steps(Numbered(), 5) == steps(Numbered(), 5) != steps(Numbered(seed=4), 5)
     pixels = [images.pixels for images in Numbered().domains()]
 
-    def load(first_turn: int, rank: int = 0, ranks: int = 1) -> list[tuple[int, int]]:
+    def load(first_step: int, rank: int = 0, ranks: int = 1) -> list[tuple[int, int]]:
         loaders = [
-            InMemoryLoader(each, None, BatchOrder(len(each), 4, seed, rank, ranks), "cpu", lambda: first_turn)
+            InMemoryLoader(each, None, DeterministicSampler(len(each), 4, seed, rank, ranks), "cpu", lambda: first_step)
             for seed, each in enumerate(pixels)
         ]
         return [pair for real, _ in islice(PairLoader(*loaders), 3) for pair in numbers(real)]

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from playing import Drifting, play, tiny_gan
+from helpers.tiny_gan import Drifting, play, tiny_gan
 from torch import Tensor, nn
 
 from gan_lightning.data import toys
@@ -21,7 +21,7 @@ from gan_lightning.diagnostics.probe import (
 from gan_lightning.game import Objective, Round
 from gan_lightning.gan import GAN
 from gan_lightning.losses.adversarial import Minimax, NonSaturating, Wasserstein
-from gan_lightning.variants.pacgan import Packed
+from gan_lightning.variants.pacgan import PackedDiscriminator
 from gan_lightning.wrappers.base import Wrapper
 
 
@@ -52,7 +52,7 @@ def samples(count: int = 16) -> Tensor:
 
 def fakes(gan: GAN, count: int = 16) -> Tensor:
     with torch.no_grad():
-        return gan.generator(gan.draw(count, "health"))
+        return gan.generator(gan.fixed_latents(count, "health"))
 
 
 def slope(logit: Tensor, objective: Objective) -> Tensor:
@@ -75,7 +75,7 @@ def test_what_a_linear_discriminator_leaves_to_the_generator(objective: Objectiv
     way = torch.stack([(one - other).norm() for one in real for other in fake]).mean()
     promised = slope(of_fake, objective).mean() * weight.norm() * way
     found = probe(gan, (real, None), None).scores
-    assert found.reach == pytest.approx((promised / (of_real.mean() - of_fake.mean()).abs()).item(), rel=1e-4)
+    assert found.relative_slope == pytest.approx((promised / (of_real.mean() - of_fake.mean()).abs()).item(), rel=1e-4)
     every = torch.cat([of_real, of_fake])
     assert found.spread == pytest.approx(every.std(correction=0).item(), rel=1e-4)
     assert found.level == pytest.approx(every.abs().mean().item(), rel=1e-4)
@@ -94,7 +94,7 @@ class Untouched(Objective):
 
 
 def test_where_the_loss_does_not_depend_on_fakes_there_is_no_reach():
-    assert probe(game(Untouched(), Linear()), (samples(), None), None).scores.reach is None
+    assert probe(game(Untouched(), Linear()), (samples(), None), None).scores.relative_slope is None
 
 
 def test_diversity_is_a_ratio_of_distances():
@@ -122,9 +122,9 @@ def test_packs_are_whole():
     network = nn.Linear(1, 1)
     assert batch_for(network, 32) == 32
     assert batch_for(network, 1) == 0
-    assert batch_for(Wrapper(Packed(network, 3)), 32) == 30
-    assert batch_for(Packed(Packed(network, 4), 2), 17) == 16
-    assert batch_for(Packed(Packed(network, 4), 2), 15) == 0
+    assert batch_for(Wrapper(PackedDiscriminator(network, 3)), 32) == 30
+    assert batch_for(PackedDiscriminator(PackedDiscriminator(network, 4), 2), 17) == 16
+    assert batch_for(PackedDiscriminator(PackedDiscriminator(network, 4), 2), 15) == 0
 
 
 def test_samples_are_spread_over_all_data():

@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.watched_games import Scripted, data, found, game, play
 from rich.console import Console
 from torch import Tensor
-from watched import Scripted, data, found, game, play
 
 from gan_lightning.callbacks.health import Health
 from gan_lightning.data import toys
 from gan_lightning.data.base import RealData
 from gan_lightning.data.toys import ToyData
-from gan_lightning.diagnostics.symptoms import ADVICE, Course, swinging
+from gan_lightning.diagnostics.symptoms import ADVICE, SymptomTracker, oscillating
 from gan_lightning.metrics.base import SampleMetric
 from gan_lightning.models.mlp import MLPDiscriminator, MLPGenerator
 from gan_lightning.runs.report import print_health
@@ -56,7 +56,7 @@ def noise(seed: int, count: int = 20) -> list[float]:
 def test_noise_at_the_floor_is_no_oscillation():
     """Its range is twice its median and more, but little of the 100 that was won."""
     for seed in range(100):
-        assert swinging("val/fid", noise(seed, 10), won=100, swing=0.5) is None
+        assert oscillating("val/fid", noise(seed, 10), won=100, swing=0.5) is None
     assert found(scripted("val/fid", [100.0, 30.0, *noise(1)])) == []
     assert found(scripted("val/fid", [0.0, *noise(1)])) == []  # at the floor from the start
 
@@ -124,7 +124,7 @@ def test_classes_that_are_missing_are_those_of_the_data(num_classes: int, classe
 
 
 def test_what_went_wrong_is_in_the_report(capsys: pytest.CaptureFixture[str]):
-    course = Course(patience=1)
+    course = SymptomTracker(patience=1)
     for iteration, saw in ((10, "[seen] this"), (20, None), (30, "and that")):
         course.observe(iteration, {"oscillation": saw})
     print_health(course.records, Console(soft_wrap=True, highlight=False))

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 import torch
-from judged_pictures import Pictures, Sums, judges, looked_at
+from helpers.evaluated_images import Pictures, Sums, judges, looked_at
 from torch import Tensor
 
 from gan_lightning.evaluation import evaluator as judging
-from gan_lightning.evaluation.evaluator import Judges
+from gan_lightning.evaluation.evaluator import Evaluator
 from gan_lightning.extractors.digits import Digits
 from gan_lightning.metrics.fid import FrechetDistance
-from gan_lightning.metrics.label_accuracy import DigitOfLabel
+from gan_lightning.metrics.label_accuracy import ConditionalAccuracy
 from gan_lightning.metrics.sliced_wasserstein import SlicedWasserstein
 
 
@@ -49,15 +49,15 @@ def test_only_rank_0_shows_how_far_it_is(monkeypatch: pytest.MonkeyPatch):
 
     monkeypatch.setattr(judging, "watched", watched)
     for rank in (0, 1):
-        judges(None).count_real(Pictures(), "cpu", rank, 2)
+        judges(None).prepare_reference(Pictures(), "cpu", rank, 2)
     assert shown == ["reading real samples"]
 
 
 def test_what_keeps_nothing_of_real_samples_is_shown_one_batch(monkeypatch: pytest.MonkeyPatch):
     shown: list[int] = []
-    metric = DigitOfLabel()
+    metric = ConditionalAccuracy()
     monkeypatch.setattr(metric, "accumulate", lambda samples, real: shown.append(len(samples)))
-    Judges({"labels": metric}, 7).count_real(Pictures(), "cpu")
+    Evaluator({"labels": metric}, 7).prepare_reference(Pictures(), "cpu")
     assert shown == [7]
 
 
@@ -68,12 +68,12 @@ def test_metrics_get_the_classes_of_real_samples():
         def accumulate_labelled(self, samples: Tensor, labels: Tensor, real: bool) -> None:
             given.append(labels)
 
-    Judges({"swd": Classes(4)}, 7).count_real(Pictures(), "cpu")
+    Evaluator({"swd": Classes(4)}, 7).prepare_reference(Pictures(), "cpu")
     assert torch.equal(torch.cat(given), torch.arange(60) % 3)
 
 
 def test_equal_extractors_become_one_that_looks_once():
-    made = Judges({"a": FrechetDistance(Sums()), "b": Kinder(Sums()), "c": Third(Sums("other"))}, 7)
+    made = Evaluator({"a": FrechetDistance(Sums()), "b": Kinder(Sums()), "c": Third(Sums("other"))}, 7)
     a, b, c = (metric.extractor for metric in made.metrics.values())
     assert a is b and a is not c
     assert looked_at(made, Pictures()) == 2 * 60

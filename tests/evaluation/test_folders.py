@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from composing import composed, job_part, resolved
-from evaluating import SMALL, judged, mnist, result
+from helpers.compose import composed, job_part, resolved
+from helpers.evaluated_runs import SMALL, judged, mnist, result
 from omegaconf import OmegaConf
 from PIL import Image
 

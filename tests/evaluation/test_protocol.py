@@ -11,15 +11,15 @@ from gan_lightning.data.distributions import Gaussian, grid, ring
 from gan_lightning.data.mnist import Mnist10k
 from gan_lightning.evaluation.protocol import (
     MixedProtocolsError,
-    caption,
+    describe,
     differences,
     protocol_of,
-    refuse_mixed,
+    require_same_protocol,
     same_protocol,
 )
 from gan_lightning.metrics.base import SampleMetric
 from gan_lightning.metrics.digits import DigitQuality
-from gan_lightning.metrics.label_accuracy import DigitOfCode, DigitOfLabel
+from gan_lightning.metrics.label_accuracy import ClusterAccuracy, ConditionalAccuracy
 from gan_lightning.metrics.mode_coverage import MixtureQuality
 from gan_lightning.metrics.one_dimensional import OneDimensional
 from gan_lightning.metrics.sliced_wasserstein import SlicedWasserstein
@@ -41,7 +41,7 @@ def test_it_says_everything_and_json_can_hold_it():
     fid = said["numbers"]["val/fid"]
     assert fid["extractor"].startswith("digits-") and fid["preprocessing"] == "8 bits, 28x28 (antialiased bilinear)"
     assert said["numbers"]["val/swd"]["settings"] == {"projections": 4}
-    text = "\n".join(caption(said))
+    text = "\n".join(describe(said))
     for words in ("100 fakes against 1000 real samples (Mnist10k, test)", fid["extractor"], "swd: projections 4"):
         assert words in text
 
@@ -58,21 +58,21 @@ def test_it_says_everything_and_json_can_hold_it():
 def test_other_protocols_do_not_mix(changes: dict[str, Any], key: str, words: str):
     assert not same_protocol(protocol(), protocol(**changes), key)
     with pytest.raises(MixedProtocolsError, match=f"{key} of a and of b cannot stand in one table.*{words}"):
-        refuse_mixed({"a": protocol(), "c": protocol(), "b": protocol(**changes)}, key)
+        require_same_protocol({"a": protocol(), "c": protocol(), "b": protocol(**changes)}, key)
 
 
 def test_another_extractor_is_another_protocol():
     other = json.loads(json.dumps(protocol()))
     other["numbers"]["val/fid"]["extractor"] = "inception-v3-6726825d"
     with pytest.raises(MixedProtocolsError, match="extractor digits-.* and inception-v3-6726825d"):
-        refuse_mixed({"a": protocol(), "b": other}, "val/fid")
-    refuse_mixed({"a": protocol(), "b": other}, "val/swd")
+        require_same_protocol({"a": protocol(), "b": other}, "val/fid")
+    require_same_protocol({"a": protocol(), "b": other}, "val/swd")
 
 
 def test_seeds_batches_and_other_numbers_may_differ():
-    refuse_mixed({"a": protocol(), "b": protocol(seed=1, batch_size=3)}, "val/fid")
+    require_same_protocol({"a": protocol(), "b": protocol(seed=1, batch_size=3)}, "val/fid")
     assert same_protocol(protocol(), protocol(projections=5), "val/fid")
-    refuse_mixed({}, "val/fid")
+    require_same_protocol({}, "val/fid")
 
 
 def of(metric: SampleMetric, data: RealData | None = None, **more: Any) -> dict[str, Any]:
@@ -110,8 +110,8 @@ def test_equal_rings_are_one_truth_whatever_the_last_bits():
     ("make", "name", "key"),
     [
         (DigitTranslation, "gan_lightning.metrics.translation.fingerprint", "val/kept"),
-        (DigitOfLabel, "gan_lightning.extractors.digits.fingerprint", "val/label_accuracy"),
-        (DigitOfCode, "gan_lightning.extractors.digits.fingerprint", "val/code_accuracy"),
+        (ConditionalAccuracy, "gan_lightning.extractors.digits.fingerprint", "val/label_accuracy"),
+        (ClusterAccuracy, "gan_lightning.extractors.digits.fingerprint", "val/code_accuracy"),
     ],
 )
 def test_other_weights_of_a_classifier_are_another_protocol(
@@ -135,4 +135,4 @@ def test_other_data_and_another_precision_are_another_protocol():
 
 def test_what_nobody_knows_is_refused():
     with pytest.raises(MixedProtocolsError, match="val/fid of b cannot stand in a table: its protocol is not known"):
-        refuse_mixed({"a": protocol(), "b": None}, "val/fid")
+        require_same_protocol({"a": protocol(), "b": None}, "val/fid")

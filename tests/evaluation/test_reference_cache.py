@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from judged_pictures import Pictures, Sums, judges, looked_at, values
+from helpers.evaluated_images import Pictures, Sums, judges, looked_at, values
 
 from gan_lightning.data.toys import ring
 from gan_lightning.evaluation import reference_cache as statistics
-from gan_lightning.evaluation.evaluator import Judges
+from gan_lightning.evaluation.evaluator import Evaluator
 from gan_lightning.metrics.base import concatenated
 from gan_lightning.metrics.fid import FrechetDistance
 from gan_lightning.metrics.kid import KernelDistance
@@ -42,12 +42,12 @@ def test_what_is_kept_gives_the_same_numbers_to_the_bit_without_a_look_at_the_da
     ],
 )
 def test_another_question_has_another_file(tmp_path: Path, data: Pictures, identity: str, batch_size: int):
-    judges(tmp_path).count_real(Pictures(), "cpu")
+    judges(tmp_path).prepare_reference(Pictures(), "cpu")
     assert looked_at(judges(tmp_path, identity, batch_size), data) == data.reference_size
 
 
 def test_other_settings_or_preprocessing_are_another_question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    keeper = statistics.Statistics(tmp_path, "data", 7, "cpu")
+    keeper = statistics.ReferenceCache(tmp_path, "data", 7, "cpu")
     assert keeper.path(SlicedWasserstein(16)) != keeper.path(SlicedWasserstein(17))
     before = keeper.path(FrechetDistance(Sums()))
     assert before == keeper.path(FrechetDistance(Sums()))
@@ -80,14 +80,14 @@ def test_a_folder_that_cannot_be_written_to_stops_nobody(tmp_path: Path):
 
 
 def test_files_have_the_mode_that_others_written_here_have(tmp_path: Path):
-    judges(tmp_path).count_real(Pictures(), "cpu")
+    judges(tmp_path).prepare_reference(Pictures(), "cpu")
     (tmp_path / "plain").write_text("")
     modes = {path.stat().st_mode for path in (tmp_path / "plain", *tmp_path.glob("statistics/*.pt"))}
     assert len(modes) == 1
 
 
 def test_what_the_features_are_made_with_is_a_part_of_the_question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    keeper = statistics.Statistics(tmp_path, "data", 7, "cpu")
+    keeper = statistics.ReferenceCache(tmp_path, "data", 7, "cpu")
     metric = FrechetDistance(Sums())
     first = keeper.path(metric)
     with monkeypatch.context() as patch:
@@ -100,10 +100,10 @@ def test_what_the_features_are_made_with_is_a_part_of_the_question(tmp_path: Pat
 
 
 def test_metrics_share_the_features_that_were_kept(tmp_path: Path):
-    def made() -> Judges:
+    def made() -> Evaluator:
         metrics = {"kid": KernelDistance(Sums()), "pr": PrecisionRecall(Sums()), "dc": DensityCoverage(Sums())}
-        counted = Judges(metrics, 7, tmp_path)
-        counted.count_real(Pictures(), "cpu")
+        counted = Evaluator(metrics, 7, tmp_path)
+        counted.prepare_reference(Pictures(), "cpu")
         return counted
 
     for counted in (made(), made()):
@@ -115,11 +115,11 @@ def test_metrics_share_the_features_that_were_kept(tmp_path: Path):
 
 def test_large_states_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(statistics, "LARGEST_BYTES", 1000)
-    judges(tmp_path).count_real(Pictures(), "cpu")
+    judges(tmp_path).prepare_reference(Pictures(), "cpu")
     assert len(list(tmp_path.glob("statistics/*.pt"))) == 1, "the moments, and not 60 x 16 projections"
 
 
 def test_toys_are_drawn_anew(tmp_path: Path):
     data = ring(modes=8, radius=1.0, std=0.01, shape=[2], batch_size=8, seed=0, reference_size=50)
-    Judges({"swd": SlicedWasserstein(4)}, 10, tmp_path).count_real(data, "cpu")
+    Evaluator({"swd": SlicedWasserstein(4)}, 10, tmp_path).prepare_reference(data, "cpu")
     assert not list(tmp_path.iterdir())

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 import torch
-from judged_pictures import Pictures, Sums, judges, looked_at, values
+from helpers.evaluated_images import Pictures, Sums, judges, looked_at, values
 
-from gan_lightning.evaluation.evaluator import Judges
+from gan_lightning.evaluation.evaluator import Evaluator
 from gan_lightning.metrics.fid import FrechetDistance
-from gan_lightning.utils.distributed import by_rank_zero, rank_zero_first
+from gan_lightning.utils.distributed import rank_zero_first, run_on_rank_zero
 
 
 @pytest.mark.slow
@@ -96,10 +96,10 @@ def main(folder: Path, rank: int, kind: str) -> None:
         torch.distributed.init_process_group("gloo", f"file://{folder}/meeting", rank=rank, world_size=2)
         if kind == "ranks":
             made = judges(folder / "cache")
-            made.count_real(Pictures(), "cpu", rank, 2)
+            made.prepare_reference(Pictures(), "cpu", rank, 2)
             fakes = torch.rand(40, 1, 4, 4, generator=torch.Generator().manual_seed(5)) * 2 - 1
             own = fakes[:13] if rank == 0 else fakes[13:]
-            found = made.judge(((part, None) for part in own.split(7)), len(own), rank)
+            found = made.evaluate(((part, None) for part in own.split(7)), len(own), rank)
         elif kind == "patient":
 
             def work() -> int:
@@ -108,11 +108,11 @@ def main(folder: Path, rank: int, kind: str) -> None:
 
             torch.distributed.barrier()  # and from here on, nobody waits for long
             torch.distributed.distributed_c10d._set_pg_timeout(timedelta(seconds=3))
-            found = [rank_zero_first(work), by_rank_zero(work)]
+            found = [rank_zero_first(work), run_on_rank_zero(work)]
         else:
             try:
                 metric = FrechetDistance(Failing(("first", "second").index(kind)))
-                Judges({"fid": metric}, 7).count_real(Pictures(), "cpu", rank, 2)
+                Evaluator({"fid": metric}, 7).prepare_reference(Pictures(), "cpu", rank, 2)
                 found = "nothing"
             except ValueError as error:
                 found = str(error)

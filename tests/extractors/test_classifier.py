@@ -64,7 +64,7 @@ def test_it_learns_the_classes_once_and_is_found_again(tmp_path: Path, trainings
     assert (seen.logits.argmax(1) == labels).float().mean() > 0.9, "of held-out images"
     again = prepared(tmp_path)
     assert trainings == [240]
-    assert again.identity == first.identity
+    assert again.fingerprint == first.fingerprint
     assert torch.equal(again(pixels / 127.5 - 1).features, seen.features)
     assert not any(weight.requires_grad for weight in again.parameters())
 
@@ -73,9 +73,9 @@ def test_it_is_the_same_one_without_a_cache_and_another_one_for_other_data_or_se
     tmp_path: Path, trainings: list[int]
 ):
     first = prepared(tmp_path)
-    assert prepared(None).identity == first.identity
+    assert prepared(None).fingerprint == first.fingerprint
     others = [prepared(tmp_path, Bars(seed=1)), prepared(tmp_path, seed=1), prepared(tmp_path, Bars(classes=[0, 1]))]
-    assert len({first.identity, *(other.identity for other in others)}) == 4
+    assert len({first.fingerprint, *(other.fingerprint for other in others)}) == 4
     assert len(trainings) == 5
 
 
@@ -83,7 +83,7 @@ def test_a_damaged_file_is_made_anew(tmp_path: Path, trainings: list[int]):
     first = prepared(tmp_path)
     (path,) = tmp_path.glob("classifiers/*.pt")
     path.write_bytes(path.read_bytes()[:-50])
-    assert prepared(tmp_path).identity == prepared(tmp_path).identity == first.identity
+    assert prepared(tmp_path).fingerprint == prepared(tmp_path).fingerprint == first.fingerprint
     assert len(trainings) == 2
 
 

@@ -215,7 +215,7 @@ def test_preparing_leaves_torchs_random_state_alone(weights: Path):
 def test_one_file_has_one_identity_and_another_file_another(tmp_path: Path):
     for name, content in (("a", b"one"), ("b", b"one"), ("c", b"two")):
         (tmp_path / name).write_bytes(content)
-    a, b, c = (Inception(tmp_path / name).identity for name in "abc")
+    a, b, c = (Inception(tmp_path / name).fingerprint for name in "abc")
     assert a == b != c
 
 

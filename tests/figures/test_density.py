@@ -8,8 +8,8 @@ import torch
 
 from gan_lightning.data.distributions import Distribution, Gaussian, ring
 from gan_lightning.figures.density import density_figure, moments, score_range
-from gan_lightning.figures.scene import Frame, Scene
-from gan_lightning.figures.theory import LEAST_VALUE, Array, box_around
+from gan_lightning.figures.scene import Scene, Snapshot
+from gan_lightning.figures.theory import LEAST_VALUE, Array, bounds
 
 
 def floats(*values: float) -> Array:
@@ -22,14 +22,14 @@ def drawn(distribution: Distribution, count: int = 1000, seed: int = 0) -> Array
 
 def scene_of(axes: int, critic: bool = False) -> Scene:
     distribution: Distribution = Gaussian(3.0, 0.5) if axes == 1 else ring()
-    box = box_around(drawn(distribution), drawn(distribution, seed=1) * 0)
+    box = bounds(drawn(distribution), drawn(distribution, seed=1) * 0)
     return Scene(drawn(distribution), box, distribution.log_density, critic)
 
 
-def frame_of(scene: Scene, iteration: int, samples: Array, level: float = 0.0) -> Frame:
+def frame_of(scene: Scene, iteration: int, samples: Array, level: float = 0.0) -> Snapshot:
     scores = np.full(scene.points.cells ** samples.shape[1], level, dtype=np.float32)
     played = (None, None) if scene.critic else (-1.2, 0.3)
-    return Frame(iteration, samples, scores, played[0], scene.optimal_value(samples), played[1])
+    return Snapshot(iteration, samples, scores, played[0], scene.optimal_value(samples), played[1])
 
 
 @pytest.mark.parametrize("critic", [False, True])
@@ -103,7 +103,7 @@ def test_three_dimensions_cannot_be_drawn():
 def test_the_range_of_scores_passes_over_outliers_and_what_is_no_number():
     scores = np.linspace(0, 1, 1000, dtype=np.float32)
     scores[0], scores[1], scores[2] = np.nan, np.inf, -1e6
-    low, high = score_range([Frame(0, scores[:, None], scores, None, 0.0)])
+    low, high = score_range([Snapshot(0, scores[:, None], scores, None, 0.0)])
     assert low == pytest.approx(0.0, abs=0.02) and high == pytest.approx(1.0, abs=0.02)
 
 
@@ -117,7 +117,7 @@ def test_the_curves_are_the_numbers_of_the_frames(axes: int):
     scene = scene_of(axes)
     values = [(0, -2.0, -0.1, 0.4), (50, -1.0, -0.7, 0.2), (100, -1.3, -1.3, 0.05)]
     scores = np.zeros(scene.points.cells**axes, dtype=np.float32)
-    frames = [Frame(n, scene.real, scores, played, best, error) for n, played, best, error in values]
+    frames = [Snapshot(n, scene.real, scores, played, best, error) for n, played, best, error in values]
     figure = density_figure(scene, frames, dpi=40)
     lines = {str(line.get_label()): line for panel in figure.figure.axes[-2:] for line in panel.get_lines()}
     minus = "\N{MINUS SIGN}"

@@ -11,12 +11,12 @@ from PIL import Image
 
 from gan_lightning.figures.images import (
     LAST_FRAME_MS,
+    AnimationFrames,
     Pixels,
-    Reel,
     log_picture,
+    make_image_grid,
     save_animation,
     save_picture,
-    tile,
     to_uint8,
 )
 
@@ -26,7 +26,7 @@ from gan_lightning.figures.images import (
     [(-1.0, 0), (1.0, 255), (0.0, 128), (-3.0, 0), (1.01, 255), (-1 + 0.4 / 127.5, 0), (-1 + 0.6 / 127.5, 1)],
 )
 def test_pixels_are_rounded_and_clamped(value: float, level: int):
-    picture = tile(torch.full((1, 1, 3, 3), value), least_width_px=1)
+    picture = make_image_grid(torch.full((1, 1, 3, 3), value), least_width_px=1)
     assert picture.dtype == np.uint8 and picture.shape == (3, 3, 3)
     assert (picture == level).all()
     assert to_uint8(torch.tensor(value)).item() == level
@@ -37,7 +37,7 @@ def test_pixels_are_rounded_and_clamped(value: float, level: int):
 def test_every_image_has_its_place(count: int, channels: int):
     """Image i stands in row i // columns, framed by 2 pixels; the grid is as near to a square as whole rows allow."""
     levels = torch.arange(count * channels).reshape(count, channels, 1, 1) % 256
-    picture = tile((levels / 127.5 - 1).expand(-1, -1, 4, 5), least_width_px=1)
+    picture = make_image_grid((levels / 127.5 - 1).expand(-1, -1, 4, 5), least_width_px=1)
     columns = next(side for side in range(1, 99) if side**2 >= count)
     assert picture.shape == (6 * -(-count // columns) + 2, 7 * columns + 2, 3)
     for index in range(count):
@@ -48,7 +48,7 @@ def test_every_image_has_its_place(count: int, channels: int):
 
 def test_small_images_are_enlarged_by_a_whole_factor():
     images = torch.rand(64, 1, 28, 28) * 2 - 1
-    small, large = tile(images, least_width_px=1), tile(images)
+    small, large = make_image_grid(images, least_width_px=1), make_image_grid(images)
     assert large.shape[1] >= 560
     assert (large[::3, ::3] == small).all() and (large[2::3, 2::3] == small).all()
 
@@ -56,7 +56,7 @@ def test_small_images_are_enlarged_by_a_whole_factor():
 @pytest.mark.parametrize("shape", [(64, 2), (4, 2, 8, 8)])
 def test_what_is_no_image_is_refused(shape: tuple[int, ...]):
     with pytest.raises(ValueError, match="callbacks.samples=null"):
-        tile(torch.zeros(shape))
+        make_image_grid(torch.zeros(shape))
 
 
 def test_a_picture_is_written_as_it_is(tmp_path: Path):
@@ -107,7 +107,7 @@ def test_what_cannot_be_finished_leaves_what_was_there(name: str, tmp_path: Path
 
 
 def test_a_reel_spaces_its_frames_and_always_has_the_newest():
-    reel: Reel[int] = Reel(spacing=10)
+    reel: AnimationFrames[int] = AnimationFrames(spacing=10)
     for iteration in (0, 1, 5, 9):
         reel.add(iteration, iteration)
         assert reel.frames == ([0, iteration] if iteration else [0])
@@ -119,7 +119,7 @@ def test_a_reel_spaces_its_frames_and_always_has_the_newest():
 
 
 def test_a_reel_keeps_all_frames_that_are_apart():
-    reel: Reel[int] = Reel(spacing=10)
+    reel: AnimationFrames[int] = AnimationFrames(spacing=10)
     for iteration in range(0, 500, 25):
         reel.add(iteration, iteration)
     assert reel.frames == list(range(0, 500, 25))

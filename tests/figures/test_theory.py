@@ -13,10 +13,10 @@ from gan_lightning.data import distributions
 from gan_lightning.figures.theory import (
     LEAST_VALUE,
     Array,
-    Lattice,
+    DensityGrid,
     best_bandwidth_cells,
     blurred,
-    box_around,
+    bounds,
     discriminator_error,
     game_value,
     optimal_discriminator,
@@ -24,7 +24,7 @@ from gan_lightning.figures.theory import (
 )
 from gan_lightning.metrics.divergence import jensen_shannon
 
-LINE = Lattice((-8.0,), (9.0,), cells=1700)
+LINE = DensityGrid((-8.0,), (9.0,), cells=1700)
 
 
 def masses(mean: float, std: float) -> Array:
@@ -89,7 +89,7 @@ def test_outside_the_lattice_there_are_only_fakes():
 
 
 def test_cells_are_counted_through_the_shape():
-    plane = Lattice((0.0, 0.0), (1.0, 1.0), cells=10)
+    plane = DensityGrid((0.0, 0.0), (1.0, 1.0), cells=10)
     assert plane.cells_of(floats([[0.05, 0.05], [0.05, 0.15], [0.15, 0.05], [0.5, 1.01]])).tolist() == [0, 1, 10, -1]
 
 
@@ -115,7 +115,7 @@ def test_the_game_value_by_hand():
 @pytest.mark.parametrize("axes", [1, 2])
 def test_the_estimate_is_scipys_kernel_estimate(axes: int):
     samples = points(60, axes) * floats([0.5, 1.0][:axes]) + floats([1.0, -0.5][:axes])
-    lattice = Lattice((-4.0,) * axes, (4.0,) * axes, cells=160)
+    lattice = DensityGrid((-4.0,) * axes, (4.0,) * axes, cells=160)
     found = lattice.sample_masses(samples, bandwidth_cells=0.4 / 0.05) / lattice.cell_volume
     kernel = stats.multivariate_normal(mean=[0.0] * axes, cov=0.4**2)
     expected = np.mean([kernel.pdf(lattice.centres().numpy() - sample) for sample in samples], axis=0)
@@ -124,12 +124,12 @@ def test_the_estimate_is_scipys_kernel_estimate(axes: int):
 
 def test_the_estimate_counts_what_lies_outside_as_nowhere():
     samples = floats([[0.5], [0.5], [-7.0], [np.nan]])
-    assert Lattice((0.0,), (1.0,), cells=100).sample_masses(samples, 2.0).sum() == pytest.approx(0.5, abs=1e-4)
+    assert DensityGrid((0.0,), (1.0,), cells=100).sample_masses(samples, 2.0).sum() == pytest.approx(0.5, abs=1e-4)
 
 
 def test_the_masses_of_a_density_keep_the_axes_apart():
     log_density = torch.distributions.MultivariateNormal(torch.tensor([1.0, -2.0]), torch.eye(2) * 0.2).log_prob
-    lattice = Lattice((-2.0, -5.0), (4.0, 1.0), cells=120)
+    lattice = DensityGrid((-2.0, -5.0), (4.0, 1.0), cells=120)
     found = lattice.density_masses(log_density)
     assert found.sum() == pytest.approx(1.0, abs=1e-4)
     assert (found.sum(axis=1) * lattice.axes[0]).sum() == pytest.approx(1.0, abs=1e-3)
@@ -154,7 +154,7 @@ def test_the_best_bandwidth_of_one_gaussian_is_near_silvermans():
 def test_the_best_bandwidth_does_not_blur_narrow_modes():
     ring = distributions.ring()
     samples = ring.sample(5000, torch.Generator().manual_seed(0)).numpy()
-    lattice = Lattice((-1.5, -1.5), (1.5, 1.5), cells=512)
+    lattice = DensityGrid((-1.5, -1.5), (1.5, 1.5), cells=512)
     density = lattice.density_masses(ring.log_density)
     width = best_bandwidth_cells(lattice, density, samples) * 3 / 512
     assert width < ring.std
@@ -170,7 +170,7 @@ def test_the_best_bandwidth_does_not_blur_narrow_modes():
 @pytest.mark.parametrize("away", [0.0, 3.0, -1e4])
 def test_the_box_shows_all_data_and_leaves_them_a_third(axes: int, away: float):
     real = points(500, axes)
-    low, high = (np.array(corner) for corner in box_around(real, points(500, axes) + away))
+    low, high = (np.array(corner) for corner in bounds(real, points(500, axes) + away))
     widths = high - low
     assert (low < real.min(axis=0)).all() and (real.max(axis=0) < high).all()
     assert np.ptp(widths) < 1e-5
@@ -179,5 +179,5 @@ def test_the_box_shows_all_data_and_leaves_them_a_third(axes: int, away: float):
 
 def test_the_box_shows_fakes_that_are_near():
     fake = points(500, 1) - 5
-    (low,), _ = box_around(points(500, 1), fake)
+    (low,), _ = bounds(points(500, 1), fake)
     assert low < np.quantile(fake, 0.01)

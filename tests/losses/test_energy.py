@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from playing import Batches, TinyGenerator, play, quiet_trainer, tiny_gan
+from helpers.tiny_gan import Batches, TinyGenerator, play, quiet_trainer, tiny_gan
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gan_lightning.callbacks.scalars import Monitor
-from gan_lightning.game import Latent, Round, stacked
+from gan_lightning.callbacks.scalars import LogScalars
+from gan_lightning.game import Latent, Round, concatenate_records
 from gan_lightning.gan import GAN
 from gan_lightning.loggers import MetricsCSV
 from gan_lightning.losses.energy import BoundaryEquilibrium, EnergyBased, EnergyOutput
@@ -42,7 +42,7 @@ def test_energies_are_minus_the_logits() -> None:
     assert output.energies.tolist() == [0.5, 2.0]
     half = EnergyOutput(torch.tensor([-0.5]).bfloat16())
     assert half.energies.dtype == torch.float32
-    both = stacked([output, output])
+    both = concatenate_records([output, output])
     assert isinstance(both, EnergyOutput)
     assert both.energies.tolist() == [0.5, 2.0, 0.5, 2.0]
 
@@ -90,7 +90,7 @@ def test_k_follows_the_balance_within_its_bounds() -> None:
     for real, fake in [(4.0, 0.5), (4.0, 0.5), (4.0, 0.0), (1.0, 2.0), (1.0, 3.0), (2.0, 0.7)]:
         loss.discriminator(judged([real], [fake]))
         assert loss.k.item() == pytest.approx(k)  # a term moves nothing
-        loss.observe(judged([real - 0.2, real + 0.2], [fake, fake]))
+        loss.after_discriminator_step(judged([real - 0.2, real + 0.2], [fake, fake]))
         k = min(max(k + 0.3 * (0.5 * real - fake), 0.0), 1.0)
         seen.append(k)
         assert loss.k.item() == pytest.approx(k)
@@ -103,7 +103,7 @@ def test_k_follows_the_balance_within_its_bounds() -> None:
 def test_k_is_still_at_equilibrium() -> None:
     loss = BoundaryEquilibrium(gamma=0.5, lambda_k=0.3)
     loss.k.fill_(0.4)
-    loss.observe(judged([2.0, 4.0], [1.0, 2.0]))
+    loss.after_discriminator_step(judged([2.0, 4.0], [1.0, 2.0]))
     assert loss.k.item() == pytest.approx(0.4)
     assert loss.convergence.item() == pytest.approx(3.0)  # nothing but the energy of data
 
@@ -113,9 +113,9 @@ def test_k_follows_the_mean_over_all_devices() -> None:
     loss, alone = BoundaryEquilibrium(gamma=0.5, lambda_k=0.1), BoundaryEquilibrium(gamma=0.5, lambda_k=0.1)
     round = judged([2.0], [1.0])
     elsewhere = iter(other.values())
-    round.over_ranks = lambda mean: (mean + next(elsewhere)) / 2
-    loss.observe(round)
-    alone.observe(judged([2.0, 6.0], [1.0, 0.0]))
+    round.all_reduce_mean = lambda mean: (mean + next(elsewhere)) / 2
+    loss.after_discriminator_step(round)
+    alone.after_discriminator_step(judged([2.0, 6.0], [1.0, 0.0]))
     torch.testing.assert_close(loss.k, alone.k)
     torch.testing.assert_close(loss.convergence, alone.convergence)
 
@@ -143,7 +143,7 @@ def test_pieces_of_a_batch_move_k_as_the_whole() -> None:
 def test_the_measure_of_convergence_is_in_the_log(tmp_path: Path) -> None:
     gan = autoencoding()
     logger = MetricsCSV(tmp_path / "metrics.csv")
-    quiet_trainer(callbacks=[Monitor(every=4)], logger=logger).fit(gan, Batches(gan))
+    quiet_trainer(callbacks=[LogScalars(every=4)], logger=logger).fit(gan, Batches(gan))
     text = (tmp_path / "metrics.csv").read_text().splitlines()
     row = dict(zip(text[0].split(","), text[-1].split(","), strict=True))
     loss = gan.objectives["adversarial"]

@@ -70,7 +70,7 @@ def make_round(player: str, objective: Objective) -> Round:
     generator, discriminator = make_networks()
     past = Round(generator, discriminator, Latent(torch.zeros(5, 3)), torch.randn(5, 1, 2, 3), torch.randn(5, 1, 2, 3))
     with torch.no_grad():
-        objective.observe(past)
+        objective.after_discriminator_step(past)
         for weight in (*generator.parameters(), *discriminator.parameters()):
             weight.mul_(1.5)
     z = torch.randn(5, 3)
@@ -84,7 +84,7 @@ def make_round(player: str, objective: Objective) -> Round:
         Latent(z),
         torch.randn(5, 1, 2, 3).requires_grad_(images),
         fake.requires_grad_() if images else fake,
-        turn=1,
+        discriminator_updates=1,
     )
 
 

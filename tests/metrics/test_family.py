@@ -42,7 +42,7 @@ def file(choice: str) -> Any:
     return OmegaConf.merge(*(file(name) for name in own.pop("defaults", []) if name != "_self_"), own)
 
 
-def settings(choice: str) -> Any:
+def config(choice: str) -> Any:
     extractor = {"_target_": "gan_lightning.extractors.digits.Digits"}
     facts = {"num_classes": 10} | FACTS.get(choice, {})
     config = OmegaConf.create({"data": facts, "extractor": extractor, "metrics": file(choice)})
@@ -51,7 +51,7 @@ def settings(choice: str) -> Any:
 
 def make(choice: str) -> SampleMetric:
     """The metric that a file adds to those of the file that it builds on."""
-    *_, metric = settings(choice)["metrics"].values()
+    *_, metric = config(choice)["metrics"].values()
     assert isinstance(metric, SampleMetric)
     return metric
 
@@ -77,7 +77,7 @@ def samples(choice: str, seed: int, count: int = 41) -> Tensor:
     if choice == "gaussian":
         return torch.randn(count, 1, generator=rng) * 0.4 - 1.9
     if choice in ("ring", "grid"):
-        distribution = next(iter(settings(choice)["metrics"].values())).centers
+        distribution = next(iter(config(choice)["metrics"].values())).centers
         rows = torch.randint(len(distribution), (count,), generator=rng)
         return distribution[rows] + 0.015 * torch.randn(count, 2, generator=rng)
     images = read_idx(DIGITS / "t10k-images-idx3-ubyte.gz")
@@ -151,7 +151,7 @@ def test_leaves_torchs_random_state_alone(choice: str):
 @pytest.mark.parametrize("choice", MONITORED)
 def test_a_generator_that_makes_nan_is_not_the_best(choice: str):
     metric = judged(choice, samples(choice, 0), samples(choice, 1))
-    made = settings(choice)
+    made = config(choice)
     key, sign = made["monitor"].removeprefix("val/"), 1 if made["mode"] == "min" else -1
     good = metric.compute()[key]
     metric.reset()
@@ -184,13 +184,13 @@ def test_too_few_samples_are_told_in_a_sentence(choice: str):
 
 
 def test_its_settings_are_plain(choice: str):
-    stated = make(choice).settings
+    stated = make(choice).config
     assert json.loads(json.dumps(stated)) == stated
 
 
 @pytest.mark.parametrize("choice", [*CHOICES, "none"])
 def test_its_file_makes_an_evaluation(choice: str):
-    made = settings(choice)
+    made = config(choice)
     assert made["num_fakes"] >= 1
     Evaluation(1, made["metrics"], made["num_fakes"], monitor=made["monitor"], mode=made["mode"])
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from plain_features import Plain
+from helpers.plain_extractor import Plain
 from torch import Tensor
 
 from gan_lightning.metrics import fid as frechet

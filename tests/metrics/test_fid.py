@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from plain_features import Plain
+from helpers.plain_extractor import Plain
 from scipy.linalg import sqrtm
 from torch import Tensor
 

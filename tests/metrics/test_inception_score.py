@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from plain_features import Plain
+from helpers.plain_extractor import Plain
 from torch import Tensor
 from torch_fidelity.metric_isc import isc_features_to_metric
 
@@ -45,7 +45,7 @@ def test_the_class_takes_fakes_in_batches_and_no_real_samples():
     values = metric.compute()
     assert values["inception_score"] == pytest.approx(theirs["inception_score_mean"], rel=1e-6)
     assert values["inception_score_std"] == pytest.approx(theirs["inception_score_std"], rel=1e-5)
-    assert metric.settings == {"splits": 5, "seed": 2020}
+    assert metric.config == {"splits": 5, "seed": 2020}
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from plain_features import Plain
+from helpers.plain_extractor import Plain
 from torch import Tensor
 
 from gan_lightning.metrics.fid import FrechetDistance

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from plain_features import Plain
+from helpers.plain_extractor import Plain
 from torch import Tensor
 from torch_fidelity.metric_kid import kid_features_to_metric
 
@@ -56,7 +56,7 @@ def test_the_class_takes_features_in_batches_and_small_sets_whole():
         metric.update(real[rows], real=True)
     mean, deviation = kernel_distance(fake, real, 3, 20)
     assert metric.compute() == {"kid": mean, "kid_std": deviation}
-    assert metric.settings == {"subsets": 3, "subset_size": 1000, "seed": 2020}
+    assert metric.config == {"subsets": 3, "subset_size": 1000, "seed": 2020}
 
 
 @pytest.mark.parametrize(("subsets", "size"), [(0, 10), (5, 1)])

@@ -12,7 +12,7 @@ from torch import Tensor
 import gan_lightning.data
 from gan_lightning.data.idx import read_idx
 from gan_lightning.extractors.digit_classifier import trained_digit_classifier
-from gan_lightning.metrics.label_accuracy import DigitOfCode, DigitOfLabel, Readings
+from gan_lightning.metrics.label_accuracy import ClusterAccuracy, ConditionalAccuracy, LabelCounts
 
 DIGITS = Path(gan_lightning.data.__file__).parent / "assets" / "mnist10k"
 
@@ -30,7 +30,7 @@ SHOWN = torch.arange(10).repeat_interleave(4)
 """What they are."""
 
 
-def value(metric: Readings, images: Tensor, labels: Tensor) -> float:
+def value(metric: LabelCounts, images: Tensor, labels: Tensor) -> float:
     """What `metric` says of fakes shown in two batches."""
     for rows in (slice(0, 13), slice(13, None)):
         metric.update(images[rows], real=False, labels=labels[rows])
@@ -39,18 +39,18 @@ def value(metric: Readings, images: Tensor, labels: Tensor) -> float:
 
 
 def test_label_accuracy_is_the_share_of_digits_that_were_asked_for(certain: Tensor) -> None:
-    assert value(DigitOfLabel(), certain, SHOWN) == 1.0
+    assert value(ConditionalAccuracy(), certain, SHOWN) == 1.0
     one_in_four_wrong = SHOWN.clone()
     one_in_four_wrong[::4] = (SHOWN[::4] + 1) % 10
-    assert value(DigitOfLabel(), certain, one_in_four_wrong) == 0.75
-    assert value(DigitOfLabel(), certain, (SHOWN + 1) % 10) == 0.0
+    assert value(ConditionalAccuracy(), certain, one_in_four_wrong) == 0.75
+    assert value(ConditionalAccuracy(), certain, (SHOWN + 1) % 10) == 0.0
 
 
 def test_codes_may_be_called_anything(certain: Tensor) -> None:
     names = torch.tensor([7, 3, 9, 0, 1, 8, 2, 6, 4, 5])
-    assert value(DigitOfCode(), certain, names[SHOWN]) == 1.0
-    assert value(DigitOfCode(), certain, names[SHOWN] + 80) == 1.0
-    assert value(DigitOfLabel(), certain, names[SHOWN]) == 0.0
+    assert value(ClusterAccuracy(), certain, names[SHOWN]) == 1.0
+    assert value(ClusterAccuracy(), certain, names[SHOWN] + 80) == 1.0
+    assert value(ConditionalAccuracy(), certain, names[SHOWN]) == 0.0
 
 
 def test_the_matching_of_codes_is_the_best_of_all_and_one_to_one(certain: Tensor) -> None:
@@ -59,23 +59,23 @@ def test_the_matching_of_codes_is_the_best_of_all_and_one_to_one(certain: Tensor
     best = max(int((torch.tensor(order)[codes] == digits).sum()) for order in permutations(range(5)))
     each_by_itself = sum(int(digits[codes == code].bincount().max()) for code in range(5))
     assert best < each_by_itself, "two codes want one digit, or the case shows nothing"
-    assert value(DigitOfCode(), images, codes) == best / 20
+    assert value(ClusterAccuracy(), images, codes) == best / 20
 
 
 def test_fewer_codes_leave_digits_and_more_leave_fakes_unmatched(certain: Tensor) -> None:
-    assert value(DigitOfCode(), certain, SHOWN // 2) == 0.5  # a code for two digits
-    assert value(DigitOfCode(), certain, torch.zeros(40, dtype=torch.int64)) == 0.1  # collapsed codes
-    assert value(DigitOfCode(), certain, 2 * SHOWN + torch.arange(40) % 2) == 0.5  # two codes for a digit
-    assert value(DigitOfCode(), certain[:4], torch.arange(4)) == 0.25  # collapsed digits
+    assert value(ClusterAccuracy(), certain, SHOWN // 2) == 0.5  # a code for two digits
+    assert value(ClusterAccuracy(), certain, torch.zeros(40, dtype=torch.int64)) == 0.1  # collapsed codes
+    assert value(ClusterAccuracy(), certain, 2 * SHOWN + torch.arange(40) % 2) == 0.5  # two codes for a digit
+    assert value(ClusterAccuracy(), certain[:4], torch.arange(4)) == 0.25  # collapsed digits
 
 
 def test_images_of_another_size_are_read_too(certain: Tensor) -> None:
     large = torch.nn.functional.interpolate(certain, size=(56, 56))
-    assert value(DigitOfLabel(), large, SHOWN) >= 0.9
+    assert value(ConditionalAccuracy(), large, SHOWN) >= 0.9
 
 
-@pytest.mark.parametrize("metric", [DigitOfLabel, DigitOfCode])
-def test_what_cannot_be_judged_is_told(metric: type[DigitOfLabel | DigitOfCode], certain: Tensor) -> None:
+@pytest.mark.parametrize("metric", [ConditionalAccuracy, ClusterAccuracy])
+def test_what_cannot_be_judged_is_told(metric: type[ConditionalAccuracy | ClusterAccuracy], certain: Tensor) -> None:
     judge = metric()
     with pytest.raises(ValueError, match="no fake was made for a class: .*prior=labelled"):
         judge.update(certain, real=False)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 import torch_fidelity
-from inception_weights import write_random_weights
-from plain_features import Plain
+from helpers.inception_weights import write_random_weights
+from helpers.plain_extractor import Plain
 from torch import Tensor
 from torch.utils.data import Dataset
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric

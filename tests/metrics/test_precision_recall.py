@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from plain_features import Plain
+from helpers.plain_extractor import Plain
 from scipy.spatial.distance import cdist
 from torch import Tensor
 from torch_fidelity.metric_prc import prc_features_to_metric
@@ -138,4 +138,4 @@ def test_what_cannot_be_judged_is_told():
         DensityCoverage(Plain(2), 0)
     with pytest.raises(ValueError, match=r"k=3 need 4 samples of each kind, not 9 real and 3 fake: raise metrics\.num"):
         judged(PrecisionRecall(Plain(2)), normal(3, 2), normal(9, 2))
-    assert PrecisionRecall(Plain(2)).settings == {"k": 3} and DensityCoverage(Plain(2)).settings == {"k": 5}
+    assert PrecisionRecall(Plain(2)).config == {"k": 3} and DensityCoverage(Plain(2)).config == {"k": 5}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from composing import answers, composed
+from helpers.compose import answers, composed
 from hydra.utils import instantiate
 from torch import Tensor, nn
 
-from gan_lightning.cli.compatibility import misfits
+from gan_lightning.cli.compatibility import incompatibilities
 from gan_lightning.game import Latent, Round
 from gan_lightning.losses.energy import BoundaryEquilibrium, EnergyBased
 from gan_lightning.models.autoencoder import Autoencoder, make_generator
@@ -102,7 +102,7 @@ def test_a_loss_of_energies_says_what_they_are(loss: str, error: str, norm: type
     with composed(f"loss={loss}", "model=autoencoder") as config:
         discriminator = instantiate(config.model.discriminator)
         objective = instantiate(config.loss.objectives.adversarial)
-        assert list(misfits(config)) == []
+        assert list(incompatibilities(config)) == []
     assert discriminator.error == error
     assert any(isinstance(module, nn.BatchNorm2d) for module in discriminator.modules()) == (norm is nn.BatchNorm2d)
     assert isinstance(objective, (EnergyBased, BoundaryEquilibrium))
@@ -111,7 +111,7 @@ def test_a_loss_of_energies_says_what_they_are(loss: str, error: str, norm: type
 @pytest.mark.parametrize("loss", answers("loss"))
 def test_losses_of_energies_and_models_that_give_none_are_told_apart(loss: str) -> None:
     with composed(f"loss={loss}") as config:
-        problems = list(misfits(config))
+        problems = list(incompatibilities(config))
         if config.loss.get("energy") is None:
             assert problems == []
         else:
@@ -123,12 +123,12 @@ def test_losses_of_energies_and_models_that_give_none_are_told_apart(loss: str) 
 @pytest.mark.parametrize("data", ["gaussian", "ring", "mnist10k", "fashion_mnist"])
 def test_it_takes_vectors_and_images(data: str) -> None:
     with composed(f"data={data}", "model=autoencoder", "loss=began") as config:
-        assert list(misfits(config)) == []
+        assert list(incompatibilities(config)) == []
 
 
 def test_other_images_are_refused_before_work_starts() -> None:
     with composed("data=image_folder", "data.root=.", "data.image_size=48", "model=autoencoder") as config:
-        (problem,) = misfits(config)
+        (problem,) = incompatibilities(config)
     assert problem.startswith("model=autoencoder takes images of 28, 32, 64 or 128 pixels")
 
 

@@ -6,15 +6,15 @@ import re
 
 import pytest
 import torch
-from composing import composed
+from helpers.compose import composed
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
-from gan_lightning.game import Latent, judge, takes_labels
+from gan_lightning.game import Latent, discriminate, takes_labels
 from gan_lightning.models import biggan
 from gan_lightning.models.attention import SelfAttention
 from gan_lightning.models.biggan import UPWARDS, BigGANDiscriminator, BigGANGenerator
-from gan_lightning.models.resnet import ConditionalDoublingBlock
+from gan_lightning.models.resnet import ConditionalResBlockUp
 
 CHUNKS = {28: 3, 32: 4, 64: 5, 128: 6}
 """Size of an image to the chunks of its noise: one for each doubling and one before."""
@@ -71,7 +71,7 @@ def test_maps_and_where_attention_stands(size: int, up: list[tuple[int, int]], d
     images = generator(latent)
     assert images.shape == (2, 1, size, size)
     assert discriminator(images, latent.labels).features.shape == (2, 2 * down[-1][0])
-    first = generator.project(torch.zeros(1, 2))
+    first = generator.input_projection(torch.zeros(1, 2))
     assert [(first.shape[1] // 2, first.shape[2]), *seen["up"]] == up
     assert seen["down"] == down
     assert seen["attention"] == [up[-2], down[0]]
@@ -91,7 +91,10 @@ def test_each_chunk_of_the_noise_enters_at_its_own_place_and_the_class_at_every_
     """Maps before that place do not depend on it, and maps after it do."""
     generator, latent = generator_of(64).eval(), asking(3, 64)
     assert latent.labels is not None
-    stages = [generator.project, *(part for part in generator.upsample if isinstance(part, ConditionalDoublingBlock))]
+    stages = [
+        generator.input_projection,
+        *(part for part in generator.upsample if isinstance(part, ConditionalResBlockUp)),
+    ]
 
     def maps(latent: Latent) -> list[Tensor]:
         seen: list[Tensor] = []
@@ -116,7 +119,7 @@ def test_conditions_are_the_shared_embedding_and_a_chunk() -> None:
     assert latent.labels is not None
     told: list[Tensor] = []
     for part in generator.upsample:
-        if isinstance(part, ConditionalDoublingBlock):
+        if isinstance(part, ConditionalResBlockUp):
             part.register_forward_hook(lambda block, inputs, output: told.append(inputs[1]))
     generator(latent)
     for number, condition in enumerate(told, start=1):
@@ -150,7 +153,7 @@ def test_the_score_of_a_class_is_a_linear_one_and_an_inner_product() -> None:
     assert not torch.allclose(logits[1], logits[3])
     assert takes_labels(discriminator)
     with pytest.raises(ValueError, match="a prior that draws classes, such as prior=labelled"):
-        judge(discriminator, images)
+        discriminate(discriminator, images)
 
 
 def test_weights_start_orthogonal_under_spectral_norm_but_for_the_generators_embedding() -> None:

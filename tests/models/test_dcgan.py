@@ -27,7 +27,7 @@ def test_channels_double_with_each_halving(size: int, coarsest: int, channels: i
     features = DCGANDiscriminator((1, size, size), width=10)(torch.randn(2, 1, size, size)).features
     assert features.shape == (2, channels, coarsest, coarsest)
     generator = DCGANGenerator(5, (1, size, size), width=10)
-    assert generator.project(torch.randn(2, 5)).shape == features.shape
+    assert generator.input_projection(torch.randn(2, 5)).shape == features.shape
     assert generator.upsample(features).shape == (2, 10, size // 2, size // 2)
 
 

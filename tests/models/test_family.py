@@ -17,9 +17,9 @@ from omegaconf import DictConfig
 from torch import nn
 
 from gan_lightning.ema import frozen_copy
-from gan_lightning.game import Latent, Round, judge, takes_labels
+from gan_lightning.game import Latent, Round, discriminate, takes_labels
 from gan_lightning.losses.adversarial import NonSaturating
-from gan_lightning.regularizers.gradient_penalties import slopes
+from gan_lightning.regularizers.gradient_penalties import input_gradients
 
 CONF = Path(__file__).parents[2] / "conf"
 SMALL = ("model.generator.width=4", "model.discriminator.width=4")
@@ -139,7 +139,7 @@ def test_a_state_is_the_whole_network(model: str, shape: Shape, value_range: Ran
 
 def values(network: nn.Module, inputs: Latent | torch.Tensor) -> torch.Tensor:
     """A generator's samples, or a discriminator's logits."""
-    return network(inputs) if isinstance(inputs, Latent) else judge(network, inputs, LABELS).logits
+    return network(inputs) if isinstance(inputs, Latent) else discriminate(network, inputs, LABELS).logits
 
 
 @pytest.mark.parametrize(("model", "shape", "value_range", "overrides"), CASES)
@@ -149,7 +149,7 @@ def test_a_discriminator_has_second_derivatives(
     _, discriminator = make_pair(model, shape, value_range, *overrides)
     leave_zero(discriminator)
     samples = torch.randn(4, *shape, requires_grad=True)
-    slopes(judge(discriminator, samples, LABELS[:4]).logits, samples).square().sum().backward()
+    input_gradients(discriminate(discriminator, samples, LABELS[:4]).logits, samples).square().sum().backward()
     assert all(weight.grad is None or weight.grad.isfinite().all() for weight in discriminator.parameters())
     assert any(weight.grad is not None and weight.grad.any() for weight in discriminator.parameters())
 

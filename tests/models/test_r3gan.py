@@ -9,11 +9,11 @@ from torch.nn import functional as F
 
 from gan_lightning.game import Latent
 from gan_lightning.models.r3gan import (
-    Double,
-    Halve,
+    Downsample,
     R3GANDiscriminator,
     R3GANGenerator,
     ResidualBlock,
+    Upsample,
 )
 
 
@@ -62,9 +62,9 @@ def test_resampling_is_bilinear() -> None:
     maps = torch.randn(2, 3, 8, 8)
     up = F.interpolate(maps, scale_factor=2, mode="bilinear")
     down = F.interpolate(maps, scale_factor=0.5, mode="bilinear", antialias=True)
-    torch.testing.assert_close(Double()(maps)[..., 1:-1, 1:-1], up[..., 1:-1, 1:-1])
-    torch.testing.assert_close(Halve()(maps)[..., 1:-1, 1:-1], down[..., 1:-1, 1:-1])
-    torch.testing.assert_close(Double()(torch.ones(1, 1, 4, 4))[0, 0, 0, :2], torch.tensor([0.5625, 0.75]))
+    torch.testing.assert_close(Upsample()(maps)[..., 1:-1, 1:-1], up[..., 1:-1, 1:-1])
+    torch.testing.assert_close(Downsample()(maps)[..., 1:-1, 1:-1], down[..., 1:-1, 1:-1])
+    torch.testing.assert_close(Upsample()(torch.ones(1, 1, 4, 4))[0, 0, 0, :2], torch.tensor([0.5625, 0.75]))
 
 
 def test_a_block_begins_as_the_identity_and_is_what_it_says() -> None:
@@ -93,14 +93,14 @@ def test_the_start_shrinks_with_the_depth() -> None:
             assert first.std().item() == pytest.approx(gain / 64**0.5, rel=0.05)
             assert second.std().item() == pytest.approx(gain / (16 * 9) ** 0.5, rel=0.05)
             assert not last.any()
-    assert generator.project.weight.std().item() == pytest.approx(64**-0.5, rel=0.1)
+    assert generator.input_projection.weight.std().item() == pytest.approx(64**-0.5, rel=0.1)
     assert generator.basis.std().item() == pytest.approx(1, rel=0.1)
 
 
 def test_at_the_start_an_image_is_the_weighted_basis_enlarged() -> None:
     generator, z = R3GANGenerator(5, (1, 28, 28), width=8), torch.randn(3, 5)
-    maps = torch.einsum("bz,cz,cij->bcij", z, generator.project.weight, generator.basis)
-    expected = F.conv2d(Double()(Double()(maps)), generator.paint.weight)
+    maps = torch.einsum("bz,cz,cij->bcij", z, generator.input_projection.weight, generator.basis)
+    expected = F.conv2d(Upsample()(Upsample()(maps)), generator.to_rgb.weight)
     torch.testing.assert_close(generator(Latent(z)), expected)
 
 

@@ -16,10 +16,10 @@ from gan_lightning.game import Latent
 from gan_lightning.models.attention import SelfAttention
 from gan_lightning.models.normalization import ConditionalBatchNorm
 from gan_lightning.models.resnet import (
-    ConditionalDoublingBlock,
-    DoublingBlock,
-    HalvingBlock,
-    PlainBlock,
+    ConditionalResBlockUp,
+    ResBlock,
+    ResBlockDown,
+    ResBlockUp,
     ResNetDiscriminator,
     ResNetGenerator,
     conditioned,
@@ -68,18 +68,18 @@ def test_maps_and_where_attention_stands(size: int, coarsest: int, last: int, up
         for module in network.modules():
             if isinstance(module, SelfAttention):
                 module.register_forward_hook(lambda module, inputs, output: seen.append(output.shape[-1]))
-    assert generator.project(torch.randn(2, 5)).shape == (2, 4, coarsest, coarsest)
-    maps = generator.upsample(generator.project(torch.randn(2, 5)))
+    assert generator.input_projection(torch.randn(2, 5)).shape == (2, 4, coarsest, coarsest)
+    maps = generator.upsample(generator.input_projection(torch.randn(2, 5)))
     assert maps.shape == (2, 4, size, size)
-    assert discriminator.blocks(generator.paint(maps)).shape == (2, 4, last, last)
+    assert discriminator.blocks(generator.to_rgb(maps)).shape == (2, 4, last, last)
     assert seen == [size // 2, size // 2]
-    assert sum(isinstance(block, DoublingBlock) for block in generator.upsample) == ups
-    assert sum(isinstance(block, HalvingBlock) for block in discriminator.blocks) == downs
-    assert sum(isinstance(block, PlainBlock) for block in discriminator.blocks) == 2
+    assert sum(isinstance(block, ResBlockUp) for block in generator.upsample) == ups
+    assert sum(isinstance(block, ResBlockDown) for block in discriminator.blocks) == downs
+    assert sum(isinstance(block, ResBlock) for block in discriminator.blocks) == 2
 
 
 def test_a_doubling_block_as_published() -> None:
-    block, x = DoublingBlock(4), torch.randn(3, 4, 5, 5)
+    block, x = ResBlockUp(4), torch.randn(3, 4, 5, 5)
     first, second = (layer.weight for layer in block.residual if isinstance(layer, nn.Conv2d))
     (through,) = (layer.weight for layer in block.shortcut if isinstance(layer, nn.Conv2d))
     h = F.interpolate(F.batch_norm(x, None, None, training=True).relu(), scale_factor=2)
@@ -91,7 +91,7 @@ def test_a_doubling_block_as_published() -> None:
 
 def test_a_conditional_doubling_block_as_published() -> None:
     torch.manual_seed(0)
-    block, x, condition = ConditionalDoublingBlock(4, 6, 3), torch.randn(5, 4, 5, 5), torch.randn(5, 3)
+    block, x, condition = ConditionalResBlockUp(4, 6, 3), torch.randn(5, 4, 5, 5), torch.randn(5, 3)
     norms = [module for module in block.modules() if isinstance(module, ConditionalBatchNorm)]
     for norm in norms:
         nn.init.normal_(norm.gain.weight)
@@ -112,7 +112,7 @@ def test_a_conditional_doubling_block_as_published() -> None:
 
 @pytest.mark.parametrize("first", [True, False])
 def test_a_halving_block_as_published(first: bool) -> None:
-    block, x = HalvingBlock(3, 4, first), torch.randn(2, 3, 6, 6)
+    block, x = ResBlockDown(3, 4, first), torch.randn(2, 3, 6, 6)
     a, b = (layer.weight for layer in block.residual if isinstance(layer, nn.Conv2d))
     (through,) = (layer.weight for layer in block.shortcut if isinstance(layer, nn.Conv2d))
     h = F.avg_pool2d(F.conv2d(F.conv2d(x if first else x.relu(), a, padding=1).relu(), b, padding=1), 2)
@@ -121,7 +121,7 @@ def test_a_halving_block_as_published(first: bool) -> None:
 
 @pytest.mark.parametrize("width", [3, 4])
 def test_a_plain_block_as_published(width: int) -> None:
-    block, x = PlainBlock(3, width), torch.randn(2, 3, 6, 6)
+    block, x = ResBlock(3, width), torch.randn(2, 3, 6, 6)
     a, b = (layer.weight for layer in block.residual if isinstance(layer, nn.Conv2d))
     shortcut = F.conv2d(x, block.shortcut.weight) if isinstance(block.shortcut, nn.Conv2d) else x
     h = F.conv2d(F.conv2d(x.relu(), a, padding=1).relu(), b, padding=1)
@@ -130,7 +130,7 @@ def test_a_plain_block_as_published(width: int) -> None:
 
 
 def test_each_conditional_block_is_told_the_next_condition() -> None:
-    layers = [ConditionalDoublingBlock(2, 2, 1), nn.ReLU(), ConditionalDoublingBlock(2, 2, 1)]
+    layers = [ConditionalResBlockUp(2, 2, 1), nn.ReLU(), ConditionalResBlockUp(2, 2, 1)]
     told: list[Tensor] = []
     for block in layers[::2]:
         block.register_forward_hook(lambda block, inputs, output: told.append(inputs[1]))

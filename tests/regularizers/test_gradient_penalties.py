@@ -13,9 +13,9 @@ from gan_lightning.regularizers.gradient_penalties import (
     R1,
     R2,
     GradientPenalty,
-    SlopePenalty,
-    slopes,
-    slopes_in_float32,
+    LazyGradientPenalty,
+    input_gradients,
+    input_gradients_fp32,
 )
 
 
@@ -46,7 +46,7 @@ class Quadratic(nn.Module):
 def play(critic: nn.Module, real: Tensor, fake: Tensor, turn: int = 0, image_gradients: bool = True) -> Round:
     """A discriminator's turn; `image_gradients` as the training loop gives them."""
     real, fake = (side.detach().clone().requires_grad_(image_gradients) for side in (real, fake))
-    return Round(nn.Identity(), critic, Latent(torch.zeros(len(fake), 1)), real, fake, turn=turn)
+    return Round(nn.Identity(), critic, Latent(torch.zeros(len(fake), 1)), real, fake, discriminator_updates=turn)
 
 
 def played(penalty: Objective, round: Round) -> Tensor:
@@ -85,7 +85,7 @@ def test_linear_critic(penalty: Objective, value: float, derivative: float, bare
 
 def test_slopes_are_each_samples_own() -> None:
     x = images(0).requires_grad_()
-    torch.testing.assert_close(slopes(Quadratic(3.0)(x), x), 3 * x.flatten(1))
+    torch.testing.assert_close(input_gradients(Quadratic(3.0)(x), x), 3 * x.flatten(1))
 
 
 def test_r1_looks_at_data_and_r2_at_fakes() -> None:
@@ -146,9 +146,9 @@ def test_the_spread_of_dragan_is_that_of_the_data_on_all_devices() -> None:
     both = torch.cat([here, there])
     alone, first = play(Quadratic(1.0), both, both), play(Quadratic(1.0), here, here)
     from_there = iter([there.mean(), (there - both.mean()).square().mean()])
-    first.over_ranks = lambda mean: (mean + next(from_there)) / 2
+    first.all_reduce_mean = lambda mean: (mean + next(from_there)) / 2
     first.noise, alone.noise = Noise(0, "round", batch_size=8), Noise(0, "round", batch_size=8)
-    torch.testing.assert_close(DRAGAN().points(first), DRAGAN().points(alone)[:4])
+    torch.testing.assert_close(DRAGAN().sample_points(first), DRAGAN().sample_points(alone)[:4])
 
 
 @pytest.mark.parametrize("kind", [GradientPenalty, DRAGAN])
@@ -173,7 +173,7 @@ def smooth_critic() -> nn.Sequential:
     ("penalty", "exact"),
     [(R1(gamma=2.0), True), (R2(gamma=2.0), True), (GradientPenalty(every=2), False), (DRAGAN(), False)],
 )
-def test_second_derivatives_are_the_finite_differences(penalty: SlopePenalty, exact: bool) -> None:
+def test_second_derivatives_are_the_finite_differences(penalty: LazyGradientPenalty, exact: bool) -> None:
     critic = smooth_critic().to(torch.float64 if exact else torch.float32)
     weight = next(critic.parameters())
     size = 1e-5 if exact else 1e-2
@@ -199,12 +199,12 @@ def test_float32_under_autocast(penalty: Objective) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         round = play(critic, x, x)
         term = played(penalty, round)
-        rounded = slopes(round.real_logits, round.real).square().sum(dim=1).mean()
+        rounded = input_gradients(round.real_logits, round.real).square().sum(dim=1).mean()
     torch.testing.assert_close(term, plain, rtol=1e-6, atol=0)
     weights = tuple(critic.parameters())
     for found, expected in zip(torch.autograd.grad(term, weights), torch.autograd.grad(plain, weights), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
-    exact = slopes_in_float32(critic, x).square().sum(dim=1).mean()
+    exact = input_gradients_fp32(critic, x).square().sum(dim=1).mean()
     assert (rounded / exact - 1).abs() > 1e-4  # half precision would have shown
 
 
@@ -242,7 +242,7 @@ def test_batch_norm_is_why_gradient_penalty_forbids_it(norm: nn.Module, mixes: b
     critic = nn.Sequential(nn.Flatten(), nn.Linear(4, 8), norm, nn.Tanh(), nn.Linear(8, 1), nn.Flatten(0))
     x, changed = images(0), images(0)
     changed[1] *= 3
-    first, again = (slopes_in_float32(critic, batch)[0] for batch in (x, changed))
+    first, again = (input_gradients_fp32(critic, batch)[0] for batch in (x, changed))
     assert torch.allclose(first, again, rtol=1e-4) is not mixes
     assert GradientPenalty.forbids_batch_norm
     assert DRAGAN.forbids_batch_norm

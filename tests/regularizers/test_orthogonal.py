@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 import torch
-from playing import play, tiny_gan
+from helpers.tiny_gan import play, tiny_gan
 from torch import Tensor, nn
 
 from gan_lightning.game import Latent, Round

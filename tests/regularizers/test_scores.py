@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from playing import play, tiny_gan, weights
+from helpers.tiny_gan import play, tiny_gan, weights
 from torch import Tensor, nn
 
 from gan_lightning.game import Latent, Round
@@ -15,7 +15,7 @@ from gan_lightning.regularizers.scores import Consistency, LeCam
 def scored(real: list[float], fake: list[float], turn: int = 1) -> Round:
     """A round whose logits are `real` and `fake`."""
     sides = torch.tensor(real, requires_grad=True), torch.tensor(fake, requires_grad=True)
-    return Round(nn.Identity(), nn.Identity(), Latent(torch.zeros(len(fake), 1)), *sides, turn=turn)
+    return Round(nn.Identity(), nn.Identity(), Latent(torch.zeros(len(fake), 1)), *sides, discriminator_updates=turn)
 
 
 def anchored(real: float, fake: float, weight: float = 1.0) -> LeCam:
@@ -62,7 +62,7 @@ def test_anchors_are_moving_averages_that_forget_where_they_began() -> None:
     """Against the weighted mean of all that was seen, the latest by weight 1, the one before by the decay, ..."""
     lecam, reals, fakes = LeCam(decay=0.9), [3.0, -1.0, 4.0, 1.0], [-5.0, 9.0, -2.0, 6.0]
     for turn in range(4):
-        lecam.observe(scored([reals[turn] + 1, reals[turn] - 1], [fakes[turn]] * 2, turn))
+        lecam.after_discriminator_step(scored([reals[turn] + 1, reals[turn] - 1], [fakes[turn]] * 2, turn))
         shares = 0.9 ** torch.arange(turn, -1, -1)
         for anchor, seen in ((lecam.real, reals), (lecam.fake, fakes)):
             expected = (shares * torch.tensor(seen[: turn + 1])).sum() / shares.sum()
@@ -73,7 +73,7 @@ def test_anchors_are_moving_averages_that_forget_where_they_began() -> None:
 def test_anchors_stay_while_terms_are_computed_and_begin_after_the_first_turn() -> None:
     lecam = LeCam()
     assert lecam.discriminator(scored([1.0], [2.0], turn=0)) is None
-    lecam.observe(scored([1.0], [2.0], turn=0))
+    lecam.after_discriminator_step(scored([1.0], [2.0], turn=0))
     term = lecam.discriminator(scored([5.0], [7.0]))
     assert term is not None
     assert term.item() == pytest.approx(0.3 * (9 + 36))
@@ -82,8 +82,8 @@ def test_anchors_stay_while_terms_are_computed_and_begin_after_the_first_turn() 
 
 def test_lecam_follows_the_mean_over_all_devices() -> None:
     lecam, round = LeCam(), scored([1.0, 3.0], [0.0, 0.0], turn=0)
-    round.over_ranks = lambda mean: mean + 10
-    lecam.observe(round)
+    round.all_reduce_mean = lambda mean: mean + 10
+    lecam.after_discriminator_step(round)
     assert (lecam.real.item(), lecam.fake.item()) == (12, 10)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from playing import TinyDiscriminator, TinyGenerator, play, tiny_gan, weights
+from helpers.tiny_gan import TinyDiscriminator, TinyGenerator, play, tiny_gan, weights
 from torch import Tensor, nn
 
 from gan_lightning.game import Latent, Round
@@ -26,7 +26,7 @@ def test_clips_every_weight_of_the_discriminator_and_nothing_else() -> None:
     clipping = WeightClipping(bound=0.1)
     assert clipping.discriminator(round) is None
     assert clipping.generator(round) is None
-    clipping.observe(round)
+    clipping.after_discriminator_step(round)
     for weight, old in zip(critic.parameters(), before, strict=True):
         assert weight.requires_grad
         torch.testing.assert_close(weight.detach(), old.clamp(-0.1, 0.1), rtol=0, atol=0)
@@ -46,7 +46,7 @@ def test_the_critic_still_learns_after_clipping() -> None:
         optimizer.zero_grad()
         (-critic(round.real).mean()).backward()
         optimizer.step()
-        WeightClipping(bound=0.01).observe(round)
+        WeightClipping(bound=0.01).after_discriminator_step(round)
     torch.testing.assert_close(linear.weight.detach(), torch.full((1, 2), 0.01))
 
 
@@ -61,16 +61,23 @@ def pair(turn: int = 0) -> Round:
     generator, discriminator = nn.Linear(1, 1), nn.Linear(1, 1, bias=False)
     for network, values in ((generator, [1.0, 2.0]), (discriminator, [5.0])):
         nn.utils.vector_to_parameters(torch.tensor(values), network.parameters())
-    return Round(generator, discriminator, Latent(torch.zeros(2, 1)), torch.ones(2, 1), torch.ones(2, 1), turn=turn)
+    return Round(
+        generator,
+        discriminator,
+        Latent(torch.zeros(2, 1)),
+        torch.ones(2, 1),
+        torch.ones(2, 1),
+        discriminator_updates=turn,
+    )
 
 
 def test_distance_from_the_mean_of_the_past_by_hand() -> None:
     averaging = HistoricalAveraging(nn.Linear(1, 1), nn.Linear(1, 1, bias=False), weight=0.5)
     assert averaging.discriminator(pair(turn=0)) is None  # there is no past yet
-    averaging.observe(pair(turn=0))
+    averaging.after_discriminator_step(pair(turn=0))
     later = pair(turn=1)
     nn.utils.vector_to_parameters(torch.tensor([3.0, -4.0]), later.generator.parameters())
-    averaging.observe(later)
+    averaging.after_discriminator_step(later)
     torch.testing.assert_close(averaging.generator_mean, torch.tensor([2.0, -1.0]))
     now = pair(turn=2)
     term = averaging.generator(now)
@@ -90,8 +97,8 @@ class Remembering(HistoricalAveraging):
         super().__init__(TinyGenerator(), TinyDiscriminator())
         self.past: dict[str, list[Tensor]] = {"generator": [], "discriminator": []}
 
-    def observe(self, round: Round) -> None:
-        super().observe(round)
+    def after_discriminator_step(self, round: Round) -> None:
+        super().after_discriminator_step(round)
         for player, kept in self.past.items():
             kept.append(weights(getattr(round, player)).clone())
 
@@ -134,7 +141,7 @@ def test_the_memory_format_of_weights_does_not_matter() -> None:
     assert plain.weight.stride() != turned.weight.stride()
     averaging = HistoricalAveraging(plain, turned)
     latent, images = Latent(torch.zeros(2, 1)), torch.ones(2, 3, 2, 2)
-    averaging.observe(Round(plain, turned, latent, images, images))
+    averaging.after_discriminator_step(Round(plain, turned, latent, images, images))
     assert torch.equal(averaging.generator_mean, averaging.discriminator_mean)
     plain.weight.detach().add_(0.5)
     assert averaging.generator(Round(plain, turned, latent, images, images)).item() == pytest.approx(48 * 0.25)

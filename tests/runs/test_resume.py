@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 import torch
-from cli_command import ROOT, TINY, Command, start_script
-from composing import composed, job_part
+from helpers.compose import composed, job_part
+from helpers.run_script import ROOT, TINY, Command, start_script
 
 from gan_lightning.callbacks.preemption import Interrupted
 from gan_lightning.runs.training import train

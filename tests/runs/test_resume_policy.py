@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from composing import composed, job_part, resolved
+from helpers.compose import composed, job_part, resolved
 
 from gan_lightning.runs.resume_policy import refuse_changes
 from gan_lightning.utils.errors import UserError

@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 import torch
-from cli_command import TINY
-from composing import composed, job_part
+from helpers.compose import composed, job_part
+from helpers.run_script import TINY
+from helpers.sampled_runs import run, sampled
+from helpers.tiny_gan import play, tiny_gan
 from lightning import LightningModule, Trainer
-from playing import play, tiny_gan
-from sampling import run, sampled
 
 from gan_lightning.cli.evaluate import evaluate
 from gan_lightning.runs.checkpoints import load, load_generator
 from gan_lightning.runs.resume_policy import plain
-from gan_lightning.runs.safe_targets import NOT_BUILT, named, targets, trusted
+from gan_lightning.runs.safe_targets import NOT_BUILT, allowed_targets, checked_config, targets
 from gan_lightning.runs.training import train
 from gan_lightning.utils.errors import UserError
 
@@ -138,7 +138,7 @@ def test_checkpoints_of_others_are_told(content: Content, file: Path) -> None:
         content["state_dict"],
         {"state_dict": content["state_dict"], "hyper_parameters": {"lr": 0.1}, "epoch": 3},
         {**content, "hyper_parameters": {"lr": 0.1}},
-        {**content, "game": {"iterations": 3, "turns": 3, "images": torch.ones(3)}},
+        {**content, "game": {"iterations": 3, "discriminator_updates": 3, "images": torch.ones(3)}},
     ]
     for each in foreign:
         torch.save(each, file)
@@ -297,15 +297,15 @@ def test_what_watches_a_game_is_not_there_to_be_built(toy: Path, content: Conten
 def test_every_run_of_conf_is_trusted(experiment: str, tmp_path: Path) -> None:
     with composed(f"experiment={experiment}", "schedule=cosine", "wrapper=[diffaugment]") as config:
         settings = plain(job_part(config))
-    kept = trusted(settings, tmp_path)
+    kept = checked_config(settings, tmp_path)
     assert kept.keys() == settings.keys() - set(NOT_BUILT)
-    assert set(targets(kept)) <= named()
+    assert set(targets(kept)) <= allowed_targets()
 
 
 def test_conf_names_nothing_but_the_game() -> None:
-    assert {name.split(".")[0] for name in named()} == {"gan_lightning", "torch"}
-    assert {name for name in named() if name.startswith("torch")} == {f"torch.optim.{n}" for n in OPTIMIZERS}
-    assert not any(word in name for name in named() for word in ("callbacks", "loggers", "launchers"))
+    assert {name.split(".")[0] for name in allowed_targets()} == {"gan_lightning", "torch"}
+    assert {name for name in allowed_targets() if name.startswith("torch")} == {f"torch.optim.{n}" for n in OPTIMIZERS}
+    assert not any(word in name for name in allowed_targets() for word in ("callbacks", "loggers", "launchers"))
 
 
 OPTIMIZERS = ("Adam", "RMSprop", "SGD")

@@ -8,26 +8,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.sampled_runs import SMALL, run, sampled, written
 from PIL import Image, ImageSequence
-from sampling import SMALL, run, sampled, written
 from torch import Tensor
 
 from gan_lightning.figures.images import to_uint8
-from gan_lightning.priors import Gaussian, Labelled, Prior, Uniform
+from gan_lightning.priors import ClassConditional, Gaussian, Prior, Uniform
 from gan_lightning.randomness import generator_for
 from gan_lightning.sampling.interpolation import closed_path, lerp, slerp
 from gan_lightning.sampling.latents import TruncatedGaussian
 from gan_lightning.sampling.traversal import REACH, traversal
-from gan_lightning.variants.infogan import Coded
+from gan_lightning.variants.infogan import InfoGANPrior
 
 PRIORS: list[Prior] = [
     Gaussian(50),
     TruncatedGaussian(50, 1.0),
     Uniform(50),
     Gaussian(1),
-    Labelled(53, Gaussian(50), num_classes=3),
-    Labelled(50, Uniform(50), num_classes=3),
-    Coded(56, Gaussian(50), categories=4, continuous=2),
+    ClassConditional(53, Gaussian(50), num_classes=3),
+    ClassConditional(50, Uniform(50), num_classes=3),
+    InfoGANPrior(56, Gaussian(50), categories=4, continuous=2),
 ]
 
 
@@ -77,9 +77,9 @@ def test_vectors_on_one_line_have_the_line_between_them(start: float, end: float
 def test_a_row_begins_at_its_key_and_ends_at_the_next_exactly(prior: Prior) -> None:
     keys, steps = prior.sample(5, rng()), 4
     labels = keys.labels
-    if isinstance(prior, Labelled):
+    if isinstance(prior, ClassConditional):
         labels = torch.tensor([1, 1, 2, 2, 1])
-        keys = prior.of_classes(prior.noise(5, rng()), labels)
+        keys = prior.from_classes(prior.noise(5, rng()), labels)
     way = closed_path(prior, keys, steps)
     rows = way.z.unflatten(0, (5, steps + 1))
     assert torch.equal(rows[:, 0], keys.z)
@@ -97,7 +97,9 @@ def test_a_row_begins_at_its_key_and_ends_at_the_next_exactly(prior: Prior) -> N
         assert (rows[..., kinds].sum(-1) == 1).all() and rows[..., kinds].unique().tolist() == [0, 1]
 
 
-@pytest.mark.parametrize("source", [TruncatedGaussian(2, 0.5), Labelled(5, TruncatedGaussian(2, 0.5), num_classes=3)])
+@pytest.mark.parametrize(
+    "source", [TruncatedGaussian(2, 0.5), ClassConditional(5, TruncatedGaussian(2, 0.5), num_classes=3)]
+)
 def test_the_way_between_truncated_samples_stays_within_the_truncation(source: Prior) -> None:
     """The arc from (t, t) to (t, -t), at right angles, reaches (1.41 t, 0)."""
     keys = source.sample(2, rng())
@@ -115,8 +117,8 @@ def test_other_noise_and_codes_move_on_a_line() -> None:
     uniform = Uniform(6)
     keys = uniform.sample(2, rng())
     torch.testing.assert_close(closed_path(uniform, keys, 2).z[1], keys.z.mean(0))
-    coded = Coded(6, Uniform(2), categories=3, continuous=1)
-    keys = coded.of_codes(torch.rand(2, 2), torch.tensor([1, 1]), torch.tensor([[-1.0], [0.5]]))
+    coded = InfoGANPrior(6, Uniform(2), categories=3, continuous=1)
+    keys = coded.from_codes(torch.rand(2, 2), torch.tensor([1, 1]), torch.tensor([[-1.0], [0.5]]))
     torch.testing.assert_close(closed_path(coded, keys, 2).z[1], keys.z.mean(0))
 
 
@@ -142,7 +144,7 @@ def test_an_interpolation_is_an_animation_and_a_picture(labelled: Path, tmp_path
 
 
 def test_each_row_of_a_traversal_changes_one_code_and_nothing_else() -> None:
-    prior = Coded(9, Uniform(4), categories=3, continuous=2)
+    prior = InfoGANPrior(9, Uniform(4), categories=3, continuous=2)
     latent, columns, blank = traversal(prior, 5, rng())
     assert columns == 5
     rows = latent.z.unflatten(0, (3, 5))
@@ -156,7 +158,7 @@ def test_each_row_of_a_traversal_changes_one_code_and_nothing_else() -> None:
         assert torch.equal(rows[1 + code, :, 7 + code], sweep)
         assert (rows[1 + code, :, 8 - code] == 0).all()
     assert traversal(prior, 2, rng())[1] == 3, "no category is left out"
-    assert traversal(Coded(6, Uniform(4), categories=2, continuous=0), 2, rng())[0].z.shape == (2, 6)
+    assert traversal(InfoGANPrior(6, Uniform(4), categories=2, continuous=0), 2, rng())[0].z.shape == (2, 6)
     drawn = {int(traversal(prior, 3, generator_for(seed))[0].labels[-1]) for seed in range(20)}  # type: ignore[index]
     assert drawn == {0, 1, 2}
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.sampled_runs import run, sampled, written
 from PIL import Image
-from sampling import run, sampled, written
 
 from gan_lightning.data.loader import normalize
 from gan_lightning.data.unpaired_folders import read_folder
 from gan_lightning.figures.images import to_uint8
-from gan_lightning.models.cyclegan import TwoTranslators
+from gan_lightning.models.cyclegan import CycleGANGenerators
 from gan_lightning.runs.checkpoints import load
 from gan_lightning.sampling.translation import Folder, side_by_side
 from gan_lightning.utils.errors import UserError, WorkError
@@ -69,7 +69,7 @@ def test_every_image_is_translated_and_named_after_its_own(cyclegan: Path, direc
 
     gan = load(cyclegan / "checkpoints" / "last.ckpt", "cpu").gan
     networks = gan.averaged_generator
-    assert isinstance(networks, TwoTranslators)
+    assert isinstance(networks, CycleGANGenerators)
     network = networks.a_to_b if direction == "a_to_b" else networks.b_to_a
     assert isinstance(gan.prior, SourceImages)
     channels = gan.prior.a.shape[1]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from playing import Batches, quiet_trainer, tiny_gan
+from helpers.tiny_gan import Batches, quiet_trainer, tiny_gan
 from torch import nn
 from torch._dynamo.utils import counters
 from torch.nn.utils.parametrizations import spectral_norm
@@ -68,7 +68,7 @@ class Graphs(Compile):
         self.rehearsed = counters["stats"]["unique_graphs"]
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-        pl_module.generate(pl_module.draw(5, "samples"))
+        pl_module.generate(pl_module.fixed_latents(5, "samples"))
         pl_module.judge(torch.zeros(3, 2))
         self.in_the_end = counters["stats"]["unique_graphs"]
         self.while_playing = pl_module.compiled

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.tiny_gan import play, tiny_gan, weights
 from lightning import Callback
-from playing import play, tiny_gan, weights
 
 from gan_lightning import gan as game_module
 from gan_lightning.callbacks.periodic import Periodic
@@ -20,22 +20,22 @@ class Acting(Periodic):
         super().__init__(every)
         self.at: list[int] = []
 
-    def act(self, trainer: Any, gan: GAN) -> None:
+    def run(self, trainer: Any, gan: GAN) -> None:
         self.at.append(gan.iterations)
 
 
 class Looking(Callback):
-    """Takes part in every turn; says when it wants to only if `due` is given."""
+    """Takes part in every turn; says when it wants to only if `next_iteration` is given."""
 
     def __init__(self) -> None:
         self.at: list[int] = []
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, *rest: Any) -> None:
-        self.at.append(pl_module.turns)
+        self.at.append(pl_module.discriminator_updates)
 
 
 class Patient(Looking):
-    def due(self, iterations: int) -> float:
+    def next_iteration(self, iterations: int) -> float:
         return math.inf
 
 

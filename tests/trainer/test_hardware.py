@@ -8,13 +8,20 @@ from typing import Any
 
 import pytest
 import torch
-from composing import composed
-from playing import tiny_gan
+from helpers.compose import composed
+from helpers.tiny_gan import tiny_gan
 from torch import nn
 
 from gan_lightning.trainer import hardware
 from gan_lightning.trainer.compile import Compile
-from gan_lightning.trainer.hardware import OUR_KEYS, job_command, prepare, quoted, trainer_settings, write_failure
+from gan_lightning.trainer.hardware import (
+    OUR_KEYS,
+    configure_hardware,
+    job_command,
+    quoted,
+    trainer_settings,
+    write_failure,
+)
 from gan_lightning.trainer.precision import ScalePerPlayer
 from gan_lightning.trainer.strategy import GameStrategy, JobStrategy
 from gan_lightning.utils.conf import PACKAGE
@@ -76,7 +83,7 @@ def test_our_own_keys_are_followed_and_kept_from_lightning(monkeypatch: pytest.M
     matmul, cudnn = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     try:
         for allowed, precision in ((True, "high"), (False, "highest")):
-            prepare(tiny_gan(), {**TRAINER, "tf32": allowed})
+            configure_hardware(tiny_gan(), {**TRAINER, "tf32": allowed})
             assert torch.get_float32_matmul_precision() == precision
             assert torch.backends.cudnn.allow_tf32 == allowed
     finally:
@@ -85,11 +92,11 @@ def test_our_own_keys_are_followed_and_kept_from_lightning(monkeypatch: pytest.M
     for last in (True, False):
         gan = tiny_gan()
         gan.discriminator = nn.Conv2d(3, 4, 2)
-        prepare(gan, {**TRAINER, "channels_last": last})
+        configure_hardware(gan, {**TRAINER, "channels_last": last})
         weight = gan.discriminator.weight
         assert weight.is_contiguous(memory_format=torch.channels_last) == last
-    assert not prepare(tiny_gan(), TRAINER)
-    (compiling,) = prepare(tiny_gan(), {**TRAINER, "compile": "cuda_graphs"})
+    assert not configure_hardware(tiny_gan(), TRAINER)
+    (compiling,) = configure_hardware(tiny_gan(), {**TRAINER, "compile": "cuda_graphs"})
     assert isinstance(compiling, Compile)
     assert compiling.cuda_graphs
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from playing import play, tiny_gan, weights
+from helpers.tiny_gan import play, tiny_gan, weights
 from torch import Tensor
 
 from gan_lightning.game import Objective, Round
@@ -38,7 +38,7 @@ class Overflowing(Objective):
     """The discriminator's gradient overflows in its second turn."""
 
     def discriminator(self, round: Round) -> Tensor | None:
-        return round.real_logits.float().mean() * 1e38 if round.turn == 1 else None
+        return round.real_logits.float().mean() * 1e38 if round.discriminator_updates == 1 else None
 
 
 def test_an_overflow_of_one_player_is_skipped_and_leaves_the_others_scale():

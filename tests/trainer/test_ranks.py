@@ -7,15 +7,15 @@ import time
 from pathlib import Path
 
 import pytest
-from composing import composed
+from helpers.compose import composed
 
 from gan_lightning.cli.compatibility import ranks_and_devices
 from gan_lightning.trainer.ranks import (
     LAUNCHED_BY,
-    adopt_slurm,
     first_node,
     kept_environment,
     prepare_rank,
+    slurm_env,
     started_as_rank_zero,
 )
 from gan_lightning.utils.errors import UserError
@@ -105,12 +105,12 @@ def test_as_many_processes_as_devices(
 
 def test_tasks_of_slurm_are_ranks_or_one_a_machine(monkeypatch: pytest.MonkeyPatch):
     given(monkeypatch, SRUN)
-    adopt_slurm(processes=4)
+    slurm_env(processes=4)
     names = ("NODE_RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
     assert [os.environ.get(name) for name in names] == ["1", "1", "node07", "18456"]
     monkeypatch.delenv("LOCAL_RANK")
     given(monkeypatch, SRUN, SLURM_NTASKS="2", SLURM_PROCID="1", SLURM_LOCALID="0")
-    adopt_slurm(processes=8)
+    slurm_env(processes=8)
     assert [os.environ.get(name) for name in names] == ["1", None, "node07", "18456"]
 
 

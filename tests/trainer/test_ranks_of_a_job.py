@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from cli_command import ROOT, TINY, Command
+from helpers.run_script import ROOT, TINY, Command
 
 SHORT = (*TINY, "max_iterations=3", "callbacks.density=null", "logger=csv")
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from playing import tiny_gan
-from ranks import GAMES, on_two_ranks, played
+from helpers.tiny_gan import tiny_gan
+from helpers.two_ranks import GAMES, on_two_ranks, played
 from torch import Tensor, nn
 
 from gan_lightning.trainer import strategy as strategies

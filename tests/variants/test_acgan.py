@@ -6,10 +6,10 @@ import math
 
 import pytest
 import torch
-from playing import TinyDiscriminator, TinyGenerator
+from helpers.tiny_gan import TinyDiscriminator, TinyGenerator
 from torch import Tensor, nn
 
-from gan_lightning.game import DiscriminatorOutput, Latent, Round, judge, takes_labels
+from gan_lightning.game import DiscriminatorOutput, Latent, Round, discriminate, takes_labels
 from gan_lightning.trainer.fast_path import frozen
 from gan_lightning.variants.acgan import AuxiliaryClassifier, ClassHead, ClassOutput
 from gan_lightning.wrappers.base import Wrapper
@@ -95,7 +95,7 @@ def test_the_discriminator_is_not_told_the_class_it_is_to_tell() -> None:
     _, discriminator = players()
     assert not takes_labels(discriminator)
     samples = torch.randn(4, 2)
-    first, second = (judge(discriminator, samples, torch.full((4,), label)) for label in (0, 2))
+    first, second = (discriminate(discriminator, samples, torch.full((4,), label)) for label in (0, 2))
     assert isinstance(first, ClassOutput)
     assert isinstance(second, ClassOutput)
     assert torch.equal(first.class_logits, second.class_logits)
@@ -117,8 +117,8 @@ def test_the_head_knows_what_stands_where() -> None:
 def test_what_the_network_within_says_is_kept_and_so_is_the_class_by_wrappers_around() -> None:
     _, discriminator = players()
     samples = torch.randn(4, 2)
-    output = judge(Wrapper(discriminator), samples)
-    within = judge(discriminator.network, samples)
+    output = discriminate(Wrapper(discriminator), samples)
+    within = discriminate(discriminator.network, samples)
     assert isinstance(output, ClassOutput)
     assert output.class_logits.shape == (4, 3)
     assert torch.equal(output.logits, within.logits)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from composing import SMALL, composed, job_part
-from playing import TinyDiscriminator
+from helpers.compose import SMALL, composed, job_part
+from helpers.tiny_gan import TinyDiscriminator
 from torch import nn
 
 from gan_lightning.game import DiscriminatorOutput, Latent, Round
@@ -28,7 +28,9 @@ def augmentation(p: float = 0.0) -> AdaptiveAugmentation:
 def scripted(logits: list[float], discriminator: nn.Module, turn: int = 0, **settings: Any) -> Round:
     """A round whose data have these scores."""
     samples = torch.zeros(len(logits), 1, 4, 4)
-    round = Round(nn.Identity(), discriminator, Latent(samples), samples, samples, turn=turn, **settings)
+    round = Round(
+        nn.Identity(), discriminator, Latent(samples), samples, samples, discriminator_updates=turn, **settings
+    )
     round.__dict__["real_output"] = DiscriminatorOutput(torch.tensor(logits))
     return round
 
@@ -43,7 +45,7 @@ def trajectory(
     """p after each turn."""
     found = []
     for number, logits in enumerate(script):
-        objective.observe(scripted(logits, discriminator, number, **settings))
+        objective.after_discriminator_step(scripted(logits, discriminator, number, **settings))
         found.append(round(objective.p.item(), 6))
     return found
 
@@ -100,7 +102,7 @@ def test_its_state_is_in_buffers_and_it_has_no_term() -> None:
     assert objective.discriminator(round) is None
     assert objective.generator(round) is None
     assert not list(objective.parameters())
-    assert {name: reading.dim() for name, reading in objective.readings().items()} == {"p": 0, "r": 0}
+    assert {name: reading.dim() for name, reading in objective.scalars().items()} == {"p": 0, "r": 0}
 
 
 QUICK = ("variant=ada", "trainer.precision=32-true", "metrics=none", "data.batch_size=8", *SMALL)
@@ -136,4 +138,4 @@ def test_bad_settings_are_refused(settings: dict[str, Any], message: str) -> Non
 
 def test_an_objective_without_its_wrapper_says_what_brings_both() -> None:
     with pytest.raises(ValueError, match=r"the discriminator has none: choose variant=ada, which brings both"):
-        AdaptiveProbability().observe(scripted([1.0], TinyDiscriminator()))
+        AdaptiveProbability().after_discriminator_step(scripted([1.0], TinyDiscriminator()))

@@ -10,7 +10,7 @@ import torch
 from scipy.ndimage import affine_transform
 from torch import Tensor, nn
 
-from gan_lightning.game import DiscriminatorOutput, Latent, Round, judge
+from gan_lightning.game import DiscriminatorOutput, Latent, Round, discriminate
 from gan_lightning.regularizers.gradient_penalties import R1
 from gan_lightning.variants.ada import (
     COLOURS,
@@ -41,7 +41,7 @@ def wrapper(*transforms: str, p: float = 1.0, network: nn.Module | None = None) 
 
 
 def seen(discriminator: nn.Module, images: Tensor) -> Tensor:
-    features = judge(discriminator, images).features
+    features = discriminate(discriminator, images).features
     assert features is not None
     return features
 
@@ -274,6 +274,6 @@ def test_other_transformations_are_refused(names: list[str], named: str) -> None
 
 def test_vectors_and_colours_of_grey_images_are_refused() -> None:
     with pytest.raises(ValueError, match=r"images, and samples of this data have shape \[2\]"):
-        judge(wrapper("contrast"), torch.zeros(4, 2))
+        discriminate(wrapper("contrast"), torch.zeros(4, 2))
     with pytest.raises(ValueError, match=r"hue and saturation of .* for images of 3 channels, not 1"):
-        judge(wrapper("contrast", "saturation", "hue"), torch.zeros(4, 1, 8, 8))
+        discriminate(wrapper("contrast", "saturation", "hue"), torch.zeros(4, 1, 8, 8))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gan_lightning.game import DiscriminatorOutput, Latent, Round, judge
+from gan_lightning.game import DiscriminatorOutput, Latent, Round, discriminate
 from gan_lightning.regularizers.gradient_penalties import R1, R2, GradientPenalty
 from gan_lightning.variants.cgan import ClassChannels
 from gan_lightning.wrappers.base import Wrapper
@@ -34,7 +34,7 @@ LABELS = torch.tensor([1, 0])
 
 
 def seen(samples: Tensor, num_classes: int = 3) -> Tensor:
-    features = judge(ClassChannels(Shown(), num_classes), samples, LABELS).features
+    features = discriminate(ClassChannels(Shown(), num_classes), samples, LABELS).features
     assert features is not None
     return features
 
@@ -82,12 +82,12 @@ def test_penalties_are_on_the_slope_in_the_sample_and_not_in_the_class() -> None
 def test_wrappers_around_it_hand_the_class_on() -> None:
     samples = torch.ones(2, 3)
     told = ClassChannels(Linear(), 2)
-    assert torch.equal(judge(Wrapper(told), samples, LABELS).logits, judge(told, samples, LABELS).logits)
+    assert torch.equal(discriminate(Wrapper(told), samples, LABELS).logits, discriminate(told, samples, LABELS).logits)
 
 
 def test_samples_without_a_class_are_refused_with_the_way_out() -> None:
     with pytest.raises(ValueError, match=r"choose data with classes, such as data=mnist10k, and a prior"):
-        judge(ClassChannels(Linear(), 2), torch.ones(2, 3))
+        discriminate(ClassChannels(Linear(), 2), torch.ones(2, 3))
 
 
 @pytest.mark.parametrize("num_classes", [None, 0])

@@ -10,15 +10,15 @@ from scipy import stats
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from gan_lightning.game import Latent, stacked
+from gan_lightning.game import Latent, concatenate_records
 from gan_lightning.priors import Gaussian
 from gan_lightning.randomness import generator_for
-from gan_lightning.variants.infogan import Coded, CodedLatent
+from gan_lightning.variants.infogan import InfoGANLatent, InfoGANPrior
 
 
-def prior(categories: int = 4, continuous: int = 2) -> Coded:
+def prior(categories: int = 4, continuous: int = 2) -> InfoGANPrior:
     """Noise of length 3, and codes."""
-    return Coded(3 + categories + continuous, Gaussian(3), categories, continuous)
+    return InfoGANPrior(3 + categories + continuous, Gaussian(3), categories, continuous)
 
 
 def labels_of(latent: Latent) -> Tensor:
@@ -57,15 +57,15 @@ def test_codes_stay_with_their_noise_when_latents_are_cut_and_joined() -> None:
     latent = prior().sample(10, generator_for(0, "test"))
     pieces = [latent[first : first + 4] for first in (0, 4, 8)]
     assert torch.equal(pieces[1].z, latent.z[4:8])
-    whole = stacked(pieces)
-    assert isinstance(whole, CodedLatent)
+    whole = concatenate_records(pieces)
+    assert isinstance(whole, InfoGANLatent)
     assert torch.equal(whole.codes, latent.codes)
     assert torch.equal(labels_of(whole), labels_of(latent))
 
 
 @pytest.mark.parametrize(("count", "columns"), [(20, 5), (23, 5), (1, 1)])
 def test_a_picture_has_a_category_in_each_row_and_sweeps_the_first_code_along_it(count: int, columns: int) -> None:
-    latent, found = prior().arranged(count, generator_for(0, "test"))
+    latent, found = prior().grid(count, generator_for(0, "test"))
     assert found == columns
     assert labels_of(latent).view(4, columns).tolist() == [[row] * columns for row in range(4)]
     codes = latent.codes.view(4, columns, 2)
@@ -74,11 +74,11 @@ def test_a_picture_has_a_category_in_each_row_and_sweeps_the_first_code_along_it
         assert row[:, 0].tolist() == pytest.approx(steps)
         assert not row[:, 1].any()
     assert len(latent.z[:, :3].unique(dim=0)) == 1
-    assert torch.equal(latent.z, prior().of_codes(latent.z[:, :3], labels_of(latent), latent.codes).z)
+    assert torch.equal(latent.z, prior().from_codes(latent.z[:, :3], labels_of(latent), latent.codes).z)
 
 
 def test_a_picture_without_continuous_codes_has_the_same_noise_down_each_column() -> None:
-    latent, columns = prior(continuous=0).arranged(12, generator_for(0, "test"))
+    latent, columns = prior(continuous=0).grid(12, generator_for(0, "test"))
     assert columns == 3
     rows = latent.z.view(4, 3, 7)
     assert all(torch.equal(row[:, :3], rows[0, :, :3]) for row in rows)
@@ -88,8 +88,8 @@ def test_a_picture_without_continuous_codes_has_the_same_noise_down_each_column(
 
 def test_numbers_that_are_none_are_refused() -> None:
     with pytest.raises(ValueError, match=r"prior\.dim must be .* together, 9, not 8: prior\.noise\.dim sets"):
-        Coded(8, Gaussian(3), categories=4, continuous=2)
+        InfoGANPrior(8, Gaussian(3), categories=4, continuous=2)
     with pytest.raises(ValueError, match=r"prior\.categories must be a whole number of at least 2, not 1"):
-        Coded(6, Gaussian(3), categories=1, continuous=2)
+        InfoGANPrior(6, Gaussian(3), categories=1, continuous=2)
     with pytest.raises(ValueError, match=r"prior\.continuous must be a whole number of at least 0, not -1"):
-        Coded(6, Gaussian(3), categories=4, continuous=-1)
+        InfoGANPrior(6, Gaussian(3), categories=4, continuous=-1)

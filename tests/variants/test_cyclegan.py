@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import pytest
 import torch
-from playing import tiny_gan
+from helpers.tiny_gan import tiny_gan
 from torch import Tensor, nn
 
 from gan_lightning.data.base import Images
 from gan_lightning.data.mnist import Mnist10k
 from gan_lightning.data.unpaired import Domains, UnpairedImages
 from gan_lightning.game import Latent, Objective, Round
-from gan_lightning.models.cyclegan import PatchOutput, TwoTranslators
+from gan_lightning.models.cyclegan import CycleGANGenerators, PatchOutput
 from gan_lightning.randomness import Noise, generator_for
 from gan_lightning.variants.cyclegan import CycleConsistency, IdentityMapping, PatchLeastSquares, SourceImages
 
@@ -59,8 +59,8 @@ class Brightness(nn.Module):
         return PatchOutput(patches.mean((1, 2, 3)), patches=patches)
 
 
-def multiplying(a_to_b: float, b_to_a: float) -> TwoTranslators:
-    network = TwoTranslators(SHAPE, width=1, blocks=1)
+def multiplying(a_to_b: float, b_to_a: float) -> CycleGANGenerators:
+    network = CycleGANGenerators(SHAPE, width=1, blocks=1)
     network.a_to_b, network.b_to_a = Times(a_to_b), Times(b_to_a)  # type: ignore[assignment]
     return network
 
@@ -75,7 +75,7 @@ def round_of(fake: Tensor) -> Round:
     return Round(nn.Identity(), Brightness(), Latent(torch.zeros_like(fake)), torch.ones_like(fake), fake)
 
 
-def playing(values: Sequence[tuple[float, float]], network: TwoTranslators) -> Round:
+def playing(values: Sequence[tuple[float, float]], network: CycleGANGenerators) -> Round:
     """A turn of the generator, with sources of these values."""
     latent = Latent(pairs(*values))
     return Round(network, Brightness(), latent, torch.ones_like(latent.z), network(latent))
@@ -179,12 +179,14 @@ def test_the_pool_teaches_the_discriminator_alone() -> None:
         latent = Latent(pairs((1.0, -2.0), (0.5, 0.5)))
         fake = network(latent)  # not detached, which the game does
         noise = Noise(0, turn)
-        round = Round(network, Brightness(), latent, torch.ones_like(fake), fake, turn=turn, noise=noise)
+        round = Round(
+            network, Brightness(), latent, torch.ones_like(fake), fake, discriminator_updates=turn, noise=noise
+        )
         assert not objective.pooled(round).requires_grad
         assert all(gradients(objective.discriminator(round), round.discriminator))
         assert all(weight.grad is None for weight in network.parameters())
         with torch.no_grad():
-            objective.observe(round)
+            objective.after_discriminator_step(round)
     assert not objective.bits.requires_grad
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 import torch
-from composing import SMALL, composed, job_part
+from helpers.compose import SMALL, composed, job_part
+from helpers.tiny_gan import quiet_trainer, weights
 from hydra.utils import instantiate
 from lightning import Trainer
 from PIL import Image
-from playing import quiet_trainer, weights
 from torch import Tensor
 from torch.optim import SGD
 
@@ -21,7 +21,7 @@ from gan_lightning.data.base import Images
 from gan_lightning.data.unpaired import Domains, UnpairedImages
 from gan_lightning.ema import Averaging
 from gan_lightning.gan import GAN
-from gan_lightning.models.cyclegan import TwoCritics, TwoTranslators
+from gan_lightning.models.cyclegan import CycleGANGenerators, PatchGANPair
 from gan_lightning.randomness import generator_for
 from gan_lightning.runs.training import train
 from gan_lightning.variants.cyclegan import CycleConsistency, IdentityMapping, PatchLeastSquares, SourceImages
@@ -47,8 +47,8 @@ def game(iterations: int, **settings: Any) -> GAN:
         return SGD(weights, lr=1e-2)
 
     return GAN(
-        TwoTranslators(SHAPE, width=2, blocks=1, halvings=1),
-        TwoCritics(SHAPE, width=2, depth=1),
+        CycleGANGenerators(SHAPE, width=2, blocks=1, halvings=1),
+        PatchGANPair(SHAPE, width=2, depth=1),
         SourceImages(Noisy()),
         {"adversarial": PatchLeastSquares(SHAPE, 5), "cycle": CycleConsistency(), "identity": IdentityMapping()},
         optimizer,
@@ -66,7 +66,7 @@ class Pairs:
         self.gan = gan
 
     def __iter__(self) -> Iterator[tuple[Tensor, None]]:
-        turn = self.gan.turns
+        turn = self.gan.discriminator_updates
         while True:
             yield torch.rand(4, *SHAPE, generator=torch.Generator().manual_seed(turn)) * 2 - 1, None
             turn += 1

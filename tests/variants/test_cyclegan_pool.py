@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_lightning.game import Latent, Round
-from gan_lightning.models.cyclegan import TwoCritics
+from gan_lightning.models.cyclegan import PatchGANPair
 from gan_lightning.randomness import Noise
 from gan_lightning.variants.cyclegan import PatchLeastSquares
 
@@ -20,8 +20,10 @@ SHAPE = (2, 16, 16)
 def round_of(fake: Tensor, turn: int = 0, first: int = 0, batch_size: int | None = None) -> Round:
     """A turn of the discriminator with these fakes."""
     noise = Noise(0, "discriminator", "round", turn, first=first, batch_size=batch_size)
-    real, critics = torch.ones_like(fake), TwoCritics(SHAPE, width=2, depth=1)
-    return Round(nn.Identity(), critics, Latent(torch.zeros_like(fake)), real, fake, turn=turn, noise=noise)
+    real, critics = torch.ones_like(fake), PatchGANPair(SHAPE, width=2, depth=1)
+    return Round(
+        nn.Identity(), critics, Latent(torch.zeros_like(fake)), real, fake, discriminator_updates=turn, noise=noise
+    )
 
 
 class Listed:
@@ -61,7 +63,7 @@ def test_the_pool_is_the_list_of_the_authors(pool_size: int, batch_size: int) ->
         assert shown.shape == round.fake.shape
         assert (shown == shown[:, :, :1, :1]).all()
         assert shown[:, :, 0, 0].T.tolist() == expected
-        objective.observe(round)
+        objective.after_discriminator_step(round)
     kept = objective.images[:, :, 0, 0, 0].T.tolist()
     assert kept == [pool.images for pool in lists]
 
@@ -96,16 +98,16 @@ def test_ranks_and_pieces_share_one_pool() -> None:
     for turn in range(20):
         fakes = torch.rand(4, *SHAPE)
         shown = whole.pooled(round_of(fakes, turn, batch_size=4))
-        whole.observe(round_of(fakes, turn, batch_size=4))
+        whole.after_discriminator_step(round_of(fakes, turn, batch_size=4))
         halves = [round_of(fakes[first : first + 2], turn, first, batch_size=4) for first in (0, 2)]
         assert torch.equal(torch.cat([rank.pooled(half) for rank, half in zip(ranks, halves, strict=True)]), shown)
         sent: list[Tensor] = []
         for rank, half in zip(ranks, halves, strict=True):
-            half.over_ranks = partial(kept, sent)
-            deepcopy(rank).observe(half)
+            half.all_reduce_mean = partial(kept, sent)
+            deepcopy(rank).after_discriminator_step(half)
         for rank, half in zip(ranks, halves, strict=True):
-            half.over_ranks = partial(mean_of, sent)
-            rank.observe(half)
+            half.all_reduce_mean = partial(mean_of, sent)
+            rank.after_discriminator_step(half)
         for rank in ranks:
             assert torch.equal(rank.bits, whole.bits) and rank.held == whole.held
 
@@ -113,7 +115,7 @@ def test_ranks_and_pieces_share_one_pool() -> None:
 def test_the_pool_is_kept_in_float32_and_is_no_weight_to_average() -> None:
     objective = PatchLeastSquares(SHAPE, pool_size=3)
     fakes = torch.rand(2, *SHAPE, dtype=torch.bfloat16)
-    objective.observe(round_of(fakes))
+    objective.after_discriminator_step(round_of(fakes))
     assert torch.equal(objective.images[:2].flatten(1, 2), fakes.float())
     assert not any(buffer.is_floating_point() for buffer in objective.buffers())
     again = PatchLeastSquares(SHAPE, pool_size=3)
@@ -130,4 +132,4 @@ def test_a_batch_larger_than_the_pool_is_refused_and_no_pool_is_none() -> None:
     round = round_of(torch.rand(4, *SHAPE))
     assert none.discriminator(round) == fresh.discriminator(round)
     assert "fake_output" in round.__dict__
-    none.observe(round)
+    none.after_discriminator_step(round)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from composing import CONF, answers, composed, job_part
+from helpers.compose import CONF, answers, composed, job_part
+from helpers.tiny_gan import Learned, quiet_trainer, weights
 from hydra.utils import instantiate
 from lightning import Callback, Trainer
 from omegaconf import DictConfig, OmegaConf
-from playing import Learned, quiet_trainer, weights
 from torch import Tensor
 
 from gan_lightning.gan import GAN
@@ -59,7 +59,7 @@ class Batches:
         self.gan, self.data = gan, data
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor | None]]:
-        turn = self.gan.turns
+        turn = self.gan.discriminator_updates
         while True:
             rng = torch.Generator().manual_seed(turn)
             real = torch.rand(8, *self.data.shape, generator=rng) * 2 - 1
@@ -88,7 +88,7 @@ def test_both_players_move_and_every_weight_learns(variant: str, model: str) -> 
     assert learned.names == trainable
     assert all(loss.isfinite() for loss in gan.losses.values())
 
-    latent, _ = gan.prior.arranged(20, torch.Generator())
+    latent, _ = gan.prior.grid(20, torch.Generator())
     assert len(gan.generate(latent)) == len(latent)
 
 
@@ -101,6 +101,6 @@ def test_stopping_and_going_on_is_the_same_as_going_through(variant: str, tmp_pa
     play(first, variant, model).save_checkpoint(tmp_path / "half.ckpt")
     second = game_of(variant, model, iterations=2)
     play(second, variant, model, tmp_path / "half.ckpt")
-    assert second.turns == through.turns
+    assert second.discriminator_updates == through.discriminator_updates
     for name, tensor in through.state_dict().items():
         assert torch.equal(second.state_dict()[name], tensor), name

@@ -7,14 +7,14 @@ from functools import partial
 
 import pytest
 import torch
-from playing import TinyDiscriminator, TinyGenerator, play
+from helpers.tiny_gan import TinyDiscriminator, TinyGenerator, play
 from scipy import special, stats
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-from gan_lightning.callbacks.scalars import Readable
+from gan_lightning.callbacks.scalars import HasScalars
 from gan_lightning.ema import Averaging
-from gan_lightning.game import Latent, Round, judge, takes_labels
+from gan_lightning.game import Latent, Round, discriminate, takes_labels
 from gan_lightning.gan import GAN
 from gan_lightning.losses.adversarial import NonSaturating
 from gan_lightning.priors import Gaussian
@@ -22,19 +22,19 @@ from gan_lightning.randomness import generator_for
 from gan_lightning.trainer.fast_path import frozen
 from gan_lightning.variants.infogan import (
     SMALLEST_STD,
-    Coded,
-    CodedLatent,
     CodeHead,
     CodeOutput,
+    InfoGANLatent,
+    InfoGANPrior,
     MutualInformation,
 )
 
 SGD = partial(torch.optim.SGD, lr=0.1)
 
 
-def prior(categories: int = 4, continuous: int = 2) -> Coded:
+def prior(categories: int = 4, continuous: int = 2) -> InfoGANPrior:
     """Noise of length 3, and codes."""
-    return Coded(3 + categories + continuous, Gaussian(3), categories, continuous)
+    return InfoGANPrior(3 + categories + continuous, Gaussian(3), categories, continuous)
 
 
 def labels_of(latent: Latent) -> Tensor:
@@ -52,7 +52,7 @@ def head(categories: int = 4, continuous: int = 2) -> CodeHead:
 
 def test_the_head_says_all_that_the_network_does_and_reads_codes() -> None:
     samples = torch.randn(8, 2)
-    output, within = judge(head(), samples), judge(head().network, samples)
+    output, within = discriminate(head(), samples), discriminate(head().network, samples)
     assert isinstance(output, CodeOutput)
     assert torch.equal(output.logits, within.logits)
     assert output.category_logits.shape == (8, 4)
@@ -98,7 +98,7 @@ class Reading(nn.Module):
         return self.output
 
 
-def read(latent: CodedLatent, category_logits: Tensor, mean: Tensor, std: Tensor) -> Round:
+def read(latent: InfoGANLatent, category_logits: Tensor, mean: Tensor, std: Tensor) -> Round:
     count = len(latent)
     said = CodeOutput(torch.zeros(count), category_logits=category_logits, code_mean=mean, code_log_std=std.log())
     return Round(nn.Identity(), Reading(said), latent, torch.zeros(count, 1), torch.zeros(count, 1))
@@ -116,7 +116,7 @@ def test_the_term_is_minus_the_log_likelihood_that_scipy_gives() -> None:
     assert weighted.item() == pytest.approx(0.5 * category + 2 * codes, rel=1e-5)
 
 
-def players() -> tuple[nn.Module, CodeHead, CodedLatent]:
+def players() -> tuple[nn.Module, CodeHead, InfoGANLatent]:
     torch.manual_seed(0)
     generator = TinyGenerator()
     generator.layers[0] = nn.Linear(9, 5)
@@ -173,11 +173,11 @@ def test_under_autocast_the_term_is_in_float32() -> None:
 # What the log says
 
 
-def noted(latent: CodedLatent, category_logits: Tensor, mean: Tensor, std: Tensor) -> dict[str, float]:
+def noted(latent: InfoGANLatent, category_logits: Tensor, mean: Tensor, std: Tensor) -> dict[str, float]:
     objective = MutualInformation()
-    assert isinstance(objective, Readable)
-    objective.observe(read(latent, category_logits, mean, std))
-    return {name: value.item() for name, value in objective.readings().items()}
+    assert isinstance(objective, HasScalars)
+    objective.after_discriminator_step(read(latent, category_logits, mean, std))
+    return {name: value.item() for name, value in objective.scalars().items()}
 
 
 def test_a_reader_that_knows_nothing_notes_no_information() -> None:

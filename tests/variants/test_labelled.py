@@ -7,14 +7,14 @@ import torch
 from scipy import stats
 from torch.nn.functional import one_hot
 
-from gan_lightning.game import Latent, stacked
-from gan_lightning.priors import Gaussian, Labelled
+from gan_lightning.game import Latent, concatenate_records
+from gan_lightning.priors import ClassConditional, Gaussian
 from gan_lightning.randomness import generator_for
 
 
-def prior(dim: int = 7) -> Labelled:
+def prior(dim: int = 7) -> ClassConditional:
     """Noise of length 3 and 4 classes, one-hot behind the noise unless told otherwise."""
-    return Labelled(dim, Gaussian(3), num_classes=4)
+    return ClassConditional(dim, Gaussian(3), num_classes=4)
 
 
 def same(first: Latent, second: Latent) -> bool:
@@ -59,7 +59,7 @@ def test_latents_are_a_function_of_their_generator_alone() -> None:
 
 @pytest.mark.parametrize(("count", "columns"), [(12, 3), (14, 3), (4, 1), (1, 1)])
 def test_a_picture_has_a_class_in_each_row_and_the_same_noise_down_each_column(count: int, columns: int) -> None:
-    latent, found = prior().arranged(count, generator_for(0, "test"))
+    latent, found = prior().grid(count, generator_for(0, "test"))
     assert found == columns
     assert latent.labels is not None
     assert latent.labels.view(4, columns).tolist() == [[label] * columns for label in range(4)]
@@ -75,7 +75,7 @@ def test_labels_stay_with_their_noise_when_latents_are_cut_and_joined() -> None:
     assert latent.labels is not None
     assert pieces[1].labels is not None
     assert pieces[1].labels.tolist() == latent.labels[4:8].tolist()
-    assert same(stacked(pieces), latent)
+    assert same(concatenate_records(pieces), latent)
 
 
 @pytest.mark.parametrize("dim", [4, 6, 8])
@@ -87,4 +87,4 @@ def test_a_length_that_fits_neither_way_is_refused(dim: int) -> None:
 @pytest.mark.parametrize("num_classes", [None, 0])
 def test_data_without_classes_are_refused_with_the_way_out(num_classes: int | None) -> None:
     with pytest.raises(ValueError, match="no classes to ask for: choose data with classes, such as data=mnist10k"):
-        Labelled(3, Gaussian(3), num_classes)
+        ClassConditional(3, Gaussian(3), num_classes)

@@ -7,21 +7,21 @@ from pathlib import Path
 
 import pytest
 import torch
-from composing import SMALL, answers, composed, job_part
+from helpers.compose import SMALL, answers, composed, job_part
+from helpers.tiny_gan import TinyGenerator, play, weights
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from playing import TinyGenerator, play, weights
 from torch import Tensor, nn
 
 from gan_lightning.ema import Averaging
-from gan_lightning.game import DiscriminatorOutput, Latent, Round, judge, takes_labels
+from gan_lightning.game import DiscriminatorOutput, Latent, Round, discriminate, takes_labels
 from gan_lightning.gan import GAN
 from gan_lightning.losses.adversarial import NonSaturating, Wasserstein
 from gan_lightning.priors import Gaussian
 from gan_lightning.randomness import Noise
-from gan_lightning.regularizers.gradient_penalties import R1, GradientPenalty, slopes
+from gan_lightning.regularizers.gradient_penalties import R1, GradientPenalty, input_gradients
 from gan_lightning.runs.training import train
-from gan_lightning.variants.pacgan import Packed
+from gan_lightning.variants.pacgan import PackedDiscriminator
 from gan_lightning.wrappers.base import Wrapper
 
 
@@ -47,7 +47,7 @@ class Told(nn.Module):
 
 
 def scored(network: nn.Module, samples: list[list[float]], pack: int) -> list[float]:
-    return judge(Packed(network, pack), torch.tensor(samples)).logits.tolist()
+    return discriminate(PackedDiscriminator(network, pack), torch.tensor(samples)).logits.tolist()
 
 
 def test_neighbours_are_judged_together_in_their_order() -> None:
@@ -59,7 +59,7 @@ def test_neighbours_are_judged_together_in_their_order() -> None:
 
 def test_images_are_packed_as_channels_and_keep_their_places() -> None:
     images = torch.randn(6, 2, 4, 5)
-    features = judge(Packed(Linear(), 3), images).features
+    features = discriminate(PackedDiscriminator(Linear(), 3), images).features
     assert features is not None
     assert features.shape == (2, 6, 4, 5)
     for pack, channel in ((0, 0), (0, 5), (1, 3)):
@@ -68,7 +68,7 @@ def test_images_are_packed_as_channels_and_keep_their_places() -> None:
 
 def test_a_pack_is_judged_by_itself() -> None:
     samples = torch.randn(8, 2, requires_grad=True)
-    logits = judge(Packed(Linear(), 4), samples).logits
+    logits = discriminate(PackedDiscriminator(Linear(), 4), samples).logits
     (slope,) = torch.autograd.grad(logits[1], samples)
     assert slope[:4].eq(0).all()
     assert slope[4:].flatten().tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
@@ -76,7 +76,7 @@ def test_a_pack_is_judged_by_itself() -> None:
 
 def test_real_and_fake_are_packed_alike_and_apart() -> None:
     real, fake = torch.randn(4, 2), torch.randn(4, 2)
-    round = Round(nn.Identity(), Packed(Linear()), Latent(torch.zeros(4, 1)), real, fake)
+    round = Round(nn.Identity(), PackedDiscriminator(Linear()), Latent(torch.zeros(4, 1)), real, fake)
     for logits, samples in ((round.real_logits, real), (round.fake_logits, fake)):
         by_hand = [torch.cat([samples[i], samples[i + 1]]) @ torch.tensor([1.0, 2, 3, 4]) for i in (0, 2)]
         torch.testing.assert_close(logits, torch.stack(by_hand))
@@ -85,7 +85,7 @@ def test_real_and_fake_are_packed_alike_and_apart() -> None:
 def test_any_loss_of_means_is_that_of_the_packs() -> None:
     real, fake = torch.randn(6, 2), torch.randn(6, 2)
     latent = Latent(torch.zeros(6, 1))
-    packs = Round(nn.Identity(), Packed(Linear(), 3), latent, real, fake)
+    packs = Round(nn.Identity(), PackedDiscriminator(Linear(), 3), latent, real, fake)
     by_hand = Round(nn.Identity(), Linear(), latent, real.reshape(2, 6), fake.reshape(2, 6))
     for loss in (NonSaturating(), Wasserstein()):
         torch.testing.assert_close(loss.discriminator(packs), loss.discriminator(by_hand))
@@ -97,14 +97,16 @@ def test_any_loss_of_means_is_that_of_the_packs() -> None:
 
 def test_the_slope_is_that_at_the_pack() -> None:
     samples = torch.randn(4, 2, requires_grad=True)
-    found = slopes(judge(Packed(Linear()), samples).logits, samples)
+    found = input_gradients(discriminate(PackedDiscriminator(Linear()), samples).logits, samples)
     assert found.tolist() == [[1, 2, 3, 4]] * 2
 
 
 def test_r1_is_that_of_the_packs() -> None:
     real = torch.randn(6, 2, requires_grad=True)
     latent = Latent(torch.zeros(6, 1))
-    found = R1(gamma=1).discriminator(Round(nn.Identity(), Packed(Quadratic(), 3), latent, real, real.detach()))
+    found = R1(gamma=1).discriminator(
+        Round(nn.Identity(), PackedDiscriminator(Quadratic(), 3), latent, real, real.detach())
+    )
     assert found is not None
     torch.testing.assert_close(found, real.square().sum() / 2 / 2)  # half the mean over two packs
 
@@ -119,7 +121,7 @@ class Known(Noise):
 def test_the_gradient_penalty_is_on_the_slope_at_a_mixture_of_two_packs() -> None:
     """x = u * 1 + (1 - u) * 0 in all four values of a pack, so that its slope is 2 u, with the first u of the pack."""
     real, fake = torch.ones(4, 2), torch.zeros(4, 2)
-    round = Round(nn.Identity(), Packed(Quadratic()), Latent(torch.zeros(4, 1)), real, fake, noise=Known())
+    round = Round(nn.Identity(), PackedDiscriminator(Quadratic()), Latent(torch.zeros(4, 1)), real, fake, noise=Known())
     found = GradientPenalty(weight=1).discriminator(round)
     assert found is not None
     assert found.item() == pytest.approx(((2 / 8 - 1) ** 2 + (6 / 8 - 1) ** 2) / 2, abs=1e-6)
@@ -130,23 +132,23 @@ def test_the_gradient_penalty_is_on_the_slope_at_a_mixture_of_two_packs() -> Non
 
 def test_a_batch_that_does_not_divide_is_refused() -> None:
     with pytest.raises(ValueError, match=r"8 samples.* packs of wrappers\.pacgan\.pack=3: choose a data\.batch_size"):
-        judge(Packed(Linear(), 3), torch.zeros(8, 2))
+        discriminate(PackedDiscriminator(Linear(), 3), torch.zeros(8, 2))
 
 
 @pytest.mark.parametrize("network", [Told(), Wrapper(Told())])
 def test_a_discriminator_that_is_told_classes_is_refused(network: nn.Module) -> None:
     with pytest.raises(ValueError, match="no one class"):
-        Packed(network)
+        PackedDiscriminator(network)
 
 
 @pytest.mark.parametrize("pack", [0, -1, 1.5, "two"])
 def test_packs_are_of_whole_samples(pack: object) -> None:
     with pytest.raises(ValueError, match=r"wrappers\.pacgan\.pack must be a whole number of at least 1"):
-        Packed(Linear(), pack)  # type: ignore[arg-type]
+        PackedDiscriminator(Linear(), pack)  # type: ignore[arg-type]
 
 
 def test_classes_that_nobody_asked_for_are_no_hindrance() -> None:
-    assert judge(Packed(Linear()), torch.zeros(4, 2), torch.arange(4)).logits.tolist() == [0, 0]
+    assert discriminate(PackedDiscriminator(Linear()), torch.zeros(4, 2), torch.arange(4)).logits.tolist() == [0, 0]
 
 
 # As a whole
@@ -166,7 +168,7 @@ def pac_gan(micro_batches: int = 1) -> GAN:
     optimizer = partial(torch.optim.Adam, lr=1e-2)
     return GAN(
         TinyGenerator(),
-        Packed(OfPacks(2)),
+        PackedDiscriminator(OfPacks(2)),
         Gaussian(3),
         {"adversarial": NonSaturating()},
         optimizer,
@@ -187,8 +189,8 @@ def test_micro_batches_play_the_same_game() -> None:
 
 def test_a_checkpoint_is_that_of_the_network_within() -> None:
     network = OfPacks(2)
-    Packed(OfPacks(2)).network.load_state_dict(network.state_dict())
-    assert Packed(network).state_dict().keys() == {f"network.{name}" for name in network.state_dict()}
+    PackedDiscriminator(OfPacks(2)).network.load_state_dict(network.state_dict())
+    assert PackedDiscriminator(network).state_dict().keys() == {f"network.{name}" for name in network.state_dict()}
 
 
 @pytest.mark.parametrize("model", answers("model"))
@@ -205,7 +207,7 @@ def test_the_discriminator_of_every_model_is_made_for_packs(model: str) -> None:
             instantiate(parts.gan.discriminator, _convert_="all")
     else:
         discriminator = instantiate(parts.gan.discriminator, _convert_="all").eval()
-        assert judge(discriminator, torch.zeros(6, 1, 28, 28)).logits.shape == (2,)
+        assert discriminate(discriminator, torch.zeros(6, 1, 28, 28)).logits.shape == (2,)
 
 
 def test_it_plays_on_the_ring_and_its_picture_leaves_the_discriminator_out(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gan_lightning.game import DiscriminatorOutput, judge
+from gan_lightning.game import DiscriminatorOutput, discriminate
 from gan_lightning.models.dcgan import DCGANDiscriminator
 from gan_lightning.variants.projection import Projection
 
@@ -50,7 +50,7 @@ def test_the_class_adds_its_vector_times_the_features_summed_over_places() -> No
         places = [(channel, row, column) for channel in range(2) for row in range(3) for column in range(3)]
         inner = sum(vectors[label][channel] * 2 * sample[channel][row][column] for channel, row, column in places)
         expected.append(10 + inner)
-    assert judge(discriminator, samples, LABELS).logits.tolist() == pytest.approx(expected, rel=1e-4)
+    assert discriminate(discriminator, samples, LABELS).logits.tolist() == pytest.approx(expected, rel=1e-4)
 
 
 def test_without_the_vectors_it_is_the_network_within() -> None:
@@ -58,12 +58,12 @@ def test_without_the_vectors_it_is_the_network_within() -> None:
     discriminator = Projection(within, (1, 28, 28), num_classes=3).eval()
     nn.init.zeros_(discriminator.embed.weight)
     images = torch.randn(4, 1, 28, 28)
-    assert torch.equal(judge(discriminator, images, LABELS).logits, judge(within, images).logits)
+    assert torch.equal(discriminate(discriminator, images, LABELS).logits, discriminate(within, images).logits)
 
 
 def test_each_vector_learns_from_the_samples_of_its_class_and_the_features_from_the_vectors() -> None:
     discriminator, samples = projection(), maps()
-    judge(discriminator, samples, LABELS).logits.sum().backward()
+    discriminate(discriminator, samples, LABELS).logits.sum().backward()
     gradient = discriminator.embed.weight.grad
     assert gradient is not None
     for label in range(3):
@@ -77,7 +77,7 @@ def test_each_vector_learns_from_the_samples_of_its_class_and_the_features_from_
 
 def test_the_slope_at_a_sample_is_the_vector_of_its_class() -> None:
     discriminator, samples = projection(), maps().requires_grad_()
-    (slope,) = torch.autograd.grad(judge(discriminator, samples, LABELS).logits.sum(), samples)
+    (slope,) = torch.autograd.grad(discriminate(discriminator, samples, LABELS).logits.sum(), samples)
     expected = 2 * discriminator.embed.weight.detach()[LABELS][:, :, None, None].expand(4, 2, 3, 3)
     torch.testing.assert_close(slope, expected)
 
@@ -92,7 +92,7 @@ def test_spectral_norm_divides_by_the_largest_singular_value() -> None:
 
 def test_what_else_the_network_says_is_kept() -> None:
     samples = maps()
-    output = judge(projection(), samples, LABELS)
+    output = discriminate(projection(), samples, LABELS)
     assert isinstance(output, Marked)
     assert output.mark is samples
     assert output.features is not None
@@ -111,16 +111,16 @@ class Rounded(Maps):
 def test_half_precision_features_are_summed_in_float32() -> None:
     discriminator, samples = projection(), maps().bfloat16().float()
     nn.init.normal_(discriminator.embed.weight)
-    expected = judge(discriminator, samples, LABELS).logits
+    expected = discriminate(discriminator, samples, LABELS).logits
     discriminator.network = Rounded()
-    found = judge(discriminator, samples, LABELS).logits
+    found = discriminate(discriminator, samples, LABELS).logits
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_samples_without_a_class_are_refused_with_the_way_out() -> None:
     with pytest.raises(ValueError, match=r"choose data with classes, such as data=mnist10k, and a prior"):
-        judge(projection(), maps())
+        discriminate(projection(), maps())
 
 
 def test_data_without_classes_and_networks_without_features_are_refused_with_the_way_out() -> None:

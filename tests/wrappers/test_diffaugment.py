@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gan_lightning.game import DiscriminatorOutput, Latent, Round, judge
+from gan_lightning.game import DiscriminatorOutput, Latent, Round, discriminate
 from gan_lightning.regularizers.gradient_penalties import R1
 from gan_lightning.wrappers.diffaugment import POLICIES, DiffAugment, color, cutout, translation
 
@@ -19,7 +19,7 @@ class Seen(nn.Module):
 
 
 def augmented(images: Tensor, *policies: str) -> Tensor:
-    features = judge(DiffAugment(Seen(), policies), images).features
+    features = discriminate(DiffAugment(Seen(), policies), images).features
     assert features is not None
     return features
 
@@ -165,7 +165,7 @@ def test_r1_is_on_the_images_before_they_are_augmented() -> None:
 
 def test_the_generator_learns_through_the_augmentation() -> None:
     fake = torch.randn(4, 1, 8, 8, requires_grad=True)
-    output = judge(DiffAugment(Seen(), ["translation"]), fake)
+    output = discriminate(DiffAugment(Seen(), ["translation"]), fake)
     (slope,) = torch.autograd.grad(output.logits.sum(), fake)
     kept = slope != 0
     torch.testing.assert_close(slope[kept], fake[kept])
@@ -175,8 +175,8 @@ def test_the_generator_learns_through_the_augmentation() -> None:
 def test_in_evaluation_mode_images_pass_as_they_are() -> None:
     images = torch.rand(4, 3, 8, 8)
     discriminator = DiffAugment(Seen())
-    assert judge(discriminator.eval(), images).features is images
-    seen = judge(discriminator.train(), images).features
+    assert discriminate(discriminator.eval(), images).features is images
+    seen = discriminate(discriminator.train(), images).features
     assert seen is not None
     assert not torch.equal(seen, images)
 
@@ -199,13 +199,13 @@ def test_classes_are_handed_on() -> None:
         def forward(self, samples: Tensor, labels: Tensor) -> Tensor:
             return labels.float()
 
-    assert judge(DiffAugment(Told()), torch.zeros(3, 1, 8, 8), torch.arange(3)).logits.tolist() == [0, 1, 2]
+    assert discriminate(DiffAugment(Told()), torch.zeros(3, 1, 8, 8), torch.arange(3)).logits.tolist() == [0, 1, 2]
 
 
 def test_vectors_are_refused_in_both_modes() -> None:
     for discriminator in (DiffAugment(Seen()), DiffAugment(Seen()).eval()):
         with pytest.raises(ValueError, match=r"augments images, and samples of this data have shape \[2\]: choose"):
-            judge(discriminator, torch.zeros(4, 2))
+            discriminate(discriminator, torch.zeros(4, 2))
 
 
 @pytest.mark.parametrize(("policies", "named"), [(["colour", "cutout"], "colour"), ([], "none")])

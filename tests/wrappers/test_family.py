@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from composing import answers, composed, job_part
+from helpers.compose import answers, composed, job_part
+from helpers.tiny_gan import Learned, quiet_trainer, weights
 from hydra.utils import instantiate
 from lightning import Callback, Trainer
 from omegaconf import DictConfig
-from playing import Learned, quiet_trainer, weights
 from torch import Tensor
 
 from gan_lightning.gan import GAN
@@ -44,7 +44,7 @@ class Batches:
         self.gan = gan
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        turn = self.gan.turns
+        turn = self.gan.discriminator_updates
         while True:
             rng = torch.Generator().manual_seed(turn)
             yield torch.rand(8, 1, 28, 28, generator=rng) * 2 - 1, torch.randint(10, (8,), generator=rng)
@@ -83,7 +83,7 @@ def test_stopping_and_going_on_is_the_same_as_going_through(names: tuple[str, ..
     play(game_of(names, 1)).save_checkpoint(tmp_path / "half.ckpt")
     second = game_of(names)
     play(second, tmp_path / "half.ckpt")
-    assert second.turns == through.turns
+    assert second.discriminator_updates == through.discriminator_updates
     for name, tensor in through.state_dict().items():
         assert torch.equal(second.state_dict()[name], tensor), name
 

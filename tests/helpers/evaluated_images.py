@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gan_lightning.data.base import ImageData, Images
-from gan_lightning.evaluation.evaluator import Judges
+from gan_lightning.evaluation.evaluator import Evaluator
 from gan_lightning.extractors.base import Extractor, Features
 from gan_lightning.metrics.fid import FrechetDistance
 from gan_lightning.metrics.sliced_wasserstein import SlicedWasserstein
@@ -44,19 +44,19 @@ class Pictures(ImageData):
         return Images(pixels, torch.arange(self.count) % 3)
 
 
-def judges(folder: Path | None, identity: str = "sums", batch_size: int = 7) -> Judges:
+def judges(folder: Path | None, identity: str = "sums", batch_size: int = 7) -> Evaluator:
     metrics = {"fid": FrechetDistance(Sums(identity)), "swd": SlicedWasserstein(16)}
-    return Judges(metrics, batch_size, folder)
+    return Evaluator(metrics, batch_size, folder)
 
 
-def values(made: Judges, data: ImageData) -> dict[str, float]:
-    made.count_real(data, "cpu")
+def values(made: Evaluator, data: ImageData) -> dict[str, float]:
+    made.prepare_reference(data, "cpu")
     fakes = torch.rand(40, 1, 4, 4, generator=torch.Generator().manual_seed(5)) * 2 - 1
-    return made.judge(((part, None) for part in fakes.split(7)), 40)
+    return made.evaluate(((part, None) for part in fakes.split(7)), 40)
 
 
-def looked_at(made: Judges, data: ImageData) -> int:
+def looked_at(made: Evaluator, data: ImageData) -> int:
     """Real images that the extractor looks at."""
     Sums.seen = 0
-    made.count_real(data, "cpu")
+    made.prepare_reference(data, "cpu")
     return Sums.seen

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from composing import composed, job_part
-
 from gan_lightning.cli.sample import sample
 from gan_lightning.runs.training import train
+from helpers.compose import composed, job_part
 
 SMALL = (
     "model=mlp",

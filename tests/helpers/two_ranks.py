@@ -13,13 +13,13 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from playing import Batches, quiet_trainer, tiny_gan
 from torch import Tensor
 
 from gan_lightning.game import Objective, Round
 from gan_lightning.losses.adversarial import NonSaturating, Wasserstein
 from gan_lightning.regularizers.gradient_penalties import R1, GradientPenalty
 from gan_lightning.trainer import strategy as strategies
+from helpers.tiny_gan import Batches, quiet_trainer, tiny_gan
 
 SIZE = 8
 """Samples of the global batch."""
@@ -42,8 +42,8 @@ class Following(Objective):
     def discriminator(self, round: Round) -> Tensor:
         return self.level * round.fake_logits.mean()
 
-    def observe(self, round: Round) -> None:
-        self.level = (self.level + 0.3 * round.mean(round.fake_logits)).clamp(0, 1)
+    def after_discriminator_step(self, round: Round) -> None:
+        self.level = (self.level + 0.3 * round.global_mean(round.fake_logits)).clamp(0, 1)
 
 
 GAMES: dict[str, dict[str, Any]] = {

@@ -52,7 +52,7 @@ class Drifting(Objective):
     def generator(self, round: Round) -> Tensor:
         return (round.fake - self.centre).square().mean()
 
-    def observe(self, round: Round) -> None:
+    def after_discriminator_step(self, round: Round) -> None:
         self.centre.lerp_(round.real.mean(0), 0.1)
 
 
@@ -63,7 +63,7 @@ class Asked(Callback):
         self.turn, self.number = turn, number
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *args: object) -> None:
-        if pl_module.turns == self.turn:
+        if pl_module.discriminator_updates == self.turn:
             signal.raise_signal(self.number)
 
 
@@ -86,7 +86,7 @@ class Batches:
         self.gan, self.size = gan, size
 
     def __iter__(self) -> Iterator[tuple[Tensor, None]]:
-        turn = self.gan.turns
+        turn = self.gan.discriminator_updates
         while True:
             yield batch_of(turn, self.size), None
             turn += 1

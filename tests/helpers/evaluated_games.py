@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch
-from playing import quiet_trainer
 from torch import Tensor
 
 from gan_lightning.callbacks.evaluation import Evaluation
 from gan_lightning.data.toys import ToyData, ring
 from gan_lightning.gan import GAN
 from gan_lightning.metrics.base import SampleMetric, concatenated
+from helpers.tiny_gan import quiet_trainer
 
 
 class MeanOfFakes(SampleMetric):

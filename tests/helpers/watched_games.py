@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from lightning import Callback, Trainer
-from playing import quiet_trainer
 from torch import Tensor, nn
 from torch.optim import Adam
 
@@ -22,6 +21,7 @@ from gan_lightning.gan import GAN
 from gan_lightning.losses.adversarial import NonSaturating
 from gan_lightning.models.mlp import MLPDiscriminator, MLPGenerator
 from gan_lightning.priors import Gaussian
+from helpers.tiny_gan import quiet_trainer
 
 
 def data(mean: float = 3.0) -> ToyData:
@@ -78,7 +78,7 @@ class Scripted(Evaluation):
         super().__init__(every=2, metrics={}, num_fakes=2)
         self.key, self.values = key, values
 
-    def act(self, trainer: Trainer, gan: GAN) -> None:
+    def run(self, trainer: Trainer, gan: GAN) -> None:
         gan.metrics[self.key] = self.values[gan.iterations // 2 - 1]
         if self.key == "val/fid":
             self.monitor = self.key

@@ -6,10 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from composing import composed, job_part
-
 from gan_lightning.cli.evaluate import evaluate
 from gan_lightning.data.mnist import Mnist10k
+from helpers.compose import composed, job_part
 
 SMALL = (
     *("logger=csv", "max_iterations=6", "evaluate_every=3", "checkpoint_every=3", "samples_every=6", "log_every=6"),
