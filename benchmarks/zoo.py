@@ -35,8 +35,8 @@ from benchmarks.common import composed, hardware, positive
 from benchmarks.zoo_table import Protocol, Row, save_picture, spread, table_of
 from gan_lightning.cli.overrides import quoted
 from gan_lightning.evaluation.protocol import UNKNOWN, MixedProtocolsError
-from gan_lightning.runs.resume_policy import changes, plain
-from gan_lightning.utils.conf import conf_dir
+from gan_lightning.runs.resume_policy import changes
+from gan_lightning.utils.conf import conf_dir, plain
 
 ROOT = Path(__file__).parents[1]
 DIGITS, JUDGE = "gan_lightning.data.mnist.Mnist10k", "gan_lightning.metrics.digits.DigitQuality"
@@ -108,7 +108,12 @@ class Run:
         shutil.rmtree(self.directory, ignore_errors=True)
         self.directory.mkdir(parents=True)
         (self.directory / "hardware.txt").write_text(hardware())
-        command = [sys.executable, str(ROOT / "train.py"), *self.overrides, f"hydra.run.dir={quoted(self.directory)}"]
+        command = [
+            sys.executable,
+            str(ROOT / "train.py"),
+            *self.overrides,
+            f"hydra.run.dir={quoted(str(self.directory))}",
+        ]
         with (self.directory / "zoo.log").open("w") as log:
             process = subprocess.Popen(
                 command,

@@ -15,12 +15,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor, nn
 
-from gan_lightning.cli.sample import generate_samples
 from gan_lightning.evaluation.protocol import describe, require_same_protocol
 from gan_lightning.figures.images import make_image_grid
 from gan_lightning.gan import GAN
 from gan_lightning.priors import ClassConditional
 from gan_lightning.runs.checkpoints import LoadedRun, load
+from gan_lightning.sampling.generate import generate_samples
 
 SAMPLES = 12
 """In a row of the picture."""

@@ -322,3 +322,10 @@ class GAN(LightningModule):
             game["discriminator_updates"],
             game["images"],
         )
+
+
+def as_gan(module: LightningModule) -> GAN:
+    """`module` as the GAN it is."""
+    if not isinstance(module, GAN):
+        raise TypeError(f"this callback watches a GAN, not a {type(module).__name__}")
+    return module

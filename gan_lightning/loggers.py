@@ -17,6 +17,8 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.loggers.logger import rank_zero_experiment
 from lightning.pytorch.utilities import rank_zero_only
 
+from gan_lightning.utils.files import atomic_write, write_text
+
 log = logging.getLogger(__name__)
 
 
@@ -108,13 +110,11 @@ class MetricsCSV(Logger):
             return list(reader.fieldnames or []), rows
 
     def _write(self, rows: list[dict[str, str]]) -> None:
-        """All rows under the present columns, written aside and renamed so that no row is ever lost."""
-        aside = self.path.with_suffix(".csv.part")
-        with aside.open("w", newline="") as file:
+        """Write all rows under the present columns; no row is ever lost."""
+        with atomic_write(self.path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, self._columns)
             writer.writeheader()
             writer.writerows(rows)
-        aside.replace(self.path)
 
 
 class WandB(WandbLogger):
@@ -223,10 +223,7 @@ class WandB(WandbLogger):
 def kept_id(path: Path) -> str:
     """The id of a W&B run that `path` holds; a new one is written there where there is none."""
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(path.name + ".part")
-        aside.write_text(secrets.token_hex(4) + "\n")
-        aside.replace(path)
+        write_text(path, secrets.token_hex(4) + "\n")
     return path.read_text().strip()
 
 

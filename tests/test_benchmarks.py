@@ -201,7 +201,7 @@ def test_a_run_leaves_its_weights_and_its_speed(tmp_path: Path) -> None:
     datamodule, gan, trainer = common.build(common.composed(settings, tmp_path), tmp_path)
     trainer.fit(gan, datamodule)
     left = devices_speed.weights(tmp_path)
-    torch.testing.assert_close(left["generator.paint.0.weight"], gan.generator.state_dict()["paint.0.weight"])
+    torch.testing.assert_close(left["generator.to_rgb.0.weight"], gan.generator.state_dict()["to_rgb.0.weight"])
     assert "discriminator.score.1.weight" in left
     assert devices_speed.images_per_second(tmp_path / "metrics.csv", 1) > 0
 

@@ -131,7 +131,7 @@ class Following(Objective):
     def discriminator(self, round: Round) -> Tensor:
         return self.level * round.fake_logits.mean()
 
-    def observe(self, round: Round) -> None:
+    def after_discriminator_step(self, round: Round) -> None:
         self.sizes.append(len(round.real))
         self.level += round.global_mean(round.fake_logits)
 

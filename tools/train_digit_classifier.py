@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 import gan_lightning.data
 from gan_lightning.data.idx import read_idx
-from gan_lightning.extractors.digit_classifier import DIGIT_WEIGHTS, DigitClassifier, trained_digit_classifier
+from gan_lightning.extractors.digits import DIGIT_WEIGHTS, DigitClassifier, trained_digit_classifier
 from gan_lightning.extractors.small_classifier import augmented, fit
 
 DIGITS = Path(gan_lightning.data.__file__).parent / "assets" / "mnist10k"

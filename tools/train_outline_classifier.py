@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gan_lightning.data.digit_outlines import outlines
-from gan_lightning.extractors.digit_classifier import DigitClassifier
+from gan_lightning.extractors.digits import DigitClassifier
 from gan_lightning.extractors.small_classifier import augmented, fit
 from gan_lightning.metrics.translation import (
     NO_OUTLINE,

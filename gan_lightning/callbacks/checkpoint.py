@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,12 @@ import torch
 from lightning import LightningModule, Trainer
 
 from gan_lightning.callbacks.evaluation import Evaluation
-from gan_lightning.callbacks.periodic import Periodic, as_gan
+from gan_lightning.callbacks.periodic import Periodic
 from gan_lightning.diagnostics.probe import not_finite
-from gan_lightning.gan import GAN
+from gan_lightning.gan import GAN, as_gan
+from gan_lightning.utils.files import UNFINISHED, atomic_write
 
 log = logging.getLogger(__name__)
-
-UNFINISHED = ".part"
-"""The ending of a file that is being written, or that a run which was killed has left behind."""
 
 
 class NotSavedError(OSError):
@@ -50,7 +47,7 @@ class Checkpoint(Periodic):
         """Remove what a run that was killed while saving has left behind."""
         super().on_train_start(trainer, pl_module)
         if trainer.is_global_zero:
-            for file in self.directory.glob(f"*.ckpt{UNFINISHED}"):
+            for file in self.directory.glob(f"*.ckpt*{UNFINISHED}"):
                 file.unlink()
 
     def on_train_batch_end(
@@ -101,28 +98,11 @@ class Checkpoint(Periodic):
         if (diverged := not_finite(as_gan(trainer.lightning_module))) is not None:
             raise NotSavedError(f"{os.path.relpath(path)} was not saved, as {diverged} is not finite: {before}")
         try:
-            write(trainer._checkpoint_connector.dump_checkpoint(weights_only=False), path)
+            # Through a file of Python's: PyTorch's own does not tell why it cannot be written.
+            with atomic_write(path, durable=True) as unfinished, unfinished.open("wb") as file:
+                torch.save(trainer._checkpoint_connector.dump_checkpoint(weights_only=False), file)
         except (OSError, RuntimeError) as error:
             raise NotSavedError(f"{os.path.relpath(path)} could not be saved ({reason(error)}): {before}") from error
-
-
-def write(content: Mapping[str, Any], path: Path) -> None:
-    """Write a checkpoint whole or not at all, also when the machine goes down.
-
-    Raises:
-        OSError, RuntimeError: it cannot be written; what was at `path` is still there.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(path.name + UNFINISHED)
-    try:
-        with aside.open("wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
 
 
 def reason(error: BaseException) -> str:

@@ -11,13 +11,14 @@ import torch
 from lightning import LightningModule, Trainer
 from rich.progress import Progress as Bar
 
-from gan_lightning.callbacks.periodic import Periodic, as_gan
+from gan_lightning.callbacks.periodic import Periodic
 from gan_lightning.callbacks.progress import Progress
 from gan_lightning.data.base import RealData, rank_slice
 from gan_lightning.evaluation.evaluator import Evaluator
 from gan_lightning.evaluation.protocol import protocol_of, same_protocol
-from gan_lightning.gan import GAN
-from gan_lightning.metrics.base import SampleMetric, full_float32
+from gan_lightning.extractors.base import full_float32
+from gan_lightning.gan import GAN, as_gan
+from gan_lightning.metrics.base import SampleMetric
 from gan_lightning.utils.checks import check_int
 from gan_lightning.utils.distributed import run_on_rank_zero
 from gan_lightning.utils.files import cache_folder

@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
-from gan_lightning.gan import GAN
+from gan_lightning.gan import GAN, as_gan
 
 
 class Periodic(Callback, ABC):
@@ -51,10 +51,3 @@ class Periodic(Callback, ABC):
         if gan.iterations != self._acted_at:
             self._acted_at = gan.iterations
             self.run(trainer, gan)
-
-
-def as_gan(module: LightningModule) -> GAN:
-    """`module` as the GAN it is."""
-    if not isinstance(module, GAN):
-        raise TypeError(f"this callback watches a GAN, not a {type(module).__name__}")
-    return module

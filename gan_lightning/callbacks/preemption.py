@@ -14,8 +14,7 @@ from lightning import Callback, LightningModule, Trainer
 from rich import get_console
 
 from gan_lightning.callbacks.checkpoint import Checkpoint, NotSavedError
-from gan_lightning.callbacks.periodic import as_gan
-from gan_lightning.gan import GAN
+from gan_lightning.gan import GAN, as_gan
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from lightning import LightningModule, Trainer
 
 from gan_lightning.callbacks.evaluation import real_data
-from gan_lightning.callbacks.periodic import Periodic, as_gan
+from gan_lightning.callbacks.periodic import Periodic
 from gan_lightning.figures.images import (
     MOST_FRAMES,
     AnimationFrames,
@@ -18,7 +18,7 @@ from gan_lightning.figures.images import (
     save_animation,
     save_picture,
 )
-from gan_lightning.gan import GAN
+from gan_lightning.gan import GAN, as_gan
 from gan_lightning.randomness import generator_for
 
 IMAGES_IN_MOTION = 16

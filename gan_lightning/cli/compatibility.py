@@ -11,8 +11,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from gan_lightning.trainer.ranks import started_from_outside
-from gan_lightning.utils.conf import checkpoint_of, conf_dir
+from gan_lightning.runs.run_dir import checkpoint_of
+from gan_lightning.trainer.ranks import device_count, started_from_outside
+from gan_lightning.utils.conf import conf_dir
 from gan_lightning.utils.errors import UserError
 
 
@@ -21,7 +22,7 @@ def incompatibilities(config: DictConfig) -> Iterator[str]:
     checks = (
         *(experiment_and_answers, variant_and_loss, model_and_data, model_and_loss, model_and_prior),
         *(batch_and_devices, ranks_and_devices, strategy),
-        *(batch_and_pieces, batch_and_packs, smoothing_and_loss, metrics_and_extractor, paths),
+        *(batch_and_pieces, batch_and_packs, smoothing_and_loss, paths),
     )
     for check in checks:
         yield from check(config)
@@ -160,13 +161,6 @@ def ranks_and_devices(config: DictConfig) -> Iterator[str]:
         )
 
 
-def device_count(devices: Any) -> int:
-    """How many devices are asked for on a node, as far as can be known without looking at the hardware."""
-    if isinstance(devices, str) or devices == -1:
-        return 1
-    return devices if isinstance(devices, int) else len(devices)
-
-
 def strategy(config: DictConfig) -> Iterator[str]:
     """Several devices become one in a way that two players can bear."""
     name = config.trainer.strategy
@@ -210,14 +204,6 @@ def smoothing_and_loss(config: DictConfig) -> Iterator[str]:
             f"regularizer=label_smoothing needs a loss with a target for real data, and loss="
             f"{config.hydra.runtime.choices.loss} has none: choose {join_or(able)}, or leave the regularizer out"
         )
-
-
-def metrics_and_extractor(config: DictConfig) -> Iterator[str]:
-    """What is called Inception looks through Inception."""
-    extractor = config.get("extractor")
-    chosen = "null" if extractor is None else extractor._target_.rpartition(".")[2].lower()
-    if "inception" in config.metrics.metrics and (extractor is None or not extractor._target_.endswith(".Inception")):
-        yield f"metrics=inception needs extractor=inception, not {chosen}: add that, or choose metrics=fid"
 
 
 def paths(config: DictConfig) -> Iterator[str]:

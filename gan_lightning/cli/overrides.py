@@ -21,9 +21,10 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from gan_lightning.runs.resume_policy import may_change
+from gan_lightning.runs.run_dir import checkpoint_of, run_directory
 from gan_lightning.runs.safe_targets import allowed_targets
 from gan_lightning.trainer.ranks import is_sweep
-from gan_lightning.utils.conf import checkpoint_of, conf_dir, run_directory
+from gan_lightning.utils.conf import conf_dir, quoted
 from gan_lightning.utils.errors import UserError
 
 RUNS = Path("outputs/runs")
@@ -85,14 +86,14 @@ def lines_from(start: str, typed: Sequence[Override]) -> list[str]:
     if start == "last" and not (path / "checkpoints" / "last.ckpt").is_file():
         raise UserError(f"ckpt_path=last finds no checkpoint in {path}: give the directory of a run that has saved one")
     run = run_directory(checkpoint_of(str(path)))
-    lines = [f"ckpt_path={quoted(path)}" if as_typed(o) == "ckpt_path=last" else as_typed(o) for o in typed]
+    lines = [f"ckpt_path={quoted(str(path))}" if as_typed(o) == "ckpt_path=last" else as_typed(o) for o in typed]
     before = recorded(run)
     taken = inherited_overrides(before, typed)
     refuse_foreign_code([override for override in before if as_typed(override) in taken], run)
     lines = taken + lines
     if path.is_dir():
         if directory is None:
-            lines.append(f"hydra.run.dir={quoted(path)}")
+            lines.append(f"hydra.run.dir={quoted(str(path))}")
         elif Path(str(directory)).resolve() != path.resolve():
             raise UserError(
                 f"ckpt_path={start} goes on in {path} itself: leave hydra.run.dir out, or give "
@@ -209,8 +210,3 @@ def auto_run_dir(typed: Sequence[Override]) -> str:
     }
     digest = blake2b(repr(sorted(asked.items(), key=str)).encode(), digest_size=4).hexdigest()
     return f"hydra.run.dir='{RUNS}/auto_${{name}}_{digest}'"
-
-
-def quoted(path: Path) -> str:
-    """A path as a value that Hydra reads as it stands."""
-    return "'" + str(path).replace("'", "\\'") + "'"

@@ -4,32 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import hydra
 from omegaconf import DictConfig, ListConfig
 
+from gan_lightning.runs.run_dir import checkpoint_of, run_directory
 from gan_lightning.utils.checks import check_bool, check_int, check_ints, check_positive
-from gan_lightning.utils.conf import checkpoint_of, conf_dir, run_directory
+from gan_lightning.utils.conf import conf_dir
 from gan_lightning.utils.errors import UserError, user_errors
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from gan_lightning.game import Latent
-    from gan_lightning.gan import GAN
-
-BATCH_SIZE = 500
-
-
-class Samples(NamedTuple):
-    """What was generated: `images`, or other samples, (count, ...); `labels` of them; `columns` of a picture."""
-
-    images: Tensor
-    labels: Tensor | None
-    columns: int | None
+    pass
 
 
 class Task(NamedTuple):
@@ -78,8 +65,9 @@ def sample(cfg: DictConfig) -> list[Path]:
     folder = Path(cfg.output).expanduser() if cfg.output else run_directory(checkpoint) / "samples"
 
     from gan_lightning.models.cyclegan import CycleGANGenerators
-    from gan_lightning.runs.checkpoints import device_named, load
+    from gan_lightning.runs.checkpoints import load
     from gan_lightning.sampling import writers
+    from gan_lightning.trainer.hardware import device_named
 
     device = device_named(cfg.device)
     if task is FOLDER:
@@ -159,47 +147,6 @@ def check_keys(cfg: DictConfig, task: Task) -> None:
         raise UserError(
             f"format={cfg.format} is not for {task.name}: choose {' or '.join(task.formats)}, or leave it out"
         )
-
-
-def generate_samples(
-    gan: GAN, count: int, classes: Sequence[int] | None = None, truncation: float | None = None, rows: bool = False
-) -> Samples:
-    """Samples of the averaged generator, on the CPU, from the seed of `gan`.
-
-    Args:
-        gan: the game; `truncation` changes its prior.
-        count: how many; about so many with `rows`.
-        classes: as many of each of these, in order; None leaves the classes to the prior.
-        truncation: the largest absolute value of Gaussian noise; None leaves it.
-        rows: as they are to stand in a picture, see `latents`.
-
-    Raises:
-        ValueError: its prior cannot do what is asked.
-    """
-    latent, columns = sample_latents(gan, count, classes, truncation, rows)
-    return Samples(generate_images(gan, latent), None if latent.labels is None else latent.labels.cpu(), columns)
-
-
-def sample_latents(
-    gan: GAN, count: int, classes: Sequence[int] | None, truncation: float | None, rows: bool = False
-) -> tuple[Latent, int | None]:
-    """The latents of `generate_samples`, and how many stand in a row of a picture."""
-    from gan_lightning.randomness import generator_for
-    from gan_lightning.sampling.latents import latents, truncate
-
-    if truncation is not None:
-        truncate(gan, truncation)
-    return latents(gan.prior, count, generator_for(gan.seed, "samples", device=gan.device), classes, rows)
-
-
-def generate_images(gan: GAN, latent: Latent) -> Tensor:
-    """What the averaged generator makes of `latent`, on the CPU."""
-    import torch
-
-    from gan_lightning.figures.images import watched
-
-    starts = watched(range(0, len(latent), BATCH_SIZE), "Generating")
-    return torch.cat([gan.generate(latent[first : first + BATCH_SIZE]).cpu() for first in starts])
 
 
 def main() -> None:

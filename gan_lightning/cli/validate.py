@@ -19,7 +19,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from gan_lightning.cli.compatibility import incompatibilities, selected_by
 from gan_lightning.trainer.ranks import started_as_rank_zero
-from gan_lightning.utils.conf import conf_dir
+from gan_lightning.utils.conf import conf_dir, format_value
 from gan_lightning.utils.errors import UserError
 
 
@@ -207,15 +207,6 @@ def leaves(config: DictConfig, prefix: str = "") -> Iterator[tuple[str, Any]]:
             OmegaConf.is_interpolation(value, index) for index in range(len(value))
         ):
             yield key, value
-
-
-def format_value(value: Any) -> str:
-    """A value as the user would type it."""
-    if isinstance(value, (DictConfig, ListConfig)):
-        return str(OmegaConf.to_container(value))
-    if value is None or isinstance(value, bool):
-        return "null" if value is None else str(value).lower()
-    return str(value)
 
 
 # Types: a value that a user gave is held against the value it replaces

@@ -16,7 +16,8 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.transforms.v2 import functional as vision
 
 from gan_lightning.data.base import THREADS, RealData, fingerprint_of_files, rank_slice
-from gan_lightning.data.loader import Batch, normalize
+from gan_lightning.data.loader import Batch
+from gan_lightning.data.pixels import normalize
 from gan_lightning.utils.checks import check_int
 
 GREY, DEEP = ("1", "L", "LA"), ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")

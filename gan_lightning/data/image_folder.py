@@ -16,7 +16,8 @@ from torch.utils.data import DataLoader, Subset
 from torchvision.transforms import v2
 
 from gan_lightning.data.base import ImageData, Images, Loader, fingerprint_of_files, rank_slice
-from gan_lightning.data.loader import Batch, DeterministicSampler, DiskLoader, normalize
+from gan_lightning.data.loader import Batch, DeterministicSampler, DiskLoader
+from gan_lightning.data.pixels import normalize
 from gan_lightning.utils.checks import check_bool, check_int
 
 log = logging.getLogger(__name__)

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from gan_lightning.data.distributions import Distribution
+from gan_lightning.data.pixels import normalize
 from gan_lightning.randomness import generator_for
 from gan_lightning.utils.checks import check_int
 
@@ -38,11 +39,6 @@ def per_device_batch_size(batch_size: int, world_size: int) -> int:
             f"{world_size}: choose a multiple of {world_size}, such as data.batch_size={near}"
         )
     return batch_size // world_size
-
-
-def normalize(pixels: Tensor) -> Tensor:
-    """uint8 pixels in 0..255 as float32 in [-1, 1], the range of tanh: x / 127.5 - 1."""
-    return pixels.float().div_(127.5).sub_(1)
 
 
 class DeterministicSampler:

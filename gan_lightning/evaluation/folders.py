@@ -11,11 +11,12 @@ from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from gan_lightning.cli.evaluate import fill_in, published
 from gan_lightning.data.files import ImageFiles
 from gan_lightning.evaluation.evaluator import Evaluator
 from gan_lightning.evaluation.protocol import protocol_of
-from gan_lightning.runs.checkpoints import device_named
+from gan_lightning.evaluation.results import published
+from gan_lightning.runs.evaluation import fill_in
+from gan_lightning.trainer.hardware import device_named
 from gan_lightning.utils.errors import UserError, user_errors
 from gan_lightning.utils.files import cache_folder
 

@@ -50,7 +50,7 @@ def metric_spec(metric: SampleMetric) -> dict[str, Any]:
     through = extractor if isinstance(extractor, Extractor) else None
     return {
         "metric": type(metric).__qualname__,
-        "settings": dict(getattr(metric, "settings", {})),
+        "settings": dict(getattr(metric, "config", {})),
         "extractor": through.fingerprint if through else None,
         "preprocessing": through.preprocessing if through else None,
     }

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat, dim_zero_sum
 
-from gan_lightning.extractors import digit_classifier as features
+from gan_lightning.extractors import digits as features
 from gan_lightning.extractors import small_classifier as classifier_training
 from gan_lightning.extractors.base import Extractor
 from gan_lightning.metrics.base import SampleMetric
@@ -115,7 +115,7 @@ class ReferenceCache:
         return {
             "data": self.data,
             "metric": f"{type(metric).__module__}.{type(metric).__qualname__}",
-            "settings": getattr(metric, "settings", {}),
+            "settings": getattr(metric, "config", {}),
             "attributes": {
                 name: value
                 for name, value in vars(metric).items()

@@ -15,8 +15,8 @@ import torchvision
 from torch import Tensor, nn
 
 from gan_lightning.data.base import RealData
+from gan_lightning.data.pixels import quantise
 from gan_lightning.extractors.base import Extractor, Features, check_colours
-from gan_lightning.extractors.digit_classifier import quantise
 from gan_lightning.extractors.download import downloaded, file_given, in_hub, reach, weights_in, weights_told
 from gan_lightning.utils.checks import fingerprint
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 from weakref import ref
 
+import torch
 from torch import Tensor, nn
 
 from gan_lightning.data.base import RealData
@@ -92,3 +95,17 @@ def check_colours(images: Tensor, reader: str) -> None:
             f"{reader} reads images (batch, 1 or 3, height, width), not {tuple(images.shape)}: "
             "choose metrics=sliced_wasserstein for this data"
         )
+
+
+@contextmanager
+def full_float32(device: torch.device) -> Iterator[None]:
+    """Float32 means float32 on `device` inside, whatever training allows: no autocast, no TF32, no bfloat16."""
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        with torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from gan_lightning.data.base import ImageData, RealData
+from gan_lightning.data.pixels import quantise
 from gan_lightning.extractors import small_classifier as classifier_training
 from gan_lightning.extractors.base import Extractor, Features
-from gan_lightning.extractors.digit_classifier import quantise
 from gan_lightning.extractors.small_classifier import ImageClassifier, train_classifier
 from gan_lightning.utils.checks import check_int, fingerprint
 from gan_lightning.utils.files import cache_folder, file_lock, load_cached, save_cached

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
 
 from gan_lightning.data.base import RealData
+from gan_lightning.data.pixels import quantise
 from gan_lightning.extractors.base import Extractor, Features, check_colours
-from gan_lightning.extractors.digit_classifier import quantise
 from gan_lightning.extractors.download import downloaded, file_given, in_hub, reach, weights_in, weights_told
 from gan_lightning.utils.checks import fingerprint
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.transforms.v2 import functional as vision
 
-from gan_lightning.metrics.base import full_float32
+from gan_lightning.extractors.base import full_float32
 
 EPOCHS = 8
 BATCH_SIZE = 100

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Generic, TypeVar
 
 import numpy as np
-import torch
 from lightning.pytorch.loggers import Logger
 from numpy.typing import NDArray
 from PIL import Image
@@ -17,7 +15,8 @@ from rich.progress import track
 from torch import Tensor
 from torchvision.utils import make_grid
 
-from gan_lightning.extractors.digit_classifier import quantise
+from gan_lightning.data.pixels import to_uint8
+from gan_lightning.utils.files import atomic_write
 
 T = TypeVar("T")
 Pixels = NDArray[np.uint8]
@@ -26,11 +25,6 @@ Pixels = NDArray[np.uint8]
 MOST_FRAMES = 50
 """Of an animation."""
 FRAME_MS, LAST_FRAME_MS = 120, 2500
-
-
-def to_uint8(images: Tensor) -> Tensor:
-    """`images` in [-1, 1] as 8-bit pixels of the same shape: -1 is 0, 1 is 255, rounded as for the metrics."""
-    return quantise(images.float()).to(torch.uint8)
 
 
 def make_image_grid(images: Tensor, least_width_px: int = 560, columns: int | None = None) -> Pixels:
@@ -61,19 +55,8 @@ def save_picture(picture: Pixels, path: Path) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    with written_aside(path) as aside:
-        Image.fromarray(picture).save(aside, format="PNG")
-
-
-@contextmanager
-def written_aside(path: Path) -> Iterator[Path]:
-    """Where to write what is then renamed to `path`, so that nobody ever sees half of it, or loses what was there."""
-    aside = path.with_suffix(".part")
-    try:
-        yield aside
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with atomic_write(path) as unfinished:
+        Image.fromarray(picture).save(unfinished, format="PNG")
 
 
 class AnimationFrames(Generic[T]):
@@ -108,8 +91,10 @@ def save_animation(frames: Iterable[Pixels], count: int, path: Path, last_frame_
     palette = Image.fromarray(np.concatenate([np.asarray(picture)[::4, ::4] for picture in pictures])).quantize(256)
     pictures = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
     durations = [FRAME_MS] * (len(pictures) - 1) + [last_frame_ms]
-    with written_aside(path) as aside:
-        pictures[0].save(aside, format="GIF", save_all=True, append_images=pictures[1:], duration=durations, loop=0)
+    with atomic_write(path) as unfinished:
+        pictures[0].save(
+            unfinished, format="GIF", save_all=True, append_images=pictures[1:], duration=durations, loop=0
+        )
 
 
 def watched(items: Iterable[T], description: str, total: int | None = None) -> Iterable[T]:

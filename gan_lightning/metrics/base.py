@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import ClassVar
 
 import torch
@@ -12,7 +10,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from gan_lightning.extractors.base import Extractor, Features
+from gan_lightning.extractors.base import Extractor, Features, full_float32
 
 
 class SampleMetric(Metric, ABC):
@@ -188,20 +186,6 @@ def check_one_label(keys: tuple[str, ...], labels: Tensor, num_classes: int) -> 
         raise ValueError(
             f"{name} takes labels of {num_classes} classes, 0 to {num_classes - 1}, not {int(labels.max())}"
         )
-
-
-@contextmanager
-def full_float32(device: torch.device) -> Iterator[None]:
-    """Float32 means float32 on `device` inside, whatever training allows: no autocast, no TF32, no bfloat16."""
-    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-    torch.set_float32_matmul_precision("highest")
-    torch.backends.cudnn.allow_tf32 = False
-    try:
-        with torch.autocast(device.type, enabled=False):
-            yield
-    finally:
-        torch.set_float32_matmul_precision(before[0])
-        torch.backends.cudnn.allow_tf32 = before[1]
 
 
 def concatenated(state: list[Tensor], *shape: int) -> Tensor:

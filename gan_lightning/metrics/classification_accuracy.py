@@ -10,9 +10,10 @@ import math
 import torch
 from torch import Tensor
 
-from gan_lightning.extractors.digit_classifier import quantise
+from gan_lightning.data.pixels import quantise
+from gan_lightning.extractors.base import full_float32
 from gan_lightning.extractors.small_classifier import EPOCHS, train_classifier
-from gan_lightning.metrics.base import SampleMetric, check_classes, check_one_label, concatenated, full_float32
+from gan_lightning.metrics.base import SampleMetric, check_classes, check_one_label, concatenated
 
 AT_ONCE = 1000
 

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gan_lightning.extractors.base import Extractor, Features
-from gan_lightning.metrics.base import FeatureMetric, concatenated, full_float32
+from gan_lightning.extractors.base import Extractor, Features, full_float32
+from gan_lightning.metrics.base import FeatureMetric, concatenated
 
 SUBSETS, SUBSET_SIZE, SEED = 100, 1000, 2020
 

@@ -13,8 +13,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gan_lightning.extractors.base import Extractor, Features
-from gan_lightning.metrics.base import FeatureMetric, concatenated, full_float32
+from gan_lightning.extractors.base import Extractor, Features, full_float32
+from gan_lightning.metrics.base import FeatureMetric, concatenated
 
 ROWS = 2048  # of a block of distances, and columns: 16 MiB, whatever the number of samples
 

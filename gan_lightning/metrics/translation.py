@@ -7,11 +7,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from gan_lightning.extractors.digit_classifier import (
+from gan_lightning.data.pixels import quantise
+from gan_lightning.extractors.digits import (
     DIGIT_SIZE,
     DIGIT_WEIGHTS,
     DigitClassifier,
-    quantise,
     trained_digit_classifier,
     with_weights,
 )

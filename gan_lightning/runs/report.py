@@ -9,8 +9,8 @@ from typing import Any
 
 from lightning import Trainer
 from rich.console import Console
-from rich.table import Table
 
+from gan_lightning.evaluation.results import print_metrics
 from gan_lightning.loggers import WandB
 
 
@@ -39,16 +39,6 @@ def print_health(records: Sequence[Mapping[str, Any]], console: Console) -> None
         gone = "" if record["until"] is None else f", gone since {record['until']}"
         what = f"{record['symptom'].replace('_', ' ')} since iteration {record['since']}{gone}: {record['saw']}"
         console.print(what if gone else f"{what}; try: {record['try']}", markup=False)
-
-
-def print_metrics(values: Mapping[str, float]) -> None:
-    """A table of numbers by their names; nothing when there are none."""
-    if not values:
-        return
-    table = Table("metric", "value", box=None, pad_edge=False)
-    for name, value in values.items():
-        table.add_row(name, f"{value:.4g}")
-    Console(highlight=False).print(table)
 
 
 def written(directory: Path) -> list[tuple[str, str]]:

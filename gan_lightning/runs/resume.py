@@ -17,10 +17,10 @@ from gan_lightning.gan import GAN
 from gan_lightning.loggers import MetricsCSV
 from gan_lightning.runs.checkpoints import read_checkpoint
 from gan_lightning.runs.resume_policy import refuse_changes
-from gan_lightning.runs.run_dir import write_json
+from gan_lightning.runs.run_dir import checkpoint_of
 from gan_lightning.trainer.ranks import started_as_rank_zero
-from gan_lightning.utils.conf import checkpoint_of
 from gan_lightning.utils.errors import UserError
+from gan_lightning.utils.files import write_json
 
 
 class ResumePoint:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
-from gan_lightning.cli.validate import format_value
+from gan_lightning.utils.conf import format_value, leaves, plain
 from gan_lightning.utils.errors import UserError
 
 MAY_CHANGE = (
@@ -89,22 +89,6 @@ def refuse_changes(checkpoint: object, before: Mapping[str, Any], config: DictCo
             f"{'; '.join(map(str, told))}. Leave {'it' if len(told) == 1 else 'them'} out, or start a new run in "
             "another directory without ckpt_path"
         )
-
-
-def plain(config: DictConfig) -> dict[str, Any]:
-    """A configuration as nested dicts and lists, every interpolation filled in."""
-    container = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(container, dict)
-    return {str(key): value for key, value in container.items()}
-
-
-def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value that is no mapping, with its dotted key."""
-    for name, value in tree.items():
-        if isinstance(value, Mapping) and value:
-            yield from leaves(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
 
 
 def changes(before: Any, now: Any, key: str = "") -> Iterator[Change]:

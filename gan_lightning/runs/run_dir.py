@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import platform
 import subprocess
 import sys
@@ -12,10 +10,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import OmegaConf
 
 from gan_lightning.utils.conf import PACKAGE
+from gan_lightning.utils.errors import UserError
+from gan_lightning.utils.files import write_json, write_text
 
 PACKAGES = (
     "gan_lightning",
@@ -39,7 +38,9 @@ def write_start(directory: Path, settings: Mapping[str, Any], overrides: list[st
 
 
 def environment() -> dict[str, Any]:
-    """Versions, hardware, command line and the state of the source."""
+    """Return versions, hardware, command line and the state of the source."""
+    import torch  # here, because the command line looks for checkpoints before it imports torch
+
     return {
         "command": [sys.executable, *sys.argv],
         "python": platform.python_version(),
@@ -71,22 +72,24 @@ def git(*arguments: str) -> str | None:
     return answer.stdout.strip()
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON, whole or not at all. NaN and infinity become null."""
-    write_text(path, json.dumps(json_safe(content), indent=2) + "\n")
+def checkpoint_of(path: str | None, which: str = "last") -> Path:
+    """The checkpoint that `path` names: itself, or its run directory's `which`, best or last.
+
+    Raises:
+        UserError: when there is none.
+    """
+    if not path:
+        raise UserError("name a run or a checkpoint: ckpt_path=outputs/runs/...")
+    found = Path(path).expanduser()
+    if found.is_dir():
+        found = found / "checkpoints" / f"{which}.ckpt"
+    if not found.is_file():
+        raise UserError(
+            f"ckpt_path={path} holds no checkpoint, {found} does not exist: give a run directory or a .ckpt file"
+        )
+    return found
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file aside and rename it, so that a reader never finds half of it."""
-    aside = path.with_name(path.name + ".part")
-    aside.write_text(text)
-    aside.replace(path)
-
-
-def json_safe(value: Any) -> Any:
-    """`value` with null where JSON has no number."""
-    if isinstance(value, Mapping):
-        return {key: json_safe(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [json_safe(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def run_directory(checkpoint: Path) -> Path:
+    """The run directory that a checkpoint lies in; the checkpoint's own folder when it was moved out of one."""
+    return checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else checkpoint.parent

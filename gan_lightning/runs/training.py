@@ -24,12 +24,13 @@ from gan_lightning.diagnostics.probe import not_finite
 from gan_lightning.gan import GAN
 from gan_lightning.runs.report import print_report
 from gan_lightning.runs.resume import ResumePoint
-from gan_lightning.runs.resume_policy import plain
-from gan_lightning.runs.run_dir import write_json, write_start
-from gan_lightning.trainer.hardware import configure_hardware, trainer_settings, typed
+from gan_lightning.runs.run_dir import write_start
+from gan_lightning.trainer.hardware import configure_hardware, trainer_settings
 from gan_lightning.trainer.launcher import RankDiedError
 from gan_lightning.trainer.ranks import kept_environment, started_as_rank_zero
+from gan_lightning.utils.conf import plain, typed
 from gan_lightning.utils.errors import UserError, WorkError, user_errors
+from gan_lightning.utils.files import write_json
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from typing import Any
 from gan_lightning.evaluation.protocol import comparable_fields
 from gan_lightning.loggers import WandB
 from gan_lightning.runs.checkpoints import read_checkpoint
-from gan_lightning.utils.conf import run_directory
+from gan_lightning.runs.run_dir import run_directory
 from gan_lightning.utils.errors import UserError
 
 

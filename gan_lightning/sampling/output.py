@@ -14,7 +14,8 @@ import numpy as np
 from torch import Tensor
 from torchvision.io import encode_png
 
-from gan_lightning.figures.images import to_uint8, watched
+from gan_lightning.data.pixels import to_uint8
+from gan_lightning.figures.images import watched
 from gan_lightning.utils.errors import WorkError
 
 

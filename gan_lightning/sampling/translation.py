@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from gan_lightning.data.image_folder import ImageFolder
-from gan_lightning.data.loader import normalize
-from gan_lightning.figures.images import to_uint8, watched
+from gan_lightning.data.pixels import normalize, to_uint8
+from gan_lightning.figures.images import watched
 from gan_lightning.models.cyclegan import CycleGANGenerators
 from gan_lightning.sampling.output import save_image
 from gan_lightning.utils.errors import UserError

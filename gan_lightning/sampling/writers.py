@@ -7,12 +7,12 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig
 
-from gan_lightning.cli.sample import generate_images, generate_samples, sample_latents
 from gan_lightning.figures.images import FRAME_MS, make_image_grid, save_animation, save_picture
 from gan_lightning.gan import GAN
 from gan_lightning.models.cyclegan import CycleGANGenerators
 from gan_lightning.randomness import generator_for
 from gan_lightning.runs.checkpoints import load_generator
+from gan_lightning.sampling.generate import generate_images, generate_samples, sample_latents
 from gan_lightning.sampling.interpolation import closed_path
 from gan_lightning.sampling.latents import truncate
 from gan_lightning.sampling.output import save_arrays, save_files, write_atomically

@@ -14,9 +14,8 @@ from lightning import Callback, LightningModule, Trainer
 from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
 
-from gan_lightning.callbacks.periodic import as_gan
 from gan_lightning.game import Batch, Player
-from gan_lightning.gan import GAN
+from gan_lightning.gan import GAN, as_gan
 from gan_lightning.trainer.fast_path import frozen
 
 log = logging.getLogger(__name__)

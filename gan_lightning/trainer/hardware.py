@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.conf import HydraConf
-from hydra.core.hydra_config import HydraConfig
 from lightning import Callback
 from lightning.pytorch.plugins.environments import ClusterEnvironment, LightningEnvironment
 from lightning.pytorch.strategies import Strategy
-from omegaconf import OmegaConf
 
-from gan_lightning.cli.compatibility import device_count
 from gan_lightning.gan import GAN
-from gan_lightning.runs.run_dir import write_json
 from gan_lightning.trainer.compile import Compile
-from gan_lightning.trainer.launcher import RankCommand
+from gan_lightning.trainer.launcher import RankCommand, job_command
 from gan_lightning.trainer.precision import HalfPrecision, ScalePerPlayer, set_tf32
-from gan_lightning.trainer.ranks import LAUNCHED_BY, in_srun, slurm_env, started_as_rank_zero
+from gan_lightning.trainer.ranks import device_count, in_srun, slurm_env
 from gan_lightning.trainer.strategy import GameStrategy, JobStrategy
-from gan_lightning.utils.conf import PACKAGE
+from gan_lightning.utils.errors import UserError
 
 
 def trainer_settings(trainer: dict[str, Any], shape: Sequence[int]) -> dict[str, Any]:
@@ -129,62 +121,23 @@ def gpu_or_one(devices: Any, gpu: bool) -> int:
     return device_count(devices)
 
 
-def job_command() -> RankCommand:
-    """How one more rank of this very job is started.
-
-    It carries this job's overrides and its run directory, so that a rank of a sweep's job does not start the sweep
-    again, and leaves configuration and log to rank 0. It is the same however this process was started: by a script, as
-    a module, or as a worker of a sweep's launcher.
-    """
-    hydra = HydraConfig.get()
-    directory = Path(hydra.runtime.output_dir)
-    return RankCommand(
-        arguments=[sys.executable, "-m", "gan_lightning.cli.train", *searched_in(hydra), *overrides(hydra, directory)],
-        # Modules are found where this process finds them, and nowhere else: a clone need not be installed.
-        environment={
-            "PYTHONPATH": os.pathsep.join([*(path or os.getcwd() for path in sys.path), str(PACKAGE.parent)]),
-            "PYTHONSAFEPATH": "1",
-            LAUNCHED_BY: str(os.getpid()),
-        },
-        on_stop=partial(write_failure, directory),
-    )
-
-
-def searched_in(hydra: HydraConf) -> list[str]:
-    """The options that let a further rank find configurations of the user's own."""
-    folders = [source.path for source in hydra.runtime.config_sources if source.provider == "command-line"]
-    paths = [path for path in typed(hydra.overrides.hydra) if path.lstrip("+").startswith("hydra.searchpath=")]
-    return [*(f"--config-dir={folder}" for folder in folders), *paths]
-
-
-def overrides(hydra: HydraConf, directory: Path) -> list[str]:
-    """What a further rank's configuration is made from: this job's overrides as they were typed."""
-    rank = ["hydra.mode=RUN", f"hydra.run.dir={quoted(str(directory))}", "hydra/job_logging=none"]
-    return [*typed(hydra.overrides.task), *rank]
-
-
-def typed(overrides: list[str]) -> list[str]:
-    """Overrides as they were typed: what they refer to stands in the job's configuration, not beside them."""
-    found = OmegaConf.to_container(overrides, resolve=False)
-    assert isinstance(found, list)
-    return [str(override) for override in found]
-
-
-def quoted(text: str) -> str:
-    """`text` as a value that Hydra reads as it stands."""
-    escaped = re.sub(r"(\\*)'", r"\1\1\'", text)  # only backslashes before a quote are escaped
-    return "'" + re.sub(r"(\\+)$", r"\1\1", escaped).replace("${", "\\${") + "'"
-
-
-def write_failure(directory: Path, reason: str) -> None:
-    """Note in ``result.json`` that the run was stopped."""
-    if started_as_rank_zero():
-        write_json(directory / "result.json", {"status": "failed", "error": reason})
-
-
 def cluster_environment(devices: int, nodes: int) -> ClusterEnvironment | None:
     """What tells the ranks of each other where SLURM has started this process; None leaves it to Lightning."""
     if not in_srun():
         return None
     slurm_env(devices * nodes)
     return LightningEnvironment()
+
+
+def device_named(name: str) -> str:
+    """The device to work on; `auto` is the first GPU where there is one.
+
+    Raises:
+        UserError: the device is not there.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    number = re.fullmatch(r"cuda(?::(\d+))?", str(name))
+    if name != "cpu" and (number is None or int(number[1] or 0) >= torch.cuda.device_count()):
+        raise UserError(f"device={name} is not here: choose auto or cpu")
+    return name

@@ -10,12 +10,20 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from hydra.conf import HydraConf
+from hydra.core.hydra_config import HydraConfig
 from lightning import Trainer
 from lightning.pytorch.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
+
+from gan_lightning.trainer.ranks import LAUNCHED_BY, started_as_rank_zero
+from gan_lightning.utils.conf import PACKAGE, quoted, typed
+from gan_lightning.utils.files import write_json
 
 LOOK_EVERY_S = 0.5
 """Seconds between two looks at the ranks."""
@@ -168,3 +176,43 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def job_command() -> RankCommand:
+    """How one more rank of this very job is started.
+
+    It carries this job's overrides and its run directory, so that a rank of a sweep's job does not start the sweep
+    again, and leaves configuration and log to rank 0. It is the same however this process was started: by a script, as
+    a module, or as a worker of a sweep's launcher.
+    """
+    hydra = HydraConfig.get()
+    directory = Path(hydra.runtime.output_dir)
+    return RankCommand(
+        arguments=[sys.executable, "-m", "gan_lightning.cli.train", *searched_in(hydra), *overrides(hydra, directory)],
+        # Modules are found where this process finds them, and nowhere else: a clone need not be installed.
+        environment={
+            "PYTHONPATH": os.pathsep.join([*(path or os.getcwd() for path in sys.path), str(PACKAGE.parent)]),
+            "PYTHONSAFEPATH": "1",
+            LAUNCHED_BY: str(os.getpid()),
+        },
+        on_stop=partial(write_failure, directory),
+    )
+
+
+def searched_in(hydra: HydraConf) -> list[str]:
+    """The options that let a further rank find configurations of the user's own."""
+    folders = [source.path for source in hydra.runtime.config_sources if source.provider == "command-line"]
+    paths = [path for path in typed(hydra.overrides.hydra) if path.lstrip("+").startswith("hydra.searchpath=")]
+    return [*(f"--config-dir={folder}" for folder in folders), *paths]
+
+
+def overrides(hydra: HydraConf, directory: Path) -> list[str]:
+    """What a further rank's configuration is made from: this job's overrides as they were typed."""
+    rank = ["hydra.mode=RUN", f"hydra.run.dir={quoted(str(directory))}", "hydra/job_logging=none"]
+    return [*typed(hydra.overrides.task), *rank]
+
+
+def write_failure(directory: Path, reason: str) -> None:
+    """Note in ``result.json`` that the run was stopped."""
+    if started_as_rank_zero():
+        write_json(directory / "result.json", {"status": "failed", "error": reason})

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gan_lightning.utils.conf import PACKAGE
 from gan_lightning.utils.errors import UserError
@@ -179,3 +179,10 @@ def end_without(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)
+
+
+def device_count(devices: Any) -> int:
+    """How many devices are asked for on a node, as far as can be known without looking at the hardware."""
+    if isinstance(devices, str) or devices == -1:
+        return 1
+    return devices if isinstance(devices, int) else len(devices)

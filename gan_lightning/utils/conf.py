@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import ListConfig, OmegaConf
-
-from gan_lightning.utils.errors import UserError
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -55,24 +55,39 @@ def _sweep_or_run_dir() -> str:
     return str(sweep_dir() or HydraConfig.get().runtime.output_dir)
 
 
-def checkpoint_of(path: str | None, which: str = "last") -> Path:
-    """The checkpoint that `path` names: itself, or its run directory's `which`, best or last.
-
-    Raises:
-        UserError: when there is none.
-    """
-    if not path:
-        raise UserError("name a run or a checkpoint: ckpt_path=outputs/runs/...")
-    found = Path(path).expanduser()
-    if found.is_dir():
-        found = found / "checkpoints" / f"{which}.ckpt"
-    if not found.is_file():
-        raise UserError(
-            f"ckpt_path={path} holds no checkpoint, {found} does not exist: give a run directory or a .ckpt file"
-        )
-    return found
+def plain(config: DictConfig) -> dict[str, Any]:
+    """A configuration as nested dicts and lists, every interpolation filled in."""
+    container = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}
 
 
-def run_directory(checkpoint: Path) -> Path:
-    """The run directory that a checkpoint lies in; the checkpoint's own folder when it was moved out of one."""
-    return checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else checkpoint.parent
+def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value that is no mapping, with its dotted key."""
+    for name, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            yield from leaves(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def format_value(value: Any) -> str:
+    """A value as the user would type it."""
+    if isinstance(value, (DictConfig, ListConfig)):
+        return str(OmegaConf.to_container(value))
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    return str(value)
+
+
+def typed(overrides: list[str]) -> list[str]:
+    """Overrides as they were typed: what they refer to stands in the job's configuration, not beside them."""
+    found = OmegaConf.to_container(overrides, resolve=False)
+    assert isinstance(found, list)
+    return [str(override) for override in found]
+
+
+def quoted(text: str) -> str:
+    """`text` as a value that Hydra reads as it stands."""
+    escaped = re.sub(r"(\\*)'", r"\1\1\'", text)  # only backslashes before a quote are escaped
+    return "'" + re.sub(r"(\\+)$", r"\1\1", escaped).replace("${", "\\${") + "'"

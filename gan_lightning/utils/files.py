@@ -1,20 +1,22 @@
-"""A folder of files that can be made again: whole or not at all, and harmless when they are damaged."""
+"""Files that are whole or not there, and a cache of files that can be made again."""
 
 from __future__ import annotations
 
 import hashlib
 import io
+import json
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import torch
-
 VARIABLE = "GAN_LIGHTNING_CACHE"
 DIGEST_BYTES = 32
+UNFINISHED = ".part"
+"""The ending of a file that is being written, or that a process which was killed has left behind."""
 
 
 def cache_folder(choice: str | None = "auto") -> Path | None:
@@ -24,29 +26,72 @@ def cache_folder(choice: str | None = "auto") -> Path | None:
     return Path(os.environ.get(VARIABLE) or "~/.cache/gan_lightning" if choice == "auto" else choice).expanduser()
 
 
+@contextmanager
+def atomic_write(path: Path, durable: bool = False) -> Iterator[Path]:
+    """Yield a path beside `path` to write a file to; the file then takes the place of `path` in one step.
+
+    A reader never finds half a file, and any number of processes may write the same one. Where the block raises, what
+    was at `path` is still there and the unfinished file is gone. A process that is killed leaves ``<name>.*.part``.
+
+    Args:
+        path: of the file; its folder is made if it is not there.
+        durable: bring the content to the disk first, so that it outlives a crash of the machine.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"{path.name}.{uuid4().hex[:8]}{UNFINISHED}")
+    try:
+        yield unfinished
+        if durable:
+            with unfinished.open("rb+") as file:
+                os.fsync(file.fileno())
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 text file, whole or not at all."""
+    with atomic_write(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON, whole or not at all. NaN and infinity become null."""
+    write_text(path, json.dumps(json_safe(content), indent=2) + "\n")
+
+
+def json_safe(value: Any) -> Any:
+    """Return `value` with None in the place of NaN and infinity, which JSON does not have."""
+    if isinstance(value, Mapping):
+        return {key: json_safe(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [json_safe(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def save_cached(content: Any, path: Path) -> None:
-    """Write what `torch.load` reads with `weights_only`, so that any number of processes may write the same file.
+    """Write what `torch.load` reads with `weights_only`, behind its SHA-256 digest.
 
     Raises:
         OSError: it cannot be written; nothing is left behind.
     """
-    made = io.BytesIO()
-    torch.save(content, made)
-    data = made.getvalue()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{uuid4().hex}.part")
-    try:
-        with aside.open("xb") as file:  # with the umask's mode, which the files of `tempfile` lack
-            file.write(hashlib.sha256(data).digest())
-            file.write(data)
-        aside.replace(path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
+    import torch  # here, because the command line writes and reads files before it imports torch
+
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    data = buffer.getvalue()
+    with atomic_write(path) as unfinished:
+        unfinished.write_bytes(hashlib.sha256(data).digest() + data)
 
 
-def load_cached(path: Path, device: torch.device | str = "cpu") -> Any:
-    """What `save_cached` wrote, on `device`; None where there is nothing, or a file that is not whole."""
+def load_cached(path: Path, device: Any = "cpu") -> Any:
+    """Return what `save_cached` wrote, on `device`; None where there is nothing, or a file that is not whole."""
+    import torch
+
     try:
         data = path.read_bytes()
     except OSError:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import l1_loss
 
 from gan_lightning.data.base import RealData
-from gan_lightning.data.loader import normalize
+from gan_lightning.data.pixels import normalize
 from gan_lightning.data.unpaired import UnpairedImages
 from gan_lightning.game import DiscriminatorOutput, Latent, Objective, Round, discriminate
 from gan_lightning.losses.adversarial import LeastSquares

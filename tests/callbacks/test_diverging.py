@@ -102,7 +102,7 @@ class Poisoned(Objective):
         super().__init__()
         self.register_buffer("level", torch.zeros(()))
 
-    def observe(self, round: Round) -> None:
+    def after_discriminator_step(self, round: Round) -> None:
         self.level.add_(math.nan if round.discriminator_updates == 1 else 0.0)
 
 

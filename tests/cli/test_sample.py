@@ -17,10 +17,10 @@ from helpers.tiny_gan import tiny_gan
 from PIL import Image
 from scipy import stats
 
-from gan_lightning.cli.sample import generate_samples
 from gan_lightning.priors import ClassConditional, Gaussian, Prior, Uniform
 from gan_lightning.randomness import generator_for
 from gan_lightning.sampling import output
+from gan_lightning.sampling.generate import generate_samples
 from gan_lightning.sampling.latents import TruncatedGaussian, latents, truncate
 from gan_lightning.utils.errors import UserError, WorkError
 

@@ -45,7 +45,7 @@ def attach(source, turns=0, rank=0, world_size=1):
         strategy=SimpleNamespace(root_device=torch.device("cpu")),
         global_rank=rank,
         world_size=world_size,
-        lightning_module=SimpleNamespace(turns=turns),
+        lightning_module=SimpleNamespace(discriminator_updates=turns),
     )
     return source
 

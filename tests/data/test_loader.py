@@ -14,9 +14,9 @@ from gan_lightning.data.loader import (
     DiskLoader,
     InMemoryLoader,
     StreamLoader,
-    normalize,
     per_device_batch_size,
 )
+from gan_lightning.data.pixels import normalize
 
 
 def test_pixels_map_onto_minus_one_to_one():

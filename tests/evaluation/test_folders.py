@@ -14,9 +14,9 @@ from helpers.evaluated_runs import SMALL, judged, mnist, result
 from omegaconf import OmegaConf
 from PIL import Image
 
-from gan_lightning.figures.images import to_uint8
+from gan_lightning.data.pixels import to_uint8
 from gan_lightning.metrics.digits import DigitQuality
-from gan_lightning.runs.data_overrides import move_data
+from gan_lightning.runs.checkpoints import move_data
 from gan_lightning.runs.training import train
 from gan_lightning.utils.errors import UserError
 

@@ -95,7 +95,7 @@ def test_what_the_features_are_made_with_is_a_part_of_the_question(tmp_path: Pat
         other = keeper.path(metric)
     with monkeypatch.context() as patch:
         patch.setattr(statistics, "fingerprint", lambda path: path.name)
-        assert {"digit_classifier.py", "small_classifier.py"} <= set(keeper.origin(metric)["code"])
+        assert {"digits.py", "small_classifier.py"} <= set(keeper.origin(metric)["code"])
     assert first == keeper.path(metric) != other
 
 

@@ -66,7 +66,7 @@ def test_rank_0_may_take_longer_than_a_message(tmp_path: Path):
 def processes(folder: Path, count: int, kind: str) -> list[Any]:
     """What `main` finds in each of `count` processes."""
     (folder / "meeting").unlink(missing_ok=True)
-    path = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])
+    path = os.pathsep.join([str(Path(__file__).parents[1]), str(Path(__file__).parents[2])])
     environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     ranks = [
         subprocess.Popen([sys.executable, __file__, str(folder), str(rank), kind], env=environment)

@@ -10,7 +10,8 @@ import torch
 
 import gan_lightning.data
 from gan_lightning.data.idx import read_idx
-from gan_lightning.extractors.digit_classifier import DIGIT_WEIGHTS, digit_sized, quantise, trained_digit_classifier
+from gan_lightning.data.pixels import quantise
+from gan_lightning.extractors.digits import DIGIT_WEIGHTS, digit_sized, trained_digit_classifier
 
 DIGITS = Path(gan_lightning.data.__file__).parent / "assets" / "mnist10k"
 

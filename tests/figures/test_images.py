@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from gan_lightning.data.pixels import to_uint8
 from gan_lightning.figures.images import (
     LAST_FRAME_MS,
     AnimationFrames,
@@ -17,7 +18,6 @@ from gan_lightning.figures.images import (
     make_image_grid,
     save_animation,
     save_picture,
-    to_uint8,
 )
 
 

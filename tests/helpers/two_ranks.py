@@ -87,8 +87,8 @@ def on_two_ranks(folder: Path) -> list[dict[str, Any]]:
         port = free.getsockname()[1]
     environment = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "NODE_RANK": "0"}
     environment |= {"WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
-    environment["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])
-    command = [sys.executable, __file__, str(folder)]
+    environment["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), str(Path(__file__).parents[2])])
+    command = [sys.executable, "-m", "helpers.two_ranks", str(folder)]
     ranks = [
         subprocess.Popen(command, env={**environment, "LOCAL_RANK": str(rank), RANK: str(rank)}) for rank in range(2)
     ]

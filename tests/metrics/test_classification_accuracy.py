@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from gan_lightning.data.loader import normalize
 from gan_lightning.data.mnist import ASSETS, read_split
+from gan_lightning.data.pixels import normalize
 from gan_lightning.extractors.small_classifier import augmented, train_classifier
 from gan_lightning.metrics.classification_accuracy import ClassificationAccuracy
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 import gan_lightning.data
 from gan_lightning.data.idx import read_idx
-from gan_lightning.extractors.digit_classifier import trained_digit_classifier
+from gan_lightning.extractors.digits import trained_digit_classifier
 from gan_lightning.metrics.digits import DigitQuality
 
 DIGITS = Path(gan_lightning.data.__file__).parent / "assets" / "mnist10k"

@@ -18,7 +18,7 @@ from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics
 from torch_fidelity.metric_kid import kid_features_to_metric
 from torch_fidelity.metric_prc import prc_features_to_metric
 
-from gan_lightning.data.loader import normalize
+from gan_lightning.data.pixels import normalize
 from gan_lightning.extractors.inception import Inception
 from gan_lightning.metrics.base import SampleMetric
 from gan_lightning.metrics.fid import FrechetDistance

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from gan_lightning.data.digit_outlines import outlines
-from gan_lightning.data.loader import normalize
 from gan_lightning.data.mnist import ASSETS, read_split
+from gan_lightning.data.pixels import normalize
 from gan_lightning.metrics.translation import (
     NO_OUTLINE,
     OUTLINE_WEIGHTS,

@@ -40,7 +40,7 @@ SMALL_RING = (
 GAMES = {
     "gan": ("loss=gan",),
     "wgan_gp": ("loss=wgan_gp",),
-    "stateful": ("loss=gan", "+loss.objectives.drifting._target_=playing.Drifting"),
+    "stateful": ("loss=gan", "+loss.objectives.drifting._target_=helpers.tiny_gan.Drifting"),
 }
 
 
@@ -108,7 +108,7 @@ def test_a_run_that_was_asked_to_stop_goes_on_by_itself(game: str, turn: int, tm
     pieces, whole = tmp_path / "pieces", tmp_path / "whole"
     settings = (*GAMES[game], "schedule=linear", "max_iterations=6", "resume=auto")
     with pytest.raises(Interrupted):
-        trained(pieces, *settings, "+callbacks.asked._target_=playing.Asked", f"+callbacks.asked.turn={turn}")
+        trained(pieces, *settings, "+callbacks.asked._target_=helpers.tiny_gan.Asked", f"+callbacks.asked.turn={turn}")
     assert result(pieces)["status"] == "interrupted"
     (pieces / "metrics.csv").write_text((pieces / "metrics.csv").read_text() + "99,1.0\n")  # a row of a later iteration
     best = trained(pieces, *settings)
@@ -186,10 +186,10 @@ def test_a_branch_takes_its_best_along(finished: Path, tmp_path: Path):
 
 
 def test_a_last_state_that_cannot_be_saved_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def full(content: object, path: Path) -> None:
+    def full(content: object, file: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("gan_lightning.callbacks.checkpoint.write", full)
+    monkeypatch.setattr("torch.save", full)
     with pytest.raises(WorkError, match="could not be saved .No space left on device.") as failed:
         trained(tmp_path, "max_iterations=1")
     assert failed.value.exit_code == 1
@@ -265,7 +265,7 @@ def test_two_ranks_go_on_as_one_would(command: Command, tmp_path: Path):
 @pytest.mark.slow
 def test_a_sweep_that_was_stopped_goes_on(tmp_path: Path, command: Command):
     sweep = ("-m", "seed=0,1", *TINY, "logger=csv", "callbacks.density=null", "hydra.sweep.dir=sweep", "resume=auto")
-    stop = ("+callbacks.asked._target_=playing.Asked", "+callbacks.asked.turn=4")
+    stop = ("+callbacks.asked._target_=helpers.tiny_gan.Asked", "+callbacks.asked.turn=4")
     path = {"PYTHONPATH": str(Path(__file__).parents[1])}
     assert command("train.py", *sweep, *stop, **path).returncode == 75
     assert result(tmp_path / "sweep/0_s0")["status"] == "interrupted"

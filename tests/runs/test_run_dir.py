@@ -3,7 +3,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from gan_lightning.runs.run_dir import environment, write_json, write_start
+from gan_lightning.runs.run_dir import environment, write_start
+from gan_lightning.utils.files import write_json
 
 
 def test_json_has_no_numbers_that_json_does_not_know(tmp_path: Path):

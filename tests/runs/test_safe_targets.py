@@ -18,9 +18,9 @@ from lightning import LightningModule, Trainer
 
 from gan_lightning.cli.evaluate import evaluate
 from gan_lightning.runs.checkpoints import load, load_generator
-from gan_lightning.runs.resume_policy import plain
 from gan_lightning.runs.safe_targets import NOT_BUILT, allowed_targets, checked_config, targets
 from gan_lightning.runs.training import train
+from gan_lightning.utils.conf import plain
 from gan_lightning.utils.errors import UserError
 
 Content = dict[str, Any]
@@ -252,13 +252,13 @@ def test_an_interpolation_is_not_filled_in(text: str, content: Content, file: Pa
 
 
 def test_code_of_ones_own_is_named_with_the_way_to_allow_it(content: Content, file: Path) -> None:
-    content["hyper_parameters"]["gan"]["objectives"]["drift"] = {"_target_": "playing.Drifting"}
+    content["hyper_parameters"]["gan"]["objectives"]["drift"] = {"_target_": "helpers.tiny_gan.Drifting"}
     content["state_dict"]["objectives.drift.centre"] = torch.ones(2)
     torch.save(content, file)
-    with pytest.raises(UserError, match=r"asks to run playing\.Drifting, .* add 'trust=\[playing\.Drifting\]'"):
+    with pytest.raises(UserError, match=r"asks to run helpers.tiny_gan\.Drifting, .* add 'trust=\[helpers.tiny_gan\."):
         sampled_from(file)
-    assert len(sampled(file, "format=npz", "count=2", "trust=[playing.Drifting]")) == 1
-    assert "drift" in load(file, "cpu", ["playing.Drifting"]).gan.objectives
+    assert len(sampled(file, "format=npz", "count=2", "trust=[helpers.tiny_gan.Drifting]")) == 1
+    assert "drift" in load(file, "cpu", ["helpers.tiny_gan.Drifting"]).gan.objectives
 
 
 def test_what_a_version_no_longer_has_is_named_where_it_is_needed(content: Content, file: Path) -> None:

@@ -12,7 +12,7 @@ from helpers.sampled_runs import SMALL, run, sampled, written
 from PIL import Image, ImageSequence
 from torch import Tensor
 
-from gan_lightning.figures.images import to_uint8
+from gan_lightning.data.pixels import to_uint8
 from gan_lightning.priors import ClassConditional, Gaussian, Prior, Uniform
 from gan_lightning.randomness import generator_for
 from gan_lightning.sampling.interpolation import closed_path, lerp, slerp

@@ -10,9 +10,8 @@ import torch
 from helpers.sampled_runs import run, sampled, written
 from PIL import Image
 
-from gan_lightning.data.loader import normalize
+from gan_lightning.data.pixels import normalize, to_uint8
 from gan_lightning.data.unpaired_folders import read_folder
-from gan_lightning.figures.images import to_uint8
 from gan_lightning.models.cyclegan import CycleGANGenerators
 from gan_lightning.runs.checkpoints import load
 from gan_lightning.sampling.translation import Folder, side_by_side

@@ -69,7 +69,7 @@ class Graphs(Compile):
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         pl_module.generate(pl_module.fixed_latents(5, "samples"))
-        pl_module.judge(torch.zeros(3, 2))
+        pl_module.score(torch.zeros(3, 2))
         self.in_the_end = counters["stats"]["unique_graphs"]
         self.while_playing = pl_module.compiled
 

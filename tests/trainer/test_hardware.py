@@ -14,17 +14,11 @@ from torch import nn
 
 from gan_lightning.trainer import hardware
 from gan_lightning.trainer.compile import Compile
-from gan_lightning.trainer.hardware import (
-    OUR_KEYS,
-    configure_hardware,
-    job_command,
-    quoted,
-    trainer_settings,
-    write_failure,
-)
+from gan_lightning.trainer.hardware import OUR_KEYS, configure_hardware, trainer_settings
+from gan_lightning.trainer.launcher import job_command, write_failure
 from gan_lightning.trainer.precision import ScalePerPlayer
 from gan_lightning.trainer.strategy import GameStrategy, JobStrategy
-from gan_lightning.utils.conf import PACKAGE
+from gan_lightning.utils.conf import PACKAGE, quoted
 
 TRAINER: dict[str, Any] = {
     "accelerator": "cpu",

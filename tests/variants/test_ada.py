@@ -82,7 +82,7 @@ def test_ranks_move_p_together() -> None:
     ends = []
     for rank, mine in script.items():
         other = torch.tensor(script[1 - rank]).sign().mean()
-        ranks = {"over_ranks": lambda mean, other=other: (mean + other) / 2, "noise": Noise(0, batch_size=8)}
+        ranks = {"all_reduce_mean": lambda mean, other=other: (mean + other) / 2, "noise": Noise(0, batch_size=8)}
         discriminator, objective = augmentation(0.5), AdaptiveProbability(adjustment_images=80, every=1)
         assert trajectory(objective, discriminator, [mine], **ranks) == [0.4]
         ends.append((discriminator.p.item(), objective.r.item()))
