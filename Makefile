@@ -14,7 +14,7 @@ STAMP := $(VENV)/.installed$(TORCH_BACKEND:%=-%)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install train test lint format clean
+.PHONY: help install train test lint docs format clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "make %-8s  %s\n", $$1, $$2}' Makefile
@@ -26,9 +26,10 @@ train: $(STAMP) ## install what is missing, then train; ARGS="experiment=gaussia
 test: $(STAMP)-test ## install what is missing, then run the tests; ARGS="-k fid" chooses which, ARGS="-m slow" the slow ones
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
-lint: $(STAMP)-dev ## check style, types and the Dockerfile
+lint: $(STAMP)-dev ## check style, layers of imports, types and the Dockerfile
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 	$(BIN)/mypy
 	$(BIN)/hadolint docker/Dockerfile
 
@@ -36,8 +37,12 @@ format: $(STAMP)-dev ## put the code into the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(STAMP)-dev ## build the documentation into site/, failing on dead links
+	$(BIN)/mkdocs build --strict --quiet
+	@echo site/index.html
+
 clean: ## remove caches and build products; outputs/ and .venv stay
-	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist site .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -path './$(VENV)' -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP)-test: EXTRAS := [test]
