@@ -1,20 +1,21 @@
-"""Real samples and fakes shown to any number of metrics, each but once."""
+"""Metrics over real samples and fakes: each sample is shown once, and its features are computed once."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 import torch
 from rich.progress import Progress as Bar
+from torch import Tensor
 
 from gan_lightning.data.base import RealData, rank_slice
 from gan_lightning.evaluation.reference_cache import ReferenceCache, real_states
-from gan_lightning.extractors.base import Extractor
+from gan_lightning.extractors.base import Extractor, full_float32
 from gan_lightning.game import Batch
-from gan_lightning.metrics.base import SampleMetric
+from gan_lightning.metrics.base import FeatureMetric, SampleMetric
 from gan_lightning.utils.distributed import all_gather_object, rank_zero_first, run_on_rank_zero
 from gan_lightning.utils.progress_bar import watched
 
@@ -24,7 +25,7 @@ WORTH_TELLING_SECONDS = 5.0
 
 
 class Evaluator:
-    """Metrics that judge together. Those whose extractors are the same come to hold one, and share its work.
+    """Metrics that evaluate together. Those with equal extractors come to hold one, which sees each batch once.
 
     Args:
         metrics: by any names.
@@ -86,12 +87,10 @@ class Evaluator:
         if rank == 0:  # two bars would write over each other
             batches = watched(batches, "reading real samples", mine)
         for samples, labels in batches if shown else ():
-            for metric in shown:
-                metric.update(samples, real=True, labels=labels)
+            update(shown, samples, labels, real=True)
             shown = list(learning.values())
             if not shown:
                 break
-        self._forget()
         reference_cache.save(learning.values(), rank, world_size)
 
     def evaluate(self, fakes: Iterable[Batch], count: int, rank: int = 0, bar: Bar | None = None) -> dict[str, float]:
@@ -106,25 +105,36 @@ class Evaluator:
         for metric in self.metrics.values():
             metric.reset()
         for samples, labels in watched(fakes, "judging fakes", count, bar) if rank == 0 else fakes:
-            for metric in self.metrics.values():  # the same object for all, so that they share an extractor's work
-                metric.update(samples, real=False, labels=labels)
-        self._forget()
+            update(self.metrics.values(), samples, labels, real=False)
         return {f"val/{key}": value for metric in self.metrics.values() for key, value in metric.compute().items()}
 
     def _prepare(self, data: RealData) -> None:
         for extractor in self.extractors:
             extractor.prepare(data)
 
-    def _forget(self) -> None:
-        for extractor in self.extractors:
-            extractor.forget()
+
+def update(metrics: Collection[SampleMetric], samples: Tensor, labels: Tensor | None, real: bool) -> None:
+    """Show a batch to `metrics`; each of their extractors computes its features once.
+
+    Args:
+        metrics: whose equal extractors are one object.
+        samples: (batch, ...).
+        labels: see `SampleMetric.update`.
+        real: whether the samples come from the data.
+    """
+    extractors = dict.fromkeys(metric.extractor for metric in metrics if isinstance(metric, FeatureMetric))
+    with torch.no_grad(), full_float32(samples.device):
+        features = {extractor: extractor(samples.float()) for extractor in extractors}
+    for metric in metrics:
+        known = features[metric.extractor] if isinstance(metric, FeatureMetric) else None
+        metric.update(samples, real=real, labels=labels, features=known)
 
 
 def shared_extractors(metrics: Iterable[SampleMetric]) -> list[Extractor]:
-    """The different extractors of `metrics`; metrics whose extractors are equal get the first of them."""
+    """Return the different extractors of `metrics`, to which those with an equal one get the first of them."""
     found: dict[tuple[type, str], Extractor] = {}
     for metric in metrics:
-        extractor = getattr(metric, "extractor", None)
-        if isinstance(extractor, Extractor):
-            metric.extractor = found.setdefault((type(extractor), extractor.fingerprint), extractor)
+        if isinstance(metric, FeatureMetric):
+            key = type(metric.extractor), metric.extractor.fingerprint
+            metric.extractor = found.setdefault(key, metric.extractor)
     return list(found.values())

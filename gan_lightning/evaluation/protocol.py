@@ -7,8 +7,7 @@ from itertools import chain
 from typing import Any
 
 from gan_lightning.data.base import RealData
-from gan_lightning.extractors.base import Extractor
-from gan_lightning.metrics.base import SampleMetric
+from gan_lightning.metrics.base import FeatureMetric, SampleMetric
 
 Protocol = Mapping[str, Any]
 UNKNOWN = "its protocol is not known"
@@ -46,8 +45,7 @@ def protocol_of(
 
 def metric_spec(metric: SampleMetric) -> dict[str, Any]:
     """The metric, its settings and what it looks through."""
-    extractor = getattr(metric, "extractor", None)
-    through = extractor if isinstance(extractor, Extractor) else None
+    through = metric.extractor if isinstance(metric, FeatureMetric) else None
     return {
         "metric": type(metric).__qualname__,
         "settings": dict(getattr(metric, "config", {})),

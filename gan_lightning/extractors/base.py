@@ -7,7 +7,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
-from weakref import ref
 
 import torch
 from torch import Tensor, nn
@@ -28,8 +27,6 @@ class Features(NamedTuple):
 class Extractor(nn.Module, ABC):
     """A frozen network that images are compared with.
 
-    Metrics that share one share its work: the features of the last batch are kept until the next.
-
     Attributes:
         dim: length of a feature vector.
         num_classes: of the logits; None where there are none.
@@ -43,7 +40,6 @@ class Extractor(nn.Module, ABC):
     def __init__(self, dim: int, num_classes: int | None, fingerprint: str) -> None:
         super().__init__()
         self.dim, self.num_classes, self.fingerprint = dim, num_classes, fingerprint
-        self._last: tuple[ref[Tensor], int, Features] | None = None
 
     def prepare(self, data: RealData) -> None:
         """Load the weights, or learn them from `data`; called once, before any image, on every rank.
@@ -62,26 +58,14 @@ class Extractor(nn.Module, ABC):
         """
 
     def forward(self, images: Tensor) -> Features:
-        """As `extract`, which is spared where these very images were the last to be asked for.
+        """Return what `extract` makes of `images`, and NaN for an image with a pixel that is not finite.
 
-        An image with a pixel that is not finite, as a diverged generator makes them, has NaN for its features and
-        logits: no file of 8 bits could hold it.
+        A diverged generator makes such images, and no file of 8 bits could hold them.
         """
-        if images.is_inference():  # which do not tell whether they were written to
-            return self._extract_finite(images)
-        if self._last is None or self._last[0]() is not images or self._last[1] != images._version:
-            self._last = (ref(images), images._version, self._extract_finite(images))
-        return self._last[2]
-
-    def _extract_finite(self, images: Tensor) -> Features:
         features, logits = self.extract(images)
         broken = ~images.flatten(1).isfinite().all(dim=1, keepdim=True)
         logits = None if logits is None else logits.masked_fill(broken, math.nan)
         return Features(features.masked_fill(broken, math.nan), logits)
-
-    def forget(self) -> None:
-        """Free the memory of the last batch."""
-        self._last = None
 
 
 def check_colours(images: Tensor, reader: str) -> None:

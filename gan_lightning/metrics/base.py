@@ -53,12 +53,12 @@ class SampleMetric(Metric, ABC):
         setattr(self, name, [self._empty[name].to(self.device)])
 
     @abstractmethod
+    def compute(self) -> dict[str, float]:
+        """Return the numbers named in `keys`, over all samples since the last reset, of all ranks."""
+
     def accumulate(self, samples: Tensor, real: bool) -> None:
         """Take a batch of float32 samples into the states; called without gradient and outside autocast."""
-
-    @abstractmethod
-    def compute(self) -> dict[str, float]:
-        """The numbers named in `keys`, over all samples since the last reset, of all ranks."""
+        return
 
     def accumulate_labelled(self, samples: Tensor, labels: Tensor, real: bool) -> None:
         """Take samples and their classes into the states, after `accumulate` took the samples alone.
@@ -70,7 +70,9 @@ class SampleMetric(Metric, ABC):
         """
         return
 
-    def update(self, images: Tensor, real: bool, labels: Tensor | None = None) -> None:
+    def update(
+        self, images: Tensor, real: bool, labels: Tensor | None = None, features: Features | None = None
+    ) -> None:
         """Take a batch into account.
 
         Args:
@@ -78,6 +80,7 @@ class SampleMetric(Metric, ABC):
             real: whether they come from the data. A metric that knows the true distribution has no use for them.
             labels: of real samples, their classes; of fakes, those they were made for, as in `Latent`. None where there
                 are none.
+            features: of `images`, where they are known already; only a `FeatureMetric` reads them.
 
         Raises:
             ValueError: fakes without labels, and the metric needs them.
@@ -86,10 +89,12 @@ class SampleMetric(Metric, ABC):
             self.check_labels(labels)
         # Features and moments in the half precision of a training step and in TF32 would be off in the third digit.
         with full_float32(images.device):
-            samples = images.float()
-            self.accumulate(samples, real)
-            if labels is not None:
-                self.accumulate_labelled(samples, labels, real)
+            self._accumulate_batch(images.float(), real, labels, features)
+
+    def _accumulate_batch(self, samples: Tensor, real: bool, labels: Tensor | None, features: Features | None) -> None:
+        self.accumulate(samples, real)
+        if labels is not None:
+            self.accumulate_labelled(samples, labels, real)
 
     def check_labels(self, labels: Tensor | None) -> None:
         """Refuse fakes whose latents have these `labels`, where they are needed and None.
@@ -131,10 +136,10 @@ class SampleMetric(Metric, ABC):
 
 
 class FeatureMetric(SampleMetric, ABC):
-    """Judges images by what an extractor makes of them.
+    """Scores images by the features that an extractor makes of them.
 
     Args:
-        extractor: which; metrics with the same one share its work.
+        extractor: of the features. An `Evaluator` computes them once a batch for all metrics with an equal one.
 
     Raises:
         ValueError: there is none, as of data that bring none along.
@@ -149,17 +154,19 @@ class FeatureMetric(SampleMetric, ABC):
             )
         self.extractor = extractor
 
-    def accumulate(self, samples: Tensor, real: bool) -> None:
-        """Take images (batch, channels, height, width) in [-1, 1].
+    def _accumulate_batch(self, samples: Tensor, real: bool, labels: Tensor | None, features: Features | None) -> None:
+        features = self.extractor(samples) if features is None else features
+        self.accumulate_features(features, real)
+        if labels is not None:
+            self.accumulate_labelled_features(features, labels, real)
 
-        Raises:
-            ValueError: the extractor does not read images of this shape.
-        """
-        self.accumulate_features(self.extractor(samples), real)
+    def accumulate_features(self, features: Features, real: bool) -> None:
+        """Take the features of a batch of images into the states; called as `accumulate`."""
+        return
 
-    @abstractmethod
-    def accumulate_features(self, seen: Features, real: bool) -> None:
-        """Take the features of a batch of images into the states."""
+    def accumulate_labelled_features(self, features: Features, labels: Tensor, real: bool) -> None:
+        """Take the features of a batch and its labels into the states; see `accumulate_labelled`."""
+        return
 
 
 def check_classes(keys: tuple[str, ...], num_classes: int | None) -> int:

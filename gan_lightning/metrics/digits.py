@@ -44,12 +44,12 @@ class DigitQuality(FrechetDistance):
         self.add_state("fake_confidence", torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("fake_classes", torch.zeros(self.num_classes, dtype=torch.int64), dist_reduce_fx="sum")
 
-    def accumulate_features(self, seen: Features, real: bool) -> None:
+    def accumulate_features(self, features: Features, real: bool) -> None:
         """Take the features of a batch, and of fakes the classes that they are read as."""
-        super().accumulate_features(seen, real)
+        super().accumulate_features(features, real)
         if not real:
-            assert seen.logits is not None  # the extractor has classes
-            probabilities = seen.logits.softmax(dim=1)
+            assert features.logits is not None  # the extractor has classes
+            probabilities = features.logits.softmax(dim=1)
             self.fake_confidence += probabilities.amax(dim=1).double().sum()
             self.fake_classes += torch.bincount(probabilities.argmax(dim=1), minlength=self.num_classes)
 

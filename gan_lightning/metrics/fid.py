@@ -94,20 +94,20 @@ class FrechetDistance(FeatureMetric):
             self.add_state(f"{kind}_sum", torch.zeros(dim, dtype=torch.float64), dist_reduce_fx="sum")
             self.add_state(f"{kind}_outer", torch.zeros(dim, dim, dtype=torch.float64), dist_reduce_fx="sum")
 
-    def accumulate_features(self, seen: Features, real: bool) -> None:
+    def accumulate_features(self, features: Features, real: bool) -> None:
         """Take the features of a batch into the moments."""
-        if not len(seen.features):
+        if not len(features.features):
             return
-        features = seen.features.double()
+        vectors = features.features.double()
         if real:
             self._real_factor = None
-            self.real_count += len(features)
-            self.real_sum += features.sum(dim=0)
-            self.real_outer += features.mT @ features
+            self.real_count += len(vectors)
+            self.real_sum += vectors.sum(dim=0)
+            self.real_outer += vectors.mT @ vectors
         else:
-            self.fake_count += len(features)
-            self.fake_sum += features.sum(dim=0)
-            self.fake_outer += features.mT @ features
+            self.fake_count += len(vectors)
+            self.fake_sum += vectors.sum(dim=0)
+            self.fake_outer += vectors.mT @ vectors
 
     def compute(self) -> dict[str, float]:
         """The distance of what was accumulated.

@@ -79,11 +79,11 @@ class InceptionScore(FeatureMetric):
         self.min_fakes = splits
         self.add_list_state("fake_log_probabilities")
 
-    def accumulate_features(self, seen: Features, real: bool) -> None:
+    def accumulate_features(self, features: Features, real: bool) -> None:
         """Take the logits of fakes."""
         if not real:
-            assert seen.logits is not None  # the extractor has classes
-            self.fake_log_probabilities.append(seen.logits.log_softmax(dim=1).flatten())
+            assert features.logits is not None  # the extractor has classes
+            self.fake_log_probabilities.append(features.logits.log_softmax(dim=1).flatten())
 
     def compute(self) -> dict[str, float]:
         """The score of what was accumulated.

@@ -60,20 +60,17 @@ class IntraClassFrechet(FeatureMetric):
             self.add_state(f"{kind}_sum", torch.zeros(classes, dim, dtype=torch.float64), dist_reduce_fx="sum")
             self.add_state(f"{kind}_outer", torch.zeros(classes, dim, dim, dtype=torch.float64), dist_reduce_fx="sum")
 
-    def accumulate_features(self, seen: Features, real: bool) -> None:
-        """Features without a class say nothing here."""
-
-    def accumulate_labelled(self, samples: Tensor, labels: Tensor, real: bool) -> None:
-        """Take images (batch, channels, height, width) in [-1, 1] and their classes (batch,).
+    def accumulate_labelled_features(self, features: Features, labels: Tensor, real: bool) -> None:
+        """Take the features of images and their classes (batch,).
 
         Raises:
             ValueError: there are several labels to an image, or one that is no class.
         """
         check_one_label(self.keys, labels, len(self.real_count))
-        features = self.extractor(samples).features.double()
+        vectors = features.features.double()
         count, total, outer = (getattr(self, f"{'real' if real else 'fake'}_{name}") for name in MOMENTS)
         for kind in labels.unique().tolist():
-            rows = features[labels == kind]
+            rows = vectors[labels == kind]
             count[kind] += len(rows)
             total[kind] += rows.sum(dim=0)
             outer[kind] += rows.mT @ rows

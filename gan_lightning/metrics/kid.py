@@ -108,12 +108,12 @@ class KernelDistance(FeatureMetric):
         self.add_list_state("real_features")
         self.add_list_state("fake_features")
 
-    def accumulate_features(self, seen: Features, real: bool) -> None:
+    def accumulate_features(self, features: Features, real: bool) -> None:
         """Take the features of a batch."""
-        if not len(seen.features):
+        if not len(features.features):
             return
         # A view, not a copy: metrics that keep the features of one extractor share their memory.
-        (self.real_features if real else self.fake_features).append(seen.features.flatten())
+        (self.real_features if real else self.fake_features).append(features.features.flatten())
 
     def compute(self) -> dict[str, float]:
         """The distance of what was accumulated.

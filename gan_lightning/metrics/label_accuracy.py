@@ -8,14 +8,14 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from gan_lightning.extractors.base import Extractor
+from gan_lightning.extractors.base import Extractor, Features
 from gan_lightning.extractors.digits import Digits
-from gan_lightning.metrics.base import SampleMetric
+from gan_lightning.metrics.base import FeatureMetric
 
 DIGITS = 10
 
 
-class LabelCounts(SampleMetric, ABC):
+class LabelCounts(FeatureMetric, ABC):
     """Counts the fakes by their label and by the digit that the classifier that comes with the package reads in them.
 
     Args:
@@ -29,18 +29,14 @@ class LabelCounts(SampleMetric, ABC):
     """Fakes by label (row) and digit (column)."""
 
     def __init__(self, num_labels: int, extractor: Extractor | None = None) -> None:
-        super().__init__()
-        self.extractor = extractor or Digits()
+        super().__init__(extractor or Digits())
         self.add_state("fake_readings", torch.zeros(num_labels, DIGITS, dtype=torch.int64), dist_reduce_fx="sum")
 
-    def accumulate(self, samples: Tensor, real: bool) -> None:
-        """Real digits and fakes without a label say nothing here."""
-
-    def accumulate_labelled(self, samples: Tensor, labels: Tensor, real: bool) -> None:
-        """Take grey images (batch, 1, height, width) in [-1, 1] and their labels (batch,).
+    def accumulate_labelled_features(self, features: Features, labels: Tensor, real: bool) -> None:
+        """Take the logits of fakes, (batch, 10), and their labels (batch,); real digits say nothing here.
 
         Raises:
-            ValueError: the images are not of one channel, there are several labels to an image, or a label is too high.
+            ValueError: there are several labels to an image, or a label is too high.
         """
         if real:
             return
@@ -50,7 +46,8 @@ class LabelCounts(SampleMetric, ABC):
         num_labels = len(self.fake_readings)
         if (labels >= num_labels).any():
             raise ValueError(f"{name} takes labels below {num_labels}, not {int(labels.max())}: choose metrics=digits")
-        digits = self.extractor(samples).logits.argmax(dim=1)
+        assert features.logits is not None  # the extractor has classes
+        digits = features.logits.argmax(dim=1)
         cells = torch.bincount(labels * DIGITS + digits, minlength=num_labels * DIGITS)
         self.fake_readings += cells.reshape(num_labels, DIGITS)
 

@@ -125,12 +125,12 @@ class Manifold(FeatureMetric, ABC):
         """What is measured."""
         return " and ".join(cls.keys)
 
-    def accumulate_features(self, seen: Features, real: bool) -> None:
+    def accumulate_features(self, features: Features, real: bool) -> None:
         """Take the features of a batch."""
-        if not len(seen.features):
+        if not len(features.features):
             return
         # A view, not a copy: metrics that keep the features of one extractor share their memory.
-        (self.real_features if real else self.fake_features).append(seen.features.flatten())
+        (self.real_features if real else self.fake_features).append(features.features.flatten())
         if real:
             self._real_radii = None
 

@@ -12,22 +12,41 @@ from torch import Tensor
 from gan_lightning.evaluation import evaluator as judging
 from gan_lightning.evaluation.evaluator import Evaluator
 from gan_lightning.extractors.digits import Digits
+from gan_lightning.metrics.base import FeatureMetric
 from gan_lightning.metrics.fid import FrechetDistance
+from gan_lightning.metrics.intra_class_fid import IntraClassFrechet
+from gan_lightning.metrics.kid import KernelDistance
 from gan_lightning.metrics.label_accuracy import ConditionalAccuracy
 from gan_lightning.metrics.sliced_wasserstein import SlicedWasserstein
 
 
-def test_features_are_made_anew_of_images_that_were_written_to():
-    extractor, images = Sums(), torch.rand(3, 1, 4, 4)
-    first = extractor(images)
-    assert extractor(images) is first
-    images.mul_(2.0)
-    torch.testing.assert_close(extractor(images).features, 2 * first.features)
-    with torch.inference_mode():
-        images = torch.rand(3, 1, 4, 4)
-        first = extractor(images)
-        images.mul_(2.0)
-        torch.testing.assert_close(extractor(images).features, 2 * first.features)
+def test_given_features_are_taken_for_those_of_the_images():
+    images, other = torch.rand(2, 9, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    given, own = FrechetDistance(Sums()), FrechetDistance(Sums())
+    own.update(other, real=True)
+    given.update(images, real=True, features=own.extractor(other))
+    assert torch.equal(given.real_sum, own.real_sum) and own.real_sum.any()
+
+
+def test_an_evaluation_gives_the_numbers_of_each_metric_by_itself():
+    data = Pictures()
+    fakes = torch.rand(40, 1, 4, 4, generator=torch.Generator().manual_seed(5)) * 2 - 1
+
+    def made() -> dict[str, FeatureMetric]:
+        return {"fid": FrechetDistance(Sums()), "kid": KernelDistance(Sums()), "intra": IntraClassFrechet(Sums(), 3)}
+
+    labels, expected = torch.arange(40) % 3, dict[str, float]()
+    for metric in made().values():
+        for samples, classes in data.labelled_reference_batches("cpu", batch_size=7):
+            metric.update(samples, real=True, labels=classes)
+        for rows in torch.arange(40).split(7):
+            metric.update(fakes[rows], real=False, labels=labels[rows])
+        expected |= {f"val/{key}": value for key, value in metric.compute().items()}
+    evaluator = Evaluator(made(), 7)
+    evaluator.prepare_reference(data, "cpu")
+    Sums.seen = 0
+    assert evaluator.evaluate(((fakes[rows], labels[rows]) for rows in torch.arange(40).split(7)), 40) == expected
+    assert Sums.seen == 40
 
 
 @pytest.mark.parametrize("what", [float("nan"), float("inf"), -float("inf")])
@@ -56,7 +75,8 @@ def test_only_rank_0_shows_how_far_it_is(monkeypatch: pytest.MonkeyPatch):
 def test_what_keeps_nothing_of_real_samples_is_shown_one_batch(monkeypatch: pytest.MonkeyPatch):
     shown: list[int] = []
     metric = ConditionalAccuracy()
-    monkeypatch.setattr(metric, "accumulate", lambda samples, real: shown.append(len(samples)))
+    monkeypatch.setattr(metric, "accumulate_features", lambda features, real: shown.append(len(features.features)))
+    monkeypatch.setattr(metric.extractor, "extract", Sums().extract)
     Evaluator({"labels": metric}, 7).prepare_reference(Pictures(), "cpu")
     assert shown == [7]
 
@@ -77,7 +97,6 @@ def test_equal_extractors_become_one_that_looks_once():
     a, b, c = (metric.extractor for metric in made.metrics.values())
     assert a is b and a is not c
     assert looked_at(made, Pictures()) == 2 * 60
-    assert all(extractor._last is None for extractor in made.extractors), "and keeps no images"
 
 
 class Kinder(FrechetDistance):
