@@ -33,8 +33,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from benchmarks.common import composed, hardware, positive
 from benchmarks.zoo_table import Protocol, Row, save_picture, spread, table_of
-from gan_lightning.cli.overrides import quoted
 from gan_lightning.evaluation.protocol import UNKNOWN, MixedProtocolsError
+from gan_lightning.runs.overrides import quoted
 from gan_lightning.runs.resume_policy import changes
 from gan_lightning.utils.conf import conf_dir, plain
 

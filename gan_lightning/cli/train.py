@@ -9,9 +9,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from gan_lightning.cli.overrides import expand_resume_overrides
 from gan_lightning.cli.plugins import refuse_missing_plugins
-from gan_lightning.cli.validate import refuse_foreign_keys, validate_job
+from gan_lightning.runs.overrides import expand_resume_overrides
+from gan_lightning.runs.validate import refuse_foreign_keys, validate_job
 from gan_lightning.trainer.ranks import prepare_rank
 from gan_lightning.utils.conf import conf_dir, register_resolvers
 from gan_lightning.utils.errors import UserError

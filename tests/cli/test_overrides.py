@@ -10,7 +10,7 @@ import pytest
 from helpers.compose import composed
 from omegaconf import OmegaConf
 
-from gan_lightning.cli.overrides import expand_resume_overrides
+from gan_lightning.runs.overrides import expand_resume_overrides
 from gan_lightning.utils.errors import UserError
 
 

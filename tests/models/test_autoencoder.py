@@ -8,12 +8,12 @@ from helpers.compose import answers, composed
 from hydra.utils import instantiate
 from torch import Tensor, nn
 
-from gan_lightning.cli.compatibility import incompatibilities
 from gan_lightning.game import Latent, Round
 from gan_lightning.losses.energy import BoundaryEquilibrium, EnergyBased
 from gan_lightning.models.autoencoder import Autoencoder, make_generator
 from gan_lightning.models.dcgan import DCGANGenerator
 from gan_lightning.models.mlp import MLPGenerator
+from gan_lightning.runs.compatibility import incompatibilities
 
 SHAPES = [(1,), (2,), (1, 28, 28), (3, 32, 32), (1, 64, 64)]
 Shape = tuple[int, ...]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from helpers.compose import composed
 
-from gan_lightning.cli.compatibility import ranks_and_devices
+from gan_lightning.runs.compatibility import ranks_and_devices
 from gan_lightning.trainer.ranks import (
     LAUNCHED_BY,
     first_node,

@@ -17,7 +17,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from gan_lightning.cli.compatibility import incompatibilities, selected_by
+from gan_lightning.runs.compatibility import incompatibilities, selected_by
 from gan_lightning.trainer.ranks import started_as_rank_zero
 from gan_lightning.utils.conf import conf_dir, format_value
 from gan_lightning.utils.errors import UserError
