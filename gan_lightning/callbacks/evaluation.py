@@ -9,10 +9,8 @@ from typing import Any, Literal
 
 import torch
 from lightning import LightningModule, Trainer
-from rich.progress import Progress as Bar
 
 from gan_lightning.callbacks.periodic import Periodic
-from gan_lightning.callbacks.progress import Progress
 from gan_lightning.data.base import RealData, rank_slice
 from gan_lightning.evaluation.evaluator import Evaluator
 from gan_lightning.evaluation.protocol import protocol_of, same_protocol
@@ -104,9 +102,7 @@ class Evaluation(Periodic):
         if not self.metrics:
             return
         # From rank 0, so that a difference in the last bit cannot make one rank save a best checkpoint and another not.
-        bars = [part.bar for part in getattr(trainer, "callbacks", []) if isinstance(part, Progress)]
-        measured = self.measure(gan, trainer.global_rank, trainer.world_size, next(iter(bars), None))
-        values = trainer.strategy.broadcast(measured)
+        values = trainer.strategy.broadcast(self.measure(gan, trainer.global_rank, trainer.world_size))
         self.last_iteration = gan.iterations
         if self.monitor is not None:
             self.remember(values[self.monitor], gan.iterations)
@@ -121,7 +117,7 @@ class Evaluation(Periodic):
         """Bring the metrics to `device` and take this rank's share of the reference samples into them, once."""
         self.evaluator.prepare_reference(data, device, rank, world_size)
 
-    def measure(self, gan: GAN, rank: int = 0, world_size: int = 1, bar: Bar | None = None) -> dict[str, float]:
+    def measure(self, gan: GAN, rank: int = 0, world_size: int = 1) -> dict[str, float]:
         """The metrics of `gan` as it is, by their names in the log; the real samples must have been counted."""
         latent = gan.fixed_latents(self.num_fakes, "evaluation")
         mine = rank_slice(self.num_fakes, rank, world_size)
@@ -129,7 +125,7 @@ class Evaluation(Periodic):
         asked = (latent[start : min(start + self.batch_size, mine.stop)] for start in starts)
         fakes = ((gan.generate(part).float(), part.labels) for part in asked)
         with full_float32(gan.device):  # the fakes too, which are made as they are asked for
-            return self.evaluator.evaluate(fakes, len(mine), rank, bar)
+            return self.evaluator.evaluate(fakes, len(mine), rank)
 
     def described(self, gan: GAN, data: RealData, weights: str = "ema") -> dict[str, Any]:
         """How the numbers come about, for whoever reads them; see `protocol`."""

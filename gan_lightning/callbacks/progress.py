@@ -44,11 +44,6 @@ class Progress(Callback):
         self._bar: Bar | None = None
         self._due = math.inf
 
-    @property
-    def bar(self) -> Bar | None:
-        """What is on the screen, for others to show their own long work in; None where there is no terminal."""
-        return self._bar
-
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.is_global_zero:
             return

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Generator, Iterable, Mapping
+from contextlib import closing
 from pathlib import Path
 
 import torch
-from rich.progress import Progress as Bar
 from torch import Tensor
 
 from gan_lightning.data.base import RealData, rank_slice
@@ -17,7 +18,7 @@ from gan_lightning.extractors.base import Extractor, full_float32
 from gan_lightning.game import Batch
 from gan_lightning.metrics.base import FeatureMetric, SampleMetric
 from gan_lightning.utils.distributed import all_gather_object, rank_zero_first, run_on_rank_zero
-from gan_lightning.utils.progress_bar import watched
+from gan_lightning.utils.progress_bar import track
 
 log = logging.getLogger(__name__)
 
@@ -84,29 +85,34 @@ class Evaluator:
         shown = [metric for name, metric in self.metrics.items() if name not in known]
         batches = data.labelled_reference_batches(device, rank, world_size, self.batch_size)
         mine = len(rank_slice(data.reference_size, rank, world_size))
-        if rank == 0:  # two bars would write over each other
-            batches = watched(batches, "reading real samples", mine)
-        for samples, labels in batches if shown else ():
-            update(shown, samples, labels, real=True)
-            shown = list(learning.values())
-            if not shown:
-                break
+        with closing(self._track(batches if shown else (), "reading real samples", mine, rank)) as tracked:
+            for samples, labels in tracked:
+                update(shown, samples, labels, real=True)
+                shown = list(learning.values())
+                if not shown:
+                    break
         reference_cache.save(learning.values(), rank, world_size)
 
-    def evaluate(self, fakes: Iterable[Batch], count: int, rank: int = 0, bar: Bar | None = None) -> dict[str, float]:
+    def evaluate(self, fakes: Iterable[Batch], count: int, rank: int = 0) -> dict[str, float]:
         """The numbers, by their names in the log, of fakes and the classes they were made for, over all ranks.
 
         Args:
             fakes: this rank's, in batches.
             count: how many these are.
             rank: only 0 shows how far it is.
-            bar: see `waiting.watched`.
         """
         for metric in self.metrics.values():
             metric.reset()
-        for samples, labels in watched(fakes, "judging fakes", count, bar) if rank == 0 else fakes:
-            update(self.metrics.values(), samples, labels, real=False)
+        with closing(self._track(fakes, "evaluating fakes", count, rank)) as tracked:
+            for samples, labels in tracked:
+                update(self.metrics.values(), samples, labels, real=False)
         return {f"val/{key}": value for metric in self.metrics.values() for key, value in metric.compute().items()}
+
+    def _track(self, batches: Iterable[Batch], what: str, samples: int, rank: int) -> Generator[Batch, None, None]:
+        if rank == 0:  # two bars would write over each other
+            yield from track(batches, what, math.ceil(samples / self.batch_size))
+        else:
+            yield from batches
 
     def _prepare(self, data: RealData) -> None:
         for extractor in self.extractors:

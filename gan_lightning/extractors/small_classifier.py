@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from torchvision.transforms.v2 import functional as vision
 
 from gan_lightning.extractors.base import full_float32
+from gan_lightning.utils.progress_bar import track
 
 EPOCHS = 8
 BATCH_SIZE = 100
@@ -109,13 +110,11 @@ def fit(
         peak_learning_rate: the schedule's largest.
         progress: what stands before a progress bar; None draws none, as where another is drawn already.
     """
-    from rich.progress import track
-
     steps = epochs * math.ceil(count / BATCH_SIZE)
     optimizer = torch.optim.AdamW(classifier.parameters(), weight_decay=WEIGHT_DECAY, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak_learning_rate, total_steps=steps)
     batches = (rows for _ in range(epochs) for rows in torch.randperm(count, generator=rng).split(BATCH_SIZE))
-    for rows in batches if progress is None else track(batches, progress, total=steps, transient=True):
+    for rows in batches if progress is None else track(batches, progress, steps):
         loss = loss_of(rows)
         optimizer.zero_grad()
         loss.backward()

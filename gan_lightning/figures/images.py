@@ -10,13 +10,12 @@ import numpy as np
 from lightning.pytorch.loggers import Logger
 from numpy.typing import NDArray
 from PIL import Image
-from rich import get_console
-from rich.progress import track
 from torch import Tensor
 from torchvision.utils import make_grid
 
 from gan_lightning.data.pixels import to_uint8
 from gan_lightning.utils.files import atomic_write
+from gan_lightning.utils.progress_bar import track
 
 T = TypeVar("T")
 Pixels = NDArray[np.uint8]
@@ -86,7 +85,7 @@ def save_animation(frames: Iterable[Pixels], count: int, path: Path, last_frame_
     Raises:
         OSError: it cannot be written; what was at `path` is still there.
     """
-    pictures = [Image.fromarray(frame) for frame in watched(frames, f"Rendering {path.name}", total=count)]
+    pictures = [Image.fromarray(frame) for frame in track(frames, f"Rendering {path.name}", count)]
     # One palette for all frames, or flat areas would flicker; no dithering, which would speckle them.
     palette = Image.fromarray(np.concatenate([np.asarray(picture)[::4, ::4] for picture in pictures])).quantize(256)
     pictures = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
@@ -95,11 +94,6 @@ def save_animation(frames: Iterable[Pixels], count: int, path: Path, last_frame_
         pictures[0].save(
             unfinished, format="GIF", save_all=True, append_images=pictures[1:], duration=durations, loop=0
         )
-
-
-def watched(items: Iterable[T], description: str, total: int | None = None) -> Iterable[T]:
-    """`items`, with a progress bar on a terminal that goes when it is done; `total` of them if they have no length."""
-    return track(items, description, total=total, transient=True, disable=not get_console().is_interactive)
 
 
 def log_picture(loggers: Iterable[Logger], key: str, picture: Pixels, iteration: int) -> None:

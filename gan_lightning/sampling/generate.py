@@ -58,7 +58,7 @@ def generate_images(gan: GAN, latent: Latent) -> Tensor:
     """What the averaged generator makes of `latent`, on the CPU."""
     import torch
 
-    from gan_lightning.figures.images import watched
+    from gan_lightning.utils.progress_bar import track
 
-    starts = watched(range(0, len(latent), BATCH_SIZE), "Generating")
+    starts = track(range(0, len(latent), BATCH_SIZE), "Generating")
     return torch.cat([gan.generate(latent[first : first + BATCH_SIZE]).cpu() for first in starts])

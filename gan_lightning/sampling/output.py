@@ -15,8 +15,8 @@ from torch import Tensor
 from torchvision.io import encode_png
 
 from gan_lightning.data.pixels import to_uint8
-from gan_lightning.figures.images import watched
 from gan_lightning.utils.errors import WorkError
+from gan_lightning.utils.progress_bar import track
 
 
 def write_atomically(folder: Path, name: str, write: Callable[[Path], None]) -> list[Path]:
@@ -82,7 +82,7 @@ def save_files(images: Tensor, folder: Path) -> None:
     """A PNG for each of `images` (count, channels, height, width) in [-1, 1], numbered, in the new `folder`."""
     folder.mkdir()
     digits = len(str(len(images) - 1))
-    for index, pixels in enumerate(watched(to_uint8(images), "Writing")):
+    for index, pixels in enumerate(track(to_uint8(images), "Writing")):
         save_image(pixels, folder / f"{index:0{digits}}.png")
 
 

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from gan_lightning.data.image_folder import ImageFolder
 from gan_lightning.data.pixels import normalize, to_uint8
-from gan_lightning.figures.images import watched
 from gan_lightning.models.cyclegan import CycleGANGenerators
 from gan_lightning.sampling.output import save_image
 from gan_lightning.utils.errors import UserError
+from gan_lightning.utils.progress_bar import track
 
 DIRECTIONS = ("a_to_b", "b_to_a")
 BATCH_SIZE = 16
@@ -108,7 +108,7 @@ class Folder:
         """
         names = [target / name for name in self.names()]
         target.mkdir()
-        for first in watched(range(0, len(names), BATCH_SIZE), "Translating"):
+        for first in track(range(0, len(names), BATCH_SIZE), "Translating"):
             rows = range(first, min(first + BATCH_SIZE, len(names)))
             images = make(torch.stack([self.read(row) for row in rows]))
             for row, pixels in zip(rows, to_uint8(images), strict=True):

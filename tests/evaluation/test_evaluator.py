@@ -62,11 +62,11 @@ def test_an_image_that_is_not_finite_has_no_features(what: float):
 def test_only_rank_0_shows_how_far_it_is(monkeypatch: pytest.MonkeyPatch):
     shown: list[str] = []
 
-    def watched(batches: Any, what: str, *_: Any) -> Any:
+    def track(batches: Any, what: str, *_: Any) -> Any:
         shown.append(what)
         return batches
 
-    monkeypatch.setattr(judging, "watched", watched)
+    monkeypatch.setattr(judging, "track", track)
     for rank in (0, 1):
         judges(None).prepare_reference(Pictures(), "cpu", rank, 2)
     assert shown == ["reading real samples"]

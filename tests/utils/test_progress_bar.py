@@ -1,62 +1,48 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 
 import pytest
-import torch
+import rich
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import Progress
 
-from gan_lightning.game import Batch
-from gan_lightning.utils import progress_bar as waiting
-from gan_lightning.utils.progress_bar import watched
+from gan_lightning.utils.progress_bar import track
 
 
-def page(terminal: bool = True) -> Console:
-    return Console(file=io.StringIO(), force_terminal=terminal, width=80, legacy_windows=False, color_system=None)
+def use_console(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> io.StringIO:
+    """Let rich write to the returned page, as to a terminal or as to a file."""
+    page = io.StringIO()
+    console = Console(file=page, force_terminal=terminal, width=80, legacy_windows=False, color_system=None)
+    monkeypatch.setattr(rich, "_console", console)
+    return page
 
 
-def shown(console: Console) -> str:
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
+def test_a_terminal_shows_a_bar_and_takes_it_away(monkeypatch: pytest.MonkeyPatch):
+    page = use_console(monkeypatch, terminal=True)
+    items = track(iter("abc"), "counting", 3)
+    assert next(items) == "a"
+    assert "counting" in page.getvalue()
+    assert list(items) == ["b", "c"]
+    assert page.getvalue().endswith("\x1b[2K"), "the line of the bar is erased"
 
 
-class Clock:
-    """Each batch takes so many seconds."""
-
-    def __init__(self, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now, self.seconds = 0.0, seconds
-        monkeypatch.setattr(waiting.time, "monotonic", lambda: self.now)
-
-    def batches(self, count: int = 10) -> Iterator[Batch]:
-        for _ in range(count):
-            self.now += self.seconds
-            yield torch.zeros(50, 1), None
+def test_without_a_terminal_nothing_is_shown_and_every_item_comes_through(monkeypatch: pytest.MonkeyPatch):
+    page = use_console(monkeypatch, terminal=False)
+    assert list(track(range(5), "counting")) == list(range(5))
+    assert page.getvalue() == ""
 
 
-@pytest.mark.parametrize(
-    ("seconds", "terminal", "expected"), [(2.0, True, True), (0.3, True, False), (2.0, False, False)]
-)
-def test_long_work_in_a_terminal_has_a_bar(
-    seconds: float, terminal: bool, expected: bool, monkeypatch: pytest.MonkeyPatch
-):
-    console, clock = page(terminal), Clock(seconds, monkeypatch)
-    assert len(list(watched(clock.batches(), "judging", 500, console=console))) == 10
-    assert ("judging" in shown(console)) is expected
-    assert ("250/500" in shown(console)) is expected
-
-
-def test_it_gets_a_line_in_a_bar_that_is_there_and_takes_it_away(monkeypatch: pytest.MonkeyPatch):
-    console, clock = page(), Clock(2.0, monkeypatch)
-    columns = TextColumn("{task.fields[count]}"), BarColumn(None), TextColumn("{task.fields[state]}")
-    with Progress(*columns, console=console, auto_refresh=False) as bar:
-        bar.add_task("", total=9, completed=3, count="3/9", state="training")
-        batches = watched(clock.batches(), "judging", 500, bar)
-        for _ in range(3):
-            next(batches)
-        assert len(bar.tasks) == 2
-        with pytest.raises(RuntimeError):
-            batches.throw(RuntimeError("the metric failed"))  # type: ignore[attr-defined]
-        assert [task.fields["state"] for task in bar.tasks] == ["training"]
-    assert "judging" in shown(console) and "training" in shown(console)
+def test_within_a_bar_it_is_one_more_line_also_where_the_work_fails(monkeypatch: pytest.MonkeyPatch):
+    page = use_console(monkeypatch, terminal=True)
+    with Progress(auto_refresh=False) as bar:
+        bar.add_task("training", total=9)
+        items = track(range(5), "evaluating")
+        next(items)
+        bar.refresh()
+        before, shown = page.getvalue().rsplit("training", 1)
+        assert "evaluating" in shown and before
+        with pytest.raises(RuntimeError, match="failed"):
+            items.throw(RuntimeError("the metric failed"))
+        bar.refresh()
+        assert "evaluating" not in page.getvalue().rsplit("training", 1)[1]
