@@ -84,7 +84,7 @@ class Row:
         classes = None
         if isinstance(gan.prior, ClassConditional):
             classes = [number % gan.prior.num_classes for number in range(SAMPLES)]
-        return generate_samples(gan, SAMPLES, classes).images
+        return generate_samples(gan, SAMPLES, classes, seed=gan.seed).images
 
     def cells(self) -> list[str]:
         """What stands in its row."""

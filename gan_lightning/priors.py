@@ -1,19 +1,27 @@
-"""p(z): what the generator is fed."""
+"""p(z): the latents that a generator is fed, and the ways between them."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import fields, replace
 from math import ceil, sqrt
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
+from torch.nn.functional import cosine_similarity, one_hot
 
 from gan_lightning.game import Latent
+from gan_lightning.utils.checks import check_positive
+
+PARALLEL = 1e-6
+"""Sine of an angle below which two vectors lie on one line, where a sphere has no one way from here to there."""
 
 
 class Prior(nn.Module, ABC):
-    """A distribution of latents.
+    """A distribution of latents. A subclass defines `noise`, and overrides what its latents need beside.
 
     Args:
         dim: length of the noise vector z.
@@ -25,21 +33,81 @@ class Prior(nn.Module, ABC):
             raise ValueError(f"prior.dim must be at least 1, not {dim}")
         self.dim = dim
 
-    def sample(self, count: int, rng: torch.Generator) -> Latent:
-        """`count` latents on the device of `rng`, all of whose randomness comes from `rng`."""
+    @abstractmethod
+    def noise(self, count: int, rng: torch.Generator) -> Tensor:
+        """Return the noise z, (count, dim) of float32, on the device of `rng`."""
+
+    def sample(self, count: int, rng: torch.Generator, labels: Tensor | None = None) -> Latent:
+        """Return `count` latents on the device of `rng`, all of whose randomness comes from `rng`.
+
+        Args:
+            count: how many.
+            rng: of all randomness.
+            labels: their classes, (count,) of int64, for a class-conditional prior; None leaves them to the prior.
+
+        Raises:
+            ValueError: there are `labels`, and the prior is not class-conditional; or it does not have such classes.
+        """
+        refuse_labels(labels)
         return Latent(self.noise(count, rng))
 
-    def grid(self, count: int, rng: torch.Generator) -> tuple[Latent, int]:
-        """About `count` latents for a picture, row by row, and how many of them stand in a row.
+    def grid(self, count: int, rng: torch.Generator, classes: Sequence[int] | None = None) -> tuple[Latent, int]:
+        """Return about `count` latents for an image grid, row by row, and how many of them stand in a row.
 
         Here: `count` samples, as near to a square as whole rows allow. A prior that knows what its latents mean
         arranges them by it: a class in each row, say.
+
+        Raises:
+            ValueError: there are `classes`, and the prior is not class-conditional; or it does not have them.
         """
+        refuse_labels(classes)
         return self.sample(count, rng), ceil(sqrt(count))
 
-    @abstractmethod
-    def noise(self, count: int, rng: torch.Generator) -> Tensor:
-        """The noise z, (count, dim) of float32, on the device of `rng`."""
+    def truncated(self, limit: float) -> Prior:
+        """Return this prior with its Gaussian noise, its own or that of a prior within, truncated to [-limit, limit].
+
+        This prior stays as it is. See `TruncatedGaussian`.
+
+        Raises:
+            ValueError: there is no Gaussian noise, or `limit` is not above 0.
+        """
+        if not any(isinstance(part, Gaussian) for part in self.modules()):
+            raise ValueError(f"truncation={limit} is for Gaussian noise, which this model is not fed: leave it out")
+        new = deepcopy(self)
+        for holder in list(new.modules()):
+            for name, part in holder.named_children():
+                if isinstance(part, Gaussian):
+                    holder.add_module(name, part.truncated(limit))
+        return new
+
+    def interpolate(self, start: Latent, end: Latent, share: Tensor) -> Latent:
+        """Return the latents that lie `share` of the way from `start` to `end`, both of this prior.
+
+        Here: every field of real numbers on a line, all else (classes) as in `start`. A prior overrides this where its
+        noise lies elsewhere, or where z holds more than noise.
+
+        Args:
+            start: of `batch` latents.
+            end: of as many.
+            share: (batch, 1), from 0 to 1.
+        """
+        between: dict[str, Any] = {}
+        for column in fields(start):
+            first, last = getattr(start, column.name), getattr(end, column.name)
+            if isinstance(first, Tensor) and first.is_floating_point():
+                between[column.name] = lerp(first, last, share.view(-1, *[1] * (first.ndim - 1)))
+        return replace(start, **between)
+
+    def traverse(self, columns: int, rng: torch.Generator) -> tuple[Latent, int, Tensor]:
+        """Return latents in rows, in each of which one latent code changes alone; see `InfoGANPrior.traverse`.
+
+        Raises:
+            ValueError: the prior draws no codes.
+        """
+        raise ValueError(
+            "traverse=true is for a model with learned codes, such as variant=infogan's, and this one has none: leave "
+            "it out"
+        )
 
 
 class Gaussian(Prior):
@@ -47,6 +115,43 @@ class Gaussian(Prior):
 
     def noise(self, count: int, rng: torch.Generator) -> Tensor:
         return torch.randn(count, self.dim, generator=rng, device=rng.device)
+
+    def truncated(self, limit: float) -> Prior:
+        return TruncatedGaussian(self.dim, limit)
+
+    def interpolate(self, start: Latent, end: Latent, share: Tensor) -> Latent:
+        """Return latents on the arc of a great circle, see `slerp`."""
+        return replace(super().interpolate(start, end, share), z=slerp(start.z, end.z, share))
+
+
+class TruncatedGaussian(Gaussian):
+    """z ~ N(0, I), a coordinate beyond `limit` drawn again: truncation of Brock et al. 2019, "BigGAN", section 3.1.
+
+    Samples become better and less various as `limit` falls.
+
+    Args:
+        dim: length of z.
+        limit: the largest absolute value of a coordinate.
+
+    Raises:
+        ValueError: `limit` is not above 0.
+    """
+
+    def __init__(self, dim: int, limit: float) -> None:
+        super().__init__(dim)
+        self.limit = check_positive("truncation", limit)
+
+    def noise(self, count: int, rng: torch.Generator) -> Tensor:
+        z = torch.empty(count, self.dim, device=rng.device)
+        return nn.init.trunc_normal_(z, a=-self.limit, b=self.limit, generator=rng)
+
+    def truncated(self, limit: float) -> Prior:
+        return TruncatedGaussian(self.dim, min(self.limit, limit))
+
+    def interpolate(self, start: Latent, end: Latent, share: Tensor) -> Latent:
+        """Return latents on the arc, clamped to the limit: it bulges out by up to sqrt(2) in a coordinate."""
+        between = super().interpolate(start, end, share)
+        return replace(between, z=between.z.clamp(-self.limit, self.limit))
 
 
 class Uniform(Prior):
@@ -63,7 +168,7 @@ class Uniform(Prior):
 
 
 class ClassConditional(Prior):
-    """Noise and a class for each sample, every class equally likely; for generators that are told what to make.
+    """Noise and a class for each sample, every class equally likely; for class-conditional generators.
 
     Args:
         dim: length of z: that of the noise, for a generator that reads `Latent.labels`; or that plus the number of
@@ -78,7 +183,9 @@ class ClassConditional(Prior):
     def __init__(self, dim: int, noise: Prior, num_classes: int | None) -> None:
         super().__init__(dim)
         if not num_classes:
-            raise ValueError("these data have no classes to ask for: choose data with classes, such as data=mnist10k")
+            raise ValueError(
+                "a class-conditional prior needs data with classes, and these have none: choose such as data=mnist10k"
+            )
         if dim not in (noise.dim, noise.dim + num_classes):
             raise ValueError(
                 f"prior.dim must be that of the noise, {noise.dim}, or with the class {noise.dim + num_classes}, "
@@ -86,24 +193,102 @@ class ClassConditional(Prior):
             )
         self.source, self.num_classes = noise, num_classes
 
-    def sample(self, count: int, rng: torch.Generator) -> Latent:
-        """`count` latents, the classes drawn after the noise."""
+    def sample(self, count: int, rng: torch.Generator, labels: Tensor | None = None) -> Latent:
+        """Return `count` latents, the classes drawn after the noise where `labels` does not give them."""
+        if labels is not None:
+            if labels.shape != (count,):
+                raise ValueError(f"labels must be ({count},), one for each sample, not of shape {tuple(labels.shape)}")
+            self.check_classes(labels.tolist())
         noise = self.noise(count, rng)
-        return self.from_classes(noise, torch.randint(self.num_classes, (count,), generator=rng, device=rng.device))
+        if labels is None:
+            labels = torch.randint(self.num_classes, (count,), generator=rng, device=rng.device)
+        return self.from_classes(noise, labels.to(rng.device))
 
     def noise(self, count: int, rng: torch.Generator) -> Tensor:
-        """The noise alone, (count, noise.dim) of float32."""
+        """Return the noise alone, (count, noise.dim) of float32."""
         return self.source.noise(count, rng)
 
     def from_classes(self, noise: Tensor, labels: Tensor) -> Latent:
-        """The latents of `noise` (batch, noise.dim) that ask for the classes `labels` (batch,)."""
+        """Return the latents of `noise` (batch, noise.dim) and of the classes `labels` (batch,)."""
         if self.dim == self.source.dim:
             return Latent(noise, labels=labels)
         return Latent(torch.cat([noise, one_hot(labels, self.num_classes).to(noise)], dim=1), labels=labels)
 
-    def grid(self, count: int, rng: torch.Generator) -> tuple[Latent, int]:
-        """A class in each row and the same noise down each column; a row a class also where `count` is smaller."""
-        columns = max(1, count // self.num_classes)
-        noise = self.noise(columns, rng).repeat(self.num_classes, 1)
-        labels = torch.arange(self.num_classes, device=rng.device).repeat_interleave(columns)
-        return self.from_classes(noise, labels), columns
+    def grid(self, count: int, rng: torch.Generator, classes: Sequence[int] | None = None) -> tuple[Latent, int]:
+        """Return a class in each row, all or `classes`, and the same noise down each column.
+
+        Every class has a row, also where `count` is smaller.
+        """
+        classes = range(self.num_classes) if classes is None else self.check_classes(classes)
+        columns = max(1, count // len(classes))
+        noise = self.noise(columns, rng).repeat(len(classes), 1)
+        return self.from_classes(noise, torch.tensor(classes, device=rng.device).repeat_interleave(columns)), columns
+
+    def interpolate(self, start: Latent, end: Latent, share: Tensor) -> Latent:
+        """Return latents whose noise moves as its own prior has it, of the classes of `start` throughout."""
+        assert start.labels is not None
+        first, last = (Latent(latent.z[:, : self.source.dim]) for latent in (start, end))
+        return self.from_classes(self.source.interpolate(first, last, share).z, start.labels)
+
+    def check_classes(self, classes: Sequence[int]) -> Sequence[int]:
+        """Return `classes`.
+
+        Raises:
+            ValueError: the prior does not have one of them.
+        """
+        unknown = sorted({kind for kind in classes if not 0 <= kind < self.num_classes})
+        if unknown:
+            raise ValueError(f"the model does not have the classes {unknown}: choose from 0 to {self.num_classes - 1}")
+        return classes
+
+
+def refuse_labels(labels: object) -> None:
+    """Refuse labels where the prior is not class-conditional.
+
+    Raises:
+        ValueError: `labels` is not None.
+    """
+    if labels is not None:
+        raise ValueError(
+            "classes cannot be chosen for this model, whose prior is not class-conditional: leave labels (classes=) out"
+        )
+
+
+def spread_labels(classes: Sequence[int], count: int) -> Tensor:
+    """Return `count` labels, (count,) of int64: `classes` in their order, each as often as the others up to one.
+
+    Raises:
+        ValueError: there are more classes than `count`.
+    """
+    if count < len(classes):
+        raise ValueError(f"count={count} is fewer than the {len(classes)} classes: choose count={len(classes)} or more")
+    return torch.tensor(classes)[torch.arange(count) * len(classes) // count]
+
+
+def lerp(start: Tensor, end: Tensor, share: Tensor) -> Tensor:
+    """Return the points on the line, exact at both ends."""
+    return start * (1 - share) + end * share
+
+
+def slerp(start: Tensor, end: Tensor, share: Tensor) -> Tensor:
+    """Return points on the arc of a great circle (White 2016, "Sampling Generative Networks", section 2.1).
+
+    Gaussian noise of many dimensions lies near the sphere of radius sqrt(dim). The line between two samples leads
+    through its inside, at half way to 1/sqrt(2) of the radius, where no noise of training ever was; the arc stays on
+    it. Vectors on one line, as all of one dimension are, have no one arc: between them it is the line. Both ends are
+    exact.
+
+    Args:
+        start: (batch, dim).
+        end: (batch, dim).
+        share: of the way, (batch, 1), from 0 to 1.
+    """
+    first, second = start.double(), end.double()
+    cosine = cosine_similarity(first, second, dim=1).clamp(-1, 1)[:, None]
+    angle, along = cosine.acos(), share.double()
+    sine = angle.sin()
+    on_line = sine < PARALLEL
+    sine = sine.where(~on_line, 1.0)
+    here = torch.where(on_line, 1 - along, (angle * (1 - along)).sin() / sine)
+    there = torch.where(on_line, along, (angle * along).sin() / sine)
+    return (first * here + second * there).to(start)

@@ -74,8 +74,7 @@ def sample(cfg: DictConfig) -> list[Path]:
         return writers.write_translations(cfg, checkpoint, device, folder)
     trained = load(checkpoint, device, cfg.trust)
     gan, shape = trained.gan, trained.config.data.shape
-    gan.seed = cfg.seed or 0
-    name = f"{checkpoint.stem}_iteration{gan.iterations}_seed{gan.seed}"
+    name = f"{checkpoint.stem}_iteration{gan.iterations}_seed{cfg.seed or 0}"
     if isinstance(gan.averaged_generator, CycleGANGenerators):
         if task in (INTERPOLATION, TRAVERSAL):
             raise UserError(f"{task.name} is for a model that is fed noise, and this one is fed images: leave it out")

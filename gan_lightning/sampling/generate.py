@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from torch import Tensor
+import torch
+from torch import Tensor
 
-    from gan_lightning.game import Latent
-    from gan_lightning.gan import GAN
-
+from gan_lightning.game import Latent
+from gan_lightning.gan import GAN
+from gan_lightning.priors import Prior, spread_labels
+from gan_lightning.randomness import generator_for
+from gan_lightning.utils.progress_bar import track
 
 BATCH_SIZE = 500
+"""Samples generated at a time."""
 
 
 class Samples(NamedTuple):
-    """What was generated: `images`, or other samples, (count, ...); `labels` of them; `columns` of a picture."""
+    """Generated `images`, or other samples, (count, ...); their `labels`; how many `columns` an image grid has."""
 
     images: Tensor
     labels: Tensor | None
@@ -24,41 +27,63 @@ class Samples(NamedTuple):
 
 
 def generate_samples(
-    gan: GAN, count: int, classes: Sequence[int] | None = None, truncation: float | None = None, rows: bool = False
+    gan: GAN,
+    count: int,
+    labels: Sequence[int] | None = None,
+    truncation: float | None = None,
+    seed: int = 0,
+    grid: bool = False,
 ) -> Samples:
-    """Samples of the averaged generator, on the CPU, from the seed of `gan`.
+    """Return samples of the averaged generator, on the CPU.
 
     Args:
-        gan: the game; `truncation` changes its prior.
-        count: how many; about so many with `rows`.
-        classes: as many of each of these, in order; None leaves the classes to the prior.
+        gan: the trained game, which stays as it is.
+        count: how many; about so many with `grid`.
+        labels: classes, as many samples of each of them, in order; None leaves them to the prior.
         truncation: the largest absolute value of Gaussian noise; None leaves it.
-        rows: as they are to stand in a picture, see `latents`.
+        seed: of the latents.
+        grid: arrange them for an image grid, see `sample_latents`.
 
     Raises:
-        ValueError: its prior cannot do what is asked.
+        ValueError: the prior is not class-conditional, does not have these classes or no Gaussian noise.
     """
-    latent, columns = sample_latents(gan, count, classes, truncation, rows)
+    prior = truncated_prior(gan, truncation)
+    latent, columns = sample_latents(prior, count, sampling_rng(gan, seed), labels, grid)
     return Samples(generate_images(gan, latent), None if latent.labels is None else latent.labels.cpu(), columns)
 
 
-def sample_latents(
-    gan: GAN, count: int, classes: Sequence[int] | None, truncation: float | None, rows: bool = False
-) -> tuple[Latent, int | None]:
-    """The latents of `generate_samples`, and how many stand in a row of a picture."""
-    from gan_lightning.randomness import generator_for
-    from gan_lightning.sampling.latents import latents, truncate
+def sampling_rng(gan: GAN, seed: int) -> torch.Generator:
+    """Return the generator of random numbers that latents of samples are drawn with."""
+    return generator_for(seed, "samples", device=gan.device)
 
-    if truncation is not None:
-        truncate(gan, truncation)
-    return latents(gan.prior, count, generator_for(gan.seed, "samples", device=gan.device), classes, rows)
+
+def truncated_prior(gan: GAN, truncation: float | None) -> Prior:
+    """Return the prior of `gan`, or where `truncation` is not None a truncated one."""
+    return gan.prior if truncation is None else gan.prior.truncated(truncation)
+
+
+def sample_latents(
+    prior: Prior, count: int, rng: torch.Generator, labels: Sequence[int] | None = None, grid: bool = False
+) -> tuple[Latent, int | None]:
+    """Return `count` latents, and how many of them stand in a row of an image grid.
+
+    Args:
+        prior: where they come from.
+        count: how many; with `grid`, about so many.
+        rng: of all randomness.
+        labels: classes, as many latents of each of them, in order; None leaves them to the prior.
+        grid: arrange them for an image grid: as the prior does it, or with a class of `labels` in each row and the same
+            noise down each column. Else there are no rows, and every latent has noise of its own.
+
+    Raises:
+        ValueError: the prior is not class-conditional or does not have these classes; or there are more of them than
+            samples.
+    """
+    spread = None if labels is None else spread_labels(labels, count)
+    return prior.grid(count, rng, labels) if grid else (prior.sample(count, rng, spread), None)
 
 
 def generate_images(gan: GAN, latent: Latent) -> Tensor:
-    """What the averaged generator makes of `latent`, on the CPU."""
-    import torch
-
-    from gan_lightning.utils.progress_bar import track
-
+    """Return the averaged generator's samples of `latent`, on the CPU."""
     starts = track(range(0, len(latent), BATCH_SIZE), "Generating")
     return torch.cat([gan.generate(latent[first : first + BATCH_SIZE]).cpu() for first in starts])

@@ -10,21 +10,24 @@ from omegaconf import DictConfig
 from gan_lightning.figures.images import FRAME_MS, make_image_grid, save_animation, save_picture
 from gan_lightning.gan import GAN
 from gan_lightning.models.cyclegan import CycleGANGenerators
-from gan_lightning.randomness import generator_for
 from gan_lightning.runs.checkpoints import load_generator
-from gan_lightning.sampling.generate import generate_images, generate_samples, sample_latents
+from gan_lightning.sampling.generate import (
+    generate_images,
+    generate_samples,
+    sample_latents,
+    sampling_rng,
+    truncated_prior,
+)
 from gan_lightning.sampling.interpolation import closed_path
-from gan_lightning.sampling.latents import truncate
 from gan_lightning.sampling.output import save_arrays, save_files, write_atomically
 from gan_lightning.sampling.translation import COLUMNS, DIRECTIONS, Folder, side_by_side, translated
-from gan_lightning.sampling.traversal import traversal
 from gan_lightning.utils.errors import UserError
 
 
 def write_samples(cfg: DictConfig, gan: GAN, folder: Path, name: str, count: int) -> list[Path]:
     """A picture of all samples; or a folder with a PNG of each; or arrays: `samples`, and `labels` if there are any."""
     grid = cfg.format in (None, "grid")
-    images, labels, columns = generate_samples(gan, count, cfg.classes, cfg.truncation, rows=grid)
+    images, labels, columns = generate_samples(gan, count, cfg.classes, cfg.truncation, cfg.seed or 0, grid)
     name = f"{name}_{len(images)}{name_suffix(cfg)}"
     if grid:
         return write_atomically(
@@ -43,8 +46,9 @@ def write_interpolation(cfg: DictConfig, gan: GAN, folder: Path, name: str, coun
     if count < 2:
         raise UserError(f"interpolate={cfg.interpolate} goes from sample to sample: choose count=2 or more")
     steps: int = cfg.interpolate
-    keys, _ = sample_latents(gan, count, cfg.classes, cfg.truncation)
-    rows = generate_images(gan, closed_path(gan.prior, keys, steps)).unflatten(0, (count, steps + 1))
+    prior = truncated_prior(gan, cfg.truncation)
+    keys, _ = sample_latents(prior, count, sampling_rng(gan, cfg.seed or 0), cfg.classes)
+    rows = generate_images(gan, closed_path(prior, keys, steps)).unflatten(0, (count, steps + 1))
     name = f"{name}_interpolate{steps}_{count}{name_suffix(cfg)}"
 
     def write(aside: Path) -> None:
@@ -61,9 +65,7 @@ def write_interpolation(cfg: DictConfig, gan: GAN, folder: Path, name: str, coun
 
 def write_traversal(cfg: DictConfig, gan: GAN, folder: Path, name: str, count: int) -> list[Path]:
     """A picture with a row for each of InfoGAN's codes, of `count` samples or as many as there are categories."""
-    if cfg.truncation is not None:
-        truncate(gan, cfg.truncation)
-    latent, columns, blank = traversal(gan.prior, count, generator_for(gan.seed, "samples", device=gan.device))
+    latent, columns, blank = truncated_prior(gan, cfg.truncation).traverse(count, sampling_rng(gan, cfg.seed or 0))
     images = generate_images(gan, latent)
     images[blank.cpu()] = 0  # the grey between the tiles
     name = f"{name}_traverse_{columns}{name_suffix(cfg)}"
@@ -79,7 +81,7 @@ def write_pairs(cfg: DictConfig, gan: GAN, folder: Path, name: str, count: int) 
     """
     network = gan.averaged_generator
     assert isinstance(network, CycleGANGenerators)
-    latent, _ = sample_latents(gan, count, None, None)
+    latent = gan.prior.sample(count, sampling_rng(gan, cfg.seed or 0))
     sources = dict(zip(DIRECTIONS, latent.z.cpu().chunk(2, dim=1), strict=True))
     directions = [cfg.direction] if cfg.direction else list(DIRECTIONS)
     results = {direction: translated(network, direction, sources[direction]) for direction in directions}

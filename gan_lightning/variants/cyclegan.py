@@ -19,7 +19,7 @@ from gan_lightning.data.unpaired import UnpairedImages
 from gan_lightning.game import DiscriminatorOutput, Latent, Objective, Round, discriminate
 from gan_lightning.losses.adversarial import LeastSquares
 from gan_lightning.models.cyclegan import CycleGANGenerators, PatchOutput
-from gan_lightning.priors import Prior
+from gan_lightning.priors import Prior, refuse_labels
 from gan_lightning.randomness import Noise
 from gan_lightning.regularizers.features import not_negative
 from gan_lightning.utils.checks import check_int
@@ -55,11 +55,12 @@ class SourceImages(Prior):
         self.register_buffer("classes_of_a", a.labels, persistent=False)
         self.register_buffer("classes_of_b", b.labels, persistent=False)
 
-    def sample(self, count: int, rng: torch.Generator) -> Latent:
-        """`count` pairs (a, b) as z, (count, 2 * channels, size, size) of float32 in [-1, 1].
+    def sample(self, count: int, rng: torch.Generator, labels: Tensor | None = None) -> Latent:
+        """Return `count` pairs (a, b) as z, (count, 2 * channels, size, size) of float32 in [-1, 1].
 
         Where the data have classes, `labels` are those of a and b, (count, 2).
         """
+        refuse_labels(labels)
         rows_a, rows_b = self.rows(count, rng)
         z = torch.cat([normalize(self.a[rows_a]), normalize(self.b[rows_b])], dim=1)
         if self.classes_of_a is None or self.classes_of_b is None:
@@ -67,13 +68,13 @@ class SourceImages(Prior):
         return Latent(z, labels=torch.stack([self.classes_of_a[rows_a], self.classes_of_b[rows_b]], dim=1))
 
     def noise(self, count: int, rng: torch.Generator) -> Tensor:
-        """The pairs alone."""
+        """Return the pairs alone."""
         return self.sample(count, rng).z
 
     def rows(self, count: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Which images of each domain, (count,) of int64 each."""
-        drawn = [torch.randint(len(pixels), (count,), generator=rng, device=rng.device) for pixels in (self.a, self.b)]
-        return drawn[0], drawn[1]
+        """Return the indices of random images of each domain, (count,) of int64 each."""
+        a, b = (torch.randint(len(pixels), (count,), generator=rng, device=rng.device) for pixels in (self.a, self.b))
+        return a, b
 
 
 class PatchLeastSquares(LeastSquares):

@@ -12,7 +12,7 @@ from torch.distributions import Normal
 from torch.nn.functional import cross_entropy, one_hot, softplus
 
 from gan_lightning.game import DiscriminatorOutput, Latent, Objective, Round, discriminate
-from gan_lightning.priors import Prior
+from gan_lightning.priors import Prior, lerp, refuse_labels
 from gan_lightning.utils.checks import check_int
 from gan_lightning.variants.acgan import FlattenFeatures
 from gan_lightning.wrappers.base import Wrapper, width_of_features
@@ -20,6 +20,9 @@ from gan_lightning.wrappers.base import Wrapper, width_of_features
 SMALLEST_STD = 0.3
 """Of the codes' posterior. Sharper, a reader that errs would pay without bound, and codes would outweigh the category;
 the authors' code for MNIST keeps it at 1 throughout. Codes themselves lie in [-1, 1]."""
+
+TRAVERSAL_RANGE = 2.0
+"""A traversal goes from -2 to 2, twice as far as training draws codes, as in figure 2 of the paper: it shows more."""
 
 
 @dataclass
@@ -58,28 +61,31 @@ class InfoGANPrior(Prior):
             )
         self.source, self.categories, self.continuous = noise, categories, continuous
 
-    def sample(self, count: int, rng: torch.Generator) -> InfoGANLatent:
-        """`count` latents; categories are drawn after the noise, and codes last."""
+    def sample(self, count: int, rng: torch.Generator, labels: Tensor | None = None) -> InfoGANLatent:
+        """Return `count` latents; categories are drawn after the noise, and codes last."""
+        refuse_labels(labels)
         noise = self.noise(count, rng)
-        labels = torch.randint(self.categories, (count,), generator=rng, device=rng.device)
+        categories = torch.randint(self.categories, (count,), generator=rng, device=rng.device)
         codes = torch.empty(count, self.continuous, device=rng.device).uniform_(-1, 1, generator=rng)
-        return self.from_codes(noise, labels, codes)
+        return self.from_codes(noise, categories, codes)
 
     def noise(self, count: int, rng: torch.Generator) -> Tensor:
-        """The noise alone, (count, noise.dim) of float32."""
+        """Return the noise alone, (count, noise.dim) of float32."""
         return self.source.noise(count, rng)
 
     def from_codes(self, noise: Tensor, labels: Tensor, codes: Tensor) -> InfoGANLatent:
-        """The latents of `noise` (batch, noise.dim), categories (batch,) and codes (batch, continuous)."""
+        """Return the latents of `noise` (batch, noise.dim), categories (batch,) and codes (batch, continuous)."""
         category = one_hot(labels, self.categories).to(noise)
         return InfoGANLatent(torch.cat([noise, category, codes], dim=1), labels=labels, codes=codes)
 
-    def grid(self, count: int, rng: torch.Generator) -> tuple[InfoGANLatent, int]:
-        """A category in each row, and along it the first code from -1 to 1; a row each also where `count` is smaller.
+    def grid(self, count: int, rng: torch.Generator, classes: Sequence[int] | None = None) -> tuple[InfoGANLatent, int]:
+        """Return a category in each row, and along it the first code from -1 to 1.
 
         The noise is the same everywhere and further codes are 0, so that whatever changes is the codes' doing. Without
-        continuous codes the noise changes along the row, the same in each.
+        continuous codes the noise changes along the row, the same in each. Every category has a row, also where `count`
+        is smaller.
         """
+        refuse_labels(classes)
         columns = max(1, count // self.categories)
         codes = torch.zeros(columns, self.continuous, device=rng.device)
         if self.continuous:
@@ -90,10 +96,44 @@ class InfoGANPrior(Prior):
         labels = torch.arange(self.categories, device=rng.device).repeat_interleave(columns)
         return self.from_codes(noise.repeat(self.categories, 1), labels, codes.repeat(self.categories, 1)), columns
 
+    def interpolate(self, start: Latent, end: Latent, share: Tensor) -> InfoGANLatent:
+        """Return latents of the categories of `start`: codes move on a line, the noise as its own prior has it."""
+        assert start.labels is not None
+        split, codes = self.source.dim, self.source.dim + self.categories
+        noise = self.source.interpolate(Latent(start.z[:, :split]), Latent(end.z[:, :split]), share).z
+        return self.from_codes(noise, start.labels, lerp(start.z[:, codes:], end.z[:, codes:], share))
+
+    def traverse(self, columns: int, rng: torch.Generator) -> tuple[InfoGANLatent, int, Tensor]:
+        """Return latents with a row for each code, in which it alone changes (Chen et al. 2016, figure 2).
+
+        The first row shows the categories in their order, with continuous codes of 0. Then comes a row for each
+        continuous code, from -`TRAVERSAL_RANGE` to `TRAVERSAL_RANGE`, the others 0, of one category. The noise is the
+        same everywhere; `rng` draws it, and that category.
+
+        Args:
+            columns: latents in a row; more if there are more categories.
+            rng: of all randomness.
+
+        Returns:
+            The latents row by row, how many stand in a row, and which of them are beyond the last category, to be left
+            out of the picture, (rows * columns,) of bool, on the CPU.
+        """
+        columns, rows = max(columns, self.categories), 1 + self.continuous
+        noise = self.noise(1, rng)
+        labels = torch.randint(self.categories, (1,), generator=rng, device=rng.device).repeat(rows, columns)
+        labels[0] = torch.arange(columns, device=rng.device).clamp(max=self.categories - 1)
+        codes = torch.zeros(rows, columns, self.continuous, device=rng.device)
+        for code in range(self.continuous):
+            codes[1 + code, :, code] = torch.linspace(-TRAVERSAL_RANGE, TRAVERSAL_RANGE, columns)
+        blank = torch.zeros(rows, columns, dtype=torch.bool)
+        blank[0, self.categories :] = True
+        latent = self.from_codes(noise.expand(rows * columns, -1), labels.flatten(), codes.flatten(0, 1))
+        return latent, columns, blank.flatten()
+
 
 @dataclass
 class CodeOutput(DiscriminatorOutput):
-    """What a discriminator says that also reads codes: the posterior Q(c|x), a category and independent Gaussians.
+    """The output of a discriminator that also reads codes: the posterior Q(c|x), a category and independent Gaussians.
 
     Attributes:
         category_logits: (batch, categories) of float32, before any softmax.
@@ -135,7 +175,7 @@ class CodeHead(Wrapper):
         )
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> CodeOutput:
-        """The network's output for samples (batch, ...), and what their codes may have been."""
+        """Return the network's output for samples (batch, ...), and the posterior of their codes."""
         output = discriminate(self.network, samples, labels)
         category, mean, spread = self.read(output.features).float().split(self.sizes, dim=1)
         log_std = (softplus(spread) + SMALLEST_STD).log()
@@ -149,8 +189,8 @@ class MutualInformation(Objective):
 
     Beside an adversarial loss. L_I = E log Q(c|G(z, c)) + H(c) is at most the mutual information of codes and samples;
     the entropy H(c) is constant, and what is left is a cross-entropy for the category and the negative log-likelihood
-    of a Gaussian for the continuous codes. The discriminator's turn trains Q and the features below it, the generator's
-    turn the generator, through both.
+    of a Gaussian for the continuous codes. The discriminator's step trains Q and the features below it, the generator's
+    step the generator, through both.
 
     Args:
         category_weight: lambda of the category, 1 in the paper.
@@ -175,16 +215,16 @@ class MutualInformation(Objective):
         self.register_buffer("code_nats", torch.zeros(()))
 
     def discriminator(self, round: Round) -> Tensor:
-        """weight E -log Q(category|G(z, c)) + weight E -log Q(codes|G(z, c)), a scalar."""
+        """Return weight E -log Q(category|G(z, c)) + weight E -log Q(codes|G(z, c)), a scalar."""
         category, codes = surprise(round)
         return self.category_weight * category.mean() + self.code_weight * codes.mean()
 
     def generator(self, round: Round) -> Tensor:
-        """The same, a scalar."""
+        """Return the same, a scalar."""
         return self.discriminator(round)
 
     def after_discriminator_step(self, round: Round) -> None:
-        """Notes L_I of the last turn: the category's and, all together, the continuous codes'."""
+        """Note L_I of the last step: the category's and, all together, the continuous codes'."""
         assert isinstance(round.fake_output, CodeOutput)
         category, codes = surprise(round)
         categories, continuous = round.fake_output.category_logits.shape[1], round.fake_output.code_mean.shape[1]
@@ -192,12 +232,12 @@ class MutualInformation(Objective):
         self.code_nats.copy_(continuous * math.log(2) - round.global_mean(codes))  # U(-1, 1) has entropy log 2
 
     def scalars(self) -> dict[str, Tensor]:
-        """L_I in nats, for the log; log(categories) is the most that the category can reach."""
+        """Return L_I in nats, for the log; log(categories) is the most that the category can reach."""
         return {"category_nats": self.category_nats, "code_nats": self.code_nats}
 
 
 def surprise(round: Round) -> tuple[Tensor, Tensor]:
-    """-log Q(c|G(z, c)) of each fake in nats: of its category, and of all its continuous codes; (batch,) each.
+    """Return -log Q(c|G(z, c)) of each fake in nats: of its category, and of all its continuous codes; (batch,) each.
 
     Raises:
         ValueError: the generator was fed no codes, or the discriminator reads none.

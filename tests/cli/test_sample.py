@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,15 +12,12 @@ import numpy as np
 import pytest
 import torch
 from helpers.sampled_runs import SMALL, run, sampled, written
-from helpers.tiny_gan import tiny_gan
 from PIL import Image
-from scipy import stats
 
-from gan_lightning.priors import ClassConditional, Gaussian, Prior, Uniform
+from gan_lightning.priors import ClassConditional, Gaussian
 from gan_lightning.randomness import generator_for
 from gan_lightning.sampling import output
-from gan_lightning.sampling.generate import generate_samples
-from gan_lightning.sampling.latents import TruncatedGaussian, latents, truncate
+from gan_lightning.sampling.generate import sample_latents
 from gan_lightning.utils.errors import UserError, WorkError
 
 
@@ -54,7 +50,7 @@ def rng() -> torch.Generator:
     ],
 )
 def test_classes_come_in_order_and_as_evenly_as_can_be(count: int, classes: list[int], expected: list[int]) -> None:
-    latent, columns = latents(prior(), count, rng(), classes)
+    latent, columns = sample_latents(prior(), count, rng(), classes)
     assert columns is None
     assert latent.labels is not None and latent.labels.tolist() == expected
     assert latent.z[:, 2:].argmax(1).tolist() == expected  # what the generator is fed says so too
@@ -62,12 +58,12 @@ def test_classes_come_in_order_and_as_evenly_as_can_be(count: int, classes: list
 
 
 def test_a_picture_has_a_class_in_each_row_and_one_noise_down_each_column() -> None:
-    latent, columns = latents(prior(), 7, rng(), [8, 2], rows=True)
+    latent, columns = sample_latents(prior(), 7, rng(), [8, 2], grid=True)
     assert columns == 3
     assert latent.labels is not None and latent.labels.tolist() == [8, 8, 8, 2, 2, 2]
     assert torch.equal(latent.z[:3, :2], latent.z[3:, :2])
     assert len(latent.z[:3, :2].unique(dim=0)) == 3
-    whole, columns = latents(prior(), 64, rng(), rows=True)
+    whole, columns = sample_latents(prior(), 64, rng(), grid=True)
     assert columns == 6
     assert whole.labels is not None and whole.labels.tolist() == torch.arange(10).repeat_interleave(6).tolist()
 
@@ -101,9 +97,9 @@ def test_without_classes_there_are_no_labels(unlabelled: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("model", "overrides", "words"),
     [
-        ("unlabelled", "classes=[3]", r"classes=\[3\] cannot be asked of this model, whose prior draws no classes"),
+        ("unlabelled", "classes=[3]", "classes cannot be chosen for this model, whose prior is not class-conditional"),
         ("unlabelled", "truncation=0.5", "truncation=0.5 is for Gaussian noise, which this model is not fed"),
-        ("labelled", "classes=[3,12]", r"classes=\[3, 12\] asks for \[12\], .*choose from 0 to 9"),
+        ("labelled", "classes=[3,12]", r"does not have the classes \[12\]: choose from 0 to 9"),
         ("labelled", "classes=3", r"classes must be a list of whole numbers, such as classes=\[0\], not 3"),
         ("labelled", "classes=[-1]", "at least 0, not -1"),
         ("labelled", "classes=[1,2,3] count=2", "count=2 is fewer than the 3 classes"),
@@ -129,35 +125,6 @@ def test_what_a_model_cannot_do_is_one_sentence(
     with pytest.raises(UserError, match=words) as told:
         written(request.getfixturevalue(model), *overrides.split())
     assert len(told.value.problems) == 1
-
-
-@pytest.mark.parametrize("limit", [0.3, 1.0, 3.0])
-def test_truncated_noise_follows_its_law(limit: float) -> None:
-    z = TruncatedGaussian(2, limit).sample(4000, rng()).z
-    assert z.abs().max() <= limit
-    for column in z.T:
-        assert stats.kstest(column.numpy(), stats.truncnorm(-limit, limit).cdf).pvalue > 1e-3
-    assert torch.equal(z, TruncatedGaussian(2, limit).sample(4000, rng()).z)
-
-
-@pytest.mark.parametrize("source", [Gaussian(3), ClassConditional(3, Gaussian(3), num_classes=4)])
-def test_truncation_reaches_the_noise_of_the_prior_and_nothing_else(source: Prior) -> None:
-    gan: Any = tiny_gan()
-    gan.prior = source
-    before = generate_samples(gan, 50)
-    truncate(gan, 0.1)
-    latent = gan.fixed_latents(500, "samples")
-    assert latent.z.abs().max() <= 0.1
-    after = generate_samples(gan, 50)
-    assert math.prod(after.images.std(0).tolist()) < 0.1 * math.prod(before.images.std(0).tolist())
-    assert (latent.labels is None) == isinstance(source, Gaussian)
-
-
-def test_noise_that_is_not_gaussian_is_not_truncated() -> None:
-    gan = tiny_gan()
-    gan.prior = ClassConditional(3, Uniform(3), num_classes=4)
-    with pytest.raises(ValueError, match="Gaussian noise"):
-        truncate(gan, 0.5)
 
 
 def test_a_truncated_grid_is_named_so(labelled: Path, tmp_path: Path) -> None:

@@ -10,14 +10,11 @@ import pytest
 import torch
 from helpers.sampled_runs import SMALL, run, sampled, written
 from PIL import Image, ImageSequence
-from torch import Tensor
 
 from gan_lightning.data.pixels import to_uint8
-from gan_lightning.priors import ClassConditional, Gaussian, Prior, Uniform
+from gan_lightning.priors import ClassConditional, Gaussian, Prior, TruncatedGaussian, Uniform
 from gan_lightning.randomness import generator_for
-from gan_lightning.sampling.interpolation import closed_path, lerp, slerp
-from gan_lightning.sampling.latents import TruncatedGaussian
-from gan_lightning.sampling.traversal import REACH, traversal
+from gan_lightning.sampling.interpolation import closed_path
 from gan_lightning.variants.infogan import InfoGANPrior
 
 PRIORS: list[Prior] = [
@@ -44,33 +41,6 @@ def coded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def rng() -> torch.Generator:
     return generator_for(0, "samples")
-
-
-def column(*values: float) -> Tensor:
-    return torch.tensor(values)[:, None]
-
-
-def test_slerp_is_uniform_motion_on_a_circle() -> None:
-    start, end = torch.tensor([[3.0, 0.0]]), torch.tensor([[0.0, 3.0]])
-    share = column(0, 1 / 6, 1 / 3, 0.5, 1)
-    angles = share * math.pi / 2
-    expected = 3 * torch.cat([angles.cos(), angles.sin()], dim=1)
-    torch.testing.assert_close(slerp(start.expand(5, -1), end.expand(5, -1), share), expected)
-
-
-def test_between_gaussian_samples_the_norm_stays_that_of_samples_where_a_line_loses_it() -> None:
-    start, end = Gaussian(1000).noise(200, rng()).chunk(2)
-    half = torch.full((100, 1), 0.5)
-    radius = math.sqrt(1000)
-    assert (slerp(start, end, half).norm(dim=1) / radius - 1).abs().max() < 0.1
-    assert (lerp(start, end, half).norm(dim=1) / radius - math.sqrt(0.5)).abs().max() < 0.1
-
-
-@pytest.mark.parametrize(("start", "end"), [(1.0, 2.0), (-1.0, 2.0), (2.0, 2.0)])
-def test_vectors_on_one_line_have_the_line_between_them(start: float, end: float) -> None:
-    share = column(0, 0.25, 1)
-    way = slerp(torch.full((3, 1), start), torch.full((3, 1), end), share)
-    torch.testing.assert_close(way, start + share * (end - start))
 
 
 @pytest.mark.parametrize("prior", PRIORS, ids=lambda prior: f"{type(prior).__name__}{prior.dim}")
@@ -141,26 +111,6 @@ def test_an_interpolation_is_an_animation_and_a_picture(labelled: Path, tmp_path
     cell = np.asarray(Image.open(picture).convert("L"))[:: width // 152, :: width // 152]
     assert (cell[32:60, 2:30] == rows[1, 0, ..., 0]).all()  # the second row begins with the second key
     assert sampled(labelled, *asked) == [animation, picture] and len(list(tmp_path.iterdir())) == 4
-
-
-def test_each_row_of_a_traversal_changes_one_code_and_nothing_else() -> None:
-    prior = InfoGANPrior(9, Uniform(4), categories=3, continuous=2)
-    latent, columns, blank = traversal(prior, 5, rng())
-    assert columns == 5
-    rows = latent.z.unflatten(0, (3, 5))
-    assert (rows[..., :4] == rows[0, 0, :4]).all()
-    assert blank.nonzero().flatten().tolist() == [3, 4]  # three categories, then nothing
-    assert rows[0, :3, 4:7].argmax(1).tolist() == [0, 1, 2]
-    assert (rows[0, :, 7:] == 0).all()
-    assert (rows[1:, :, 4:7] == rows[1, 0, 4:7]).all()
-    sweep = torch.linspace(-REACH, REACH, 5)
-    for code in (0, 1):
-        assert torch.equal(rows[1 + code, :, 7 + code], sweep)
-        assert (rows[1 + code, :, 8 - code] == 0).all()
-    assert traversal(prior, 2, rng())[1] == 3, "no category is left out"
-    assert traversal(InfoGANPrior(6, Uniform(4), categories=2, continuous=0), 2, rng())[0].z.shape == (2, 6)
-    drawn = {int(traversal(prior, 3, generator_for(seed))[0].labels[-1]) for seed in range(20)}  # type: ignore[index]
-    assert drawn == {0, 1, 2}
 
 
 def test_a_traversal_is_a_picture_with_a_row_for_each_code(coded: Path, tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from gan_lightning.game import Latent, concatenate_records
-from gan_lightning.priors import Gaussian
+from gan_lightning.priors import Gaussian, Uniform
 from gan_lightning.randomness import generator_for
-from gan_lightning.variants.infogan import InfoGANLatent, InfoGANPrior
+from gan_lightning.variants.infogan import TRAVERSAL_RANGE, InfoGANLatent, InfoGANPrior
 
 
 def prior(categories: int = 4, continuous: int = 2) -> InfoGANPrior:
@@ -84,6 +84,36 @@ def test_a_picture_without_continuous_codes_has_the_same_noise_down_each_column(
     assert all(torch.equal(row[:, :3], rows[0, :, :3]) for row in rows)
     assert len(rows[0].unique(dim=0)) == 3
     assert latent.codes.shape == (12, 0)
+
+
+def test_each_row_of_a_traversal_changes_one_code_and_nothing_else() -> None:
+    prior = InfoGANPrior(9, Uniform(4), categories=3, continuous=2)
+    latent, columns, blank = prior.traverse(5, generator_for(0, "test"))
+    assert columns == 5
+    rows = latent.z.unflatten(0, (3, 5))
+    assert (rows[..., :4] == rows[0, 0, :4]).all()
+    assert blank.nonzero().flatten().tolist() == [3, 4]  # three categories, then nothing
+    assert rows[0, :3, 4:7].argmax(1).tolist() == [0, 1, 2]
+    assert (rows[0, :, 7:] == 0).all()
+    assert (rows[1:, :, 4:7] == rows[1, 0, 4:7]).all()
+    sweep = torch.linspace(-TRAVERSAL_RANGE, TRAVERSAL_RANGE, 5)
+    for code in (0, 1):
+        assert torch.equal(rows[1 + code, :, 7 + code], sweep)
+        assert (rows[1 + code, :, 8 - code] == 0).all()
+    assert prior.traverse(2, generator_for(0, "test"))[1] == 3, "no category is left out"
+    assert InfoGANPrior(6, Uniform(4), categories=2, continuous=0).traverse(2, generator_for(0, "test"))[0].z.shape == (
+        2,
+        6,
+    )
+    categories = {int(prior.traverse(3, generator_for(seed))[0].labels[-1]) for seed in range(20)}  # type: ignore[index]
+    assert categories == {0, 1, 2}
+
+
+def test_its_categories_are_learned_and_cannot_be_chosen_as_classes() -> None:
+    with pytest.raises(ValueError, match="not class-conditional: leave labels"):
+        prior().sample(2, generator_for(0, "test"), labels=torch.tensor([0, 1]))
+    with pytest.raises(ValueError, match="not class-conditional: leave labels"):
+        prior().grid(2, generator_for(0, "test"), classes=[0])
 
 
 def test_numbers_that_are_none_are_refused() -> None:

@@ -1,4 +1,4 @@
-"""The prior that asks for classes, which the class-conditional variants bring along."""
+"""The class-conditional prior, which the class-conditional variants bring along."""
 
 from __future__ import annotations
 
@@ -78,6 +78,27 @@ def test_labels_stay_with_their_noise_when_latents_are_cut_and_joined() -> None:
     assert same(concatenate_records(pieces), latent)
 
 
+def test_chosen_classes_take_the_place_of_drawn_ones_beside_the_same_noise() -> None:
+    labels = torch.tensor([3, 0, 0, 2])
+    chosen, drawn = (prior().sample(4, generator_for(0, "test"), labels=each) for each in (labels, None))
+    assert chosen.labels is not None and chosen.labels.tolist() == [3, 0, 0, 2]
+    assert torch.equal(chosen.z[:, 3:], one_hot(labels, 4).float())
+    assert torch.equal(chosen.z[:, :3], drawn.z[:, :3])
+
+
+def test_a_picture_of_chosen_classes_has_a_row_for_each_in_their_order() -> None:
+    latent, columns = prior().grid(7, generator_for(0, "test"), classes=[3, 1])
+    assert columns == 3
+    assert latent.labels is not None and latent.labels.tolist() == [3, 3, 3, 1, 1, 1]
+    assert torch.equal(latent.z[:3, :3], latent.z[3:, :3])
+
+
+@pytest.mark.parametrize("labels", [[0, 4], [-1, 0], [0], [0, 1, 2], [[0], [1]]])
+def test_classes_that_are_none_of_its_own_or_too_few_are_refused(labels: list[int]) -> None:
+    with pytest.raises(ValueError, match=r"choose from 0 to 3|labels must be \(2,\), one for each sample"):
+        prior().sample(2, generator_for(0, "test"), labels=torch.tensor(labels))
+
+
 @pytest.mark.parametrize("dim", [4, 6, 8])
 def test_a_length_that_fits_neither_way_is_refused(dim: int) -> None:
     with pytest.raises(ValueError, match=f"that of the noise, 3, or with the class 7, not {dim}"):
@@ -86,5 +107,5 @@ def test_a_length_that_fits_neither_way_is_refused(dim: int) -> None:
 
 @pytest.mark.parametrize("num_classes", [None, 0])
 def test_data_without_classes_are_refused_with_the_way_out(num_classes: int | None) -> None:
-    with pytest.raises(ValueError, match="no classes to ask for: choose data with classes, such as data=mnist10k"):
+    with pytest.raises(ValueError, match="needs data with classes, .*: choose such as data=mnist10k"):
         ClassConditional(3, Gaussian(3), num_classes)
