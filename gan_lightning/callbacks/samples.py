@@ -1,11 +1,13 @@
-"""Pictures of what the generator makes of the same latents, as training goes on."""
+"""Pictures of the averaged generator's samples of the same latents, or translations of the same images."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
 
+import torch
 from lightning import LightningModule, Trainer
+from torch import Tensor
 
 from gan_lightning.callbacks.evaluation import real_data
 from gan_lightning.callbacks.periodic import Periodic
@@ -19,6 +21,7 @@ from gan_lightning.figures.images import (
     save_picture,
 )
 from gan_lightning.gan import GAN, as_gan
+from gan_lightning.models.cyclegan import is_translator
 from gan_lightning.randomness import generator_for
 
 IMAGES_IN_MOTION = 16
@@ -28,8 +31,8 @@ IMAGES_IN_MOTION = 16
 class Pictures(Periodic, ABC):
     """Writes ``samples/iteration_<n>.png`` in the run directory, and logs it where images are taken.
 
-    At the end ``samples/evolution.gif`` shows how the pictures came to be. What a continued run drew before it was
-    stopped stays, but is not in its animation.
+    At the end ``samples/evolution.gif`` shows how the pictures came to be. The pictures that a resumed run wrote before
+    it was stopped stay, but are not in its animation.
 
     Args:
         every: iterations between two pictures.
@@ -48,7 +51,7 @@ class Pictures(Periodic, ABC):
 
     @abstractmethod
     def draw(self, gan: GAN) -> tuple[Pixels, Pixels]:
-        """The picture, and what of it the animation shows."""
+        """Return the picture, and the frame of the animation."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         gan = as_gan(pl_module)
@@ -94,8 +97,44 @@ class SampleGrid(Pictures):
         return make_image_grid(images, columns=columns), make_image_grid(images[:IMAGES_IN_MOTION], least_width_px=250)
 
 
+class Translations(Pictures):
+    """Pictures of images that are translated into the other domain and back by the averaged generators.
+
+    The rows are a, G(a), F(G(a)), then b, F(b), G(F(b)). The columns are source images, always the same.
+
+    Args:
+        every: iterations between two pictures.
+        count: source images of each domain, at least 1.
+    """
+
+    def __init__(self, every: int, count: int = 10) -> None:
+        super().__init__(every, count)
+
+    def draw(self, gan: GAN) -> tuple[Pixels, Pixels]:
+        z = gan.prior.sample(self.count, generator_for(gan.seed, "samples", device=gan.device)).z
+        picture = make_image_grid(translate_there_and_back(gan, z), columns=self.count)
+        return picture, picture
+
+
+@torch.no_grad()
+def translate_there_and_back(gan: GAN, z: Tensor) -> Tensor:
+    """Return a, G(a), F(G(a)), b, F(b), G(F(b)), (6 * count, channels, ...), of pairs z (count, 2 * channels, ...).
+
+    Raises:
+        ValueError: the generator does not translate.
+    """
+    networks = gan.averaged_generator
+    if not is_translator(networks):
+        raise ValueError("callbacks=translations shows translations: choose model=cyclegan, or callbacks=images")
+    networks.eval()
+    with torch.autocast(gan.device.type, enabled=False):
+        a, b = z.chunk(2, dim=1)
+        fake_a, fake_b = networks.b_to_a(b), networks.a_to_b(a)
+        return torch.cat([a, fake_b, networks.b_to_a(fake_b), b, fake_a, networks.a_to_b(fake_a)])
+
+
 def folder(trainer: Trainer) -> Path:
-    """Where the pictures go, made if it is not there."""
+    """Return the folder of the pictures, made if it is not there."""
     path = Path(trainer.default_root_dir) / "samples"
     path.mkdir(parents=True, exist_ok=True)
     return path

@@ -64,7 +64,7 @@ def sample(cfg: DictConfig) -> list[Path]:
     checkpoint = checkpoint_of(cfg.ckpt_path, cfg.which)
     folder = Path(cfg.output).expanduser() if cfg.output else run_directory(checkpoint) / "samples"
 
-    from gan_lightning.models.cyclegan import CycleGANGenerators
+    from gan_lightning.models.cyclegan import is_translator
     from gan_lightning.runs.checkpoints import load
     from gan_lightning.sampling import writers
     from gan_lightning.trainer.hardware import device_named
@@ -75,7 +75,7 @@ def sample(cfg: DictConfig) -> list[Path]:
     trained = load(checkpoint, device, cfg.trust)
     gan, shape = trained.gan, trained.config.data.shape
     name = f"{checkpoint.stem}_iteration{gan.iterations}_seed{cfg.seed or 0}"
-    if isinstance(gan.averaged_generator, CycleGANGenerators):
+    if is_translator(gan.averaged_generator):
         if task in (INTERPOLATION, TRAVERSAL):
             raise UserError(f"{task.name} is for a model that is fed noise, and this one is fed images: leave it out")
         check_keys(cfg, PAIRS)

@@ -1,4 +1,4 @@
-"""CycleGAN: two networks that turn images of one domain into the other's, and two that judge patches.
+"""CycleGAN: two networks that translate images of one domain into the other's, and two that score patches.
 
 Zhu et al. 2017, "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks", section 7.1. A
 sample is an image of domain A and one of domain B in one tensor, (2 * channels, size, size), as `data/unpaired.py` has
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain, pairwise
+from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +25,7 @@ LEAST_SIZE = 16
 
 @dataclass
 class PatchOutput(DiscriminatorOutput):
-    """What two critics of patches say of pairs of images; `logits` is the mean of it all.
+    """The output of two critics of patches for pairs of images; `logits` is the mean of it all.
 
     Attributes:
         patches: scores, (batch, 2, height, width); of the patches of A's image first, then of those of B's.
@@ -44,12 +45,15 @@ class CycleGANGenerators(nn.Module):
             images little to draw fine lines with.
 
     Attributes:
+        translates: True, by which all others know a generator that has `a_to_b` and `b_to_a`.
         a_to_b: G; takes and gives images in [-1, 1], (batch, channels, size, size).
         b_to_a: F, likewise.
 
     Raises:
         ValueError: another shape, no channels, no blocks, or other than 1 or 2 halvings.
     """
+
+    translates = True
 
     def __init__(self, shape: Sequence[int], width: int = 64, blocks: int = 9, halvings: int = 2) -> None:
         super().__init__()
@@ -64,7 +68,7 @@ class CycleGANGenerators(nn.Module):
         self.apply(initialise)
 
     def forward(self, latent: Latent) -> Tensor:
-        """F(b), an image of A, beside G(a), an image of B: (batch, *shape) in [-1, 1].
+        """Return F(b), an image of A, beside G(a), an image of B: (batch, *shape) in [-1, 1].
 
         Args:
             latent: its z is pairs of source images (a, b), (batch, *shape) in [-1, 1].
@@ -101,14 +105,19 @@ class PatchGANPair(nn.Module):
         self.apply(initialise)
 
     def forward(self, samples: Tensor) -> PatchOutput:
-        """Scores of the patches of samples (batch, *shape)."""
+        """Return the scores of the patches of samples (batch, *shape)."""
         a, b = samples.chunk(2, dim=1)
         patches = torch.cat([self.of_a(a), self.of_b(b)], dim=1)
         return PatchOutput(patches.float().mean((1, 2, 3)), patches=patches)
 
 
+def is_translator(network: nn.Module) -> TypeGuard[CycleGANGenerators]:
+    """Return whether a generator translates both ways, as `CycleGANGenerators` does."""
+    return bool(getattr(network, "translates", False))
+
+
 def channels_of_a_domain(shape: Sequence[int]) -> int:
-    """Channels of an image, half of those of a sample of `shape`.
+    """Return the channels of an image, half of those of a sample of `shape`.
 
     Raises:
         ValueError: the networks are not made for such samples.
@@ -124,7 +133,7 @@ def channels_of_a_domain(shape: Sequence[int]) -> int:
 
 
 def make_generator(channels: int, width: int, blocks: int, halvings: int) -> nn.Sequential:
-    """c7s1-k, d2k, d4k, residual blocks, u2k, uk, c7s1, in the paper's notation, for two halvings."""
+    """Return c7s1-k, d2k, d4k, residual blocks, u2k, uk, c7s1, in the paper's notation, for two halvings."""
     widths = [width * 2**halving for halving in range(halvings + 1)]
     down = (downsample_block(narrow, wide) for narrow, wide in pairwise(widths))
     up = (upsample_block(wide, narrow) for wide, narrow in pairwise(reversed(widths)))
@@ -157,7 +166,7 @@ class ResidualBlock(nn.Module):
 
 
 def make_patchgan(channels: int, width: int, depth: int) -> nn.Sequential:
-    """`depth` convolutions that halve, one that does not, and the scores; the first has no norm."""
+    """Return `depth` convolutions that halve, one that does not, and the scores; the first has no norm."""
     widths = [width * min(2**halving, 8) for halving in range(depth + 1)]
     layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
     for number in range(1, depth + 1):
@@ -168,20 +177,20 @@ def make_patchgan(channels: int, width: int, depth: int) -> nn.Sequential:
 
 
 def patches_across(size: int, depth: int) -> int:
-    """How many patches stand side by side in an image of `size` pixels."""
+    """Return how many patches stand side by side in an image of `size` pixels."""
     return size // 2**depth - 2  # each of the two further layers has one fewer
 
 
 def downsample_block(narrow: int, wide: int) -> nn.Conv2d:
-    """(batch, narrow, 2n, 2n) to (batch, wide, n, n)."""
+    """Return a layer from (batch, narrow, 2n, 2n) to (batch, wide, n, n)."""
     return nn.Conv2d(narrow, wide, 3, stride=2, padding=1, bias=False)
 
 
 def upsample_block(wide: int, narrow: int) -> nn.ConvTranspose2d:
-    """(batch, wide, n, n) to (batch, narrow, 2n, 2n)."""
+    """Return a layer from (batch, wide, n, n) to (batch, narrow, 2n, 2n)."""
     return nn.ConvTranspose2d(wide, narrow, 3, stride=2, padding=1, output_padding=1, bias=False)
 
 
 def instance_normalised(convolution: nn.Conv2d | nn.ConvTranspose2d, *activation: nn.Module) -> list[nn.Module]:
-    """A convolution, without a bias that the norm would cancel, instance norm without weights, an activation."""
+    """Return a convolution, without a bias that the norm would cancel, instance norm without weights, an activation."""
     return [convolution, nn.InstanceNorm2d(convolution.out_channels), *activation]

@@ -26,16 +26,16 @@ COLUMNS = 10
 
 
 @torch.no_grad()
-def translated(network: CycleGANGenerators, direction: str, images: Tensor) -> Tensor:
-    """`images` (count, channels, size, size) in [-1, 1] in the other domain, float32, on the CPU."""
-    translate = network.a_to_b if direction == "a_to_b" else network.b_to_a
+def translate(network: CycleGANGenerators, direction: str, images: Tensor) -> Tensor:
+    """Return `images` (count, channels, size, size) in [-1, 1] in the other domain, float32, on the CPU."""
+    one_way = network.a_to_b if direction == "a_to_b" else network.b_to_a
     device = next(network.parameters()).device
     with torch.autocast(device.type, enabled=False):
-        return torch.cat([translate(part.to(device)).float().cpu() for part in images.split(BATCH_SIZE)])
+        return torch.cat([one_way(part.to(device)).float().cpu() for part in images.split(BATCH_SIZE)])
 
 
 def side_by_side(sources: Tensor, translations: Tensor) -> Tensor:
-    """Rows of `COLUMNS` sources, or all of fewer, each row above that of their translations; blank where they end."""
+    """Return rows of `COLUMNS` sources, or all of fewer, each above its translations; blank where they end."""
     columns = min(COLUMNS, len(sources))
     missing = -len(sources) % columns
     both = torch.stack([sources, translations])

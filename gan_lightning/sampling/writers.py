@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from gan_lightning.figures.images import FRAME_MS, make_image_grid, save_animation, save_picture
 from gan_lightning.gan import GAN
-from gan_lightning.models.cyclegan import CycleGANGenerators
+from gan_lightning.models.cyclegan import is_translator
 from gan_lightning.runs.checkpoints import load_generator
 from gan_lightning.sampling.generate import (
     generate_images,
@@ -20,7 +20,7 @@ from gan_lightning.sampling.generate import (
 )
 from gan_lightning.sampling.interpolation import closed_path
 from gan_lightning.sampling.output import save_arrays, save_files, write_atomically
-from gan_lightning.sampling.translation import COLUMNS, DIRECTIONS, Folder, side_by_side, translated
+from gan_lightning.sampling.translation import COLUMNS, DIRECTIONS, Folder, side_by_side, translate
 from gan_lightning.utils.errors import UserError
 
 
@@ -80,11 +80,11 @@ def write_pairs(cfg: DictConfig, gan: GAN, folder: Path, name: str, count: int) 
     The arrays are `a` and `a_to_b`, `b` and `b_to_a`.
     """
     network = gan.averaged_generator
-    assert isinstance(network, CycleGANGenerators)
+    assert is_translator(network)
     latent = gan.prior.sample(count, sampling_rng(gan, cfg.seed or 0))
     sources = dict(zip(DIRECTIONS, latent.z.cpu().chunk(2, dim=1), strict=True))
     directions = [cfg.direction] if cfg.direction else list(DIRECTIONS)
-    results = {direction: translated(network, direction, sources[direction]) for direction in directions}
+    results = {direction: translate(network, direction, sources[direction]) for direction in directions}
     name = f"{name}_{'-'.join(directions)}_{count}"
 
     def write(aside: Path) -> None:
@@ -104,7 +104,7 @@ def write_translations(cfg: DictConfig, checkpoint: Path, device: str, folder: P
         UserError: the model does not translate; or the images, or where they go, are not what they should be.
     """
     config, network, iterations = load_generator(checkpoint, device, cfg.trust)
-    if not isinstance(network, CycleGANGenerators):
+    if not is_translator(network):
         raise UserError("source= is for a model that translates images, such as variant=cyclegan's: leave it out")
     if cfg.direction is None:
         raise UserError("say which way to translate: direction=a_to_b, or b_to_a, the domains being data.a and data.b")
@@ -114,7 +114,7 @@ def write_translations(cfg: DictConfig, checkpoint: Path, device: str, folder: P
         raise UserError(f"{folder} lies in source={cfg.source}, whose images are translated: choose another output")
     name = f"{checkpoint.stem}_iteration{iterations}_{cfg.direction}_{source.root.resolve().name}"
     return write_atomically(
-        folder, name, lambda aside: source.translate(lambda x: translated(network, cfg.direction, x), aside / name)
+        folder, name, lambda aside: source.translate(lambda x: translate(network, cfg.direction, x), aside / name)
     )
 
 

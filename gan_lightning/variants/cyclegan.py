@@ -1,4 +1,4 @@
-"""CycleGAN: two translators between two domains of images, of which no pairs are known.
+"""CycleGAN: translation between two domains of images, of which no pairs are known.
 
 Zhu et al. 2017, "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks". Here it is the one
 game that all others are: what the generator is fed is a pair of source images, one of each domain, and what it makes of
@@ -18,7 +18,7 @@ from gan_lightning.data.pixels import normalize
 from gan_lightning.data.unpaired import UnpairedImages
 from gan_lightning.game import DiscriminatorOutput, Latent, Objective, Round, discriminate
 from gan_lightning.losses.adversarial import LeastSquares
-from gan_lightning.models.cyclegan import CycleGANGenerators, PatchOutput
+from gan_lightning.models.cyclegan import CycleGANGenerators, PatchOutput, is_translator
 from gan_lightning.priors import Prior, refuse_labels
 from gan_lightning.randomness import Noise
 from gan_lightning.regularizers.features import not_negative
@@ -116,22 +116,22 @@ class PatchLeastSquares(LeastSquares):
 
     @property
     def images(self) -> Tensor:
-        """The pools, (pool_size, 2, channels, size, size) of float32: domain A's beside domain B's."""
+        """Return the pools, (pool_size, 2, channels, size, size) of float32: domain A's beside domain B's."""
         return by_domain(self.bits.view(torch.float32))
 
     def discriminator(self, round: Round) -> Tensor:
-        """1/2 E(D(x) - b)^2 + 1/2 E(D(pooled) - a)^2 over the patches of each domain, summed; a scalar >= 0."""
+        """Return 1/2 E(D(x) - b)^2 + 1/2 E(D(pooled) - a)^2 over the patches of each domain, summed; a scalar >= 0."""
         fake_output = discriminate(round.discriminator, self.pooled(round)) if self.pool_size else round.fake_output
         real = (patches(round.real_output) - self.real_target).square()
         fake = (patches(fake_output) - self.fake_target).square()
         return over_domains((real + fake) / 2)
 
     def generator(self, round: Round) -> Tensor:
-        """E(D(F(b)) - c)^2 + E(D(G(a)) - c)^2 over patches, a scalar >= 0."""
+        """Return E(D(F(b)) - c)^2 + E(D(G(a)) - c)^2 over patches, a scalar >= 0."""
         return over_domains((patches(round.fake_output) - self.generator_target).square())
 
     def pooled(self, round: Round) -> Tensor:
-        """What the discriminator is shown in place of `round.fake`: the same shape, float32, without gradient."""
+        """Return what the discriminator scores in place of `round.fake`: the same shape, float32, without gradient."""
         fakes = by_domain(round.fake.detach())
         slots, swapped, _ = self.places(round)
         rows = slice(round.noise.first, round.noise.first + len(fakes))
@@ -154,7 +154,7 @@ class PatchLeastSquares(LeastSquares):
         self.held.add_(len(slots)).clamp_(max=self.pool_size)
 
     def places(self, round: Round) -> tuple[Tensor, Tensor, Tensor]:
-        """What happens to each fake of the global batch of this turn, in each domain; the same whenever it is asked.
+        """Return what happens to each fake of this step's global batch, in each domain; the same at every call.
 
         Returns:
             The place in the pool that it is about, (global batch, 2) of int64, no two alike in a domain; whether it is
@@ -195,8 +195,8 @@ class CycleConsistency(Objective):
         self.weight = not_negative("cycle", weight)
 
     def generator(self, round: Round) -> Tensor:
-        """A scalar >= 0."""
-        networks = translators(round)
+        """Return a scalar >= 0."""
+        networks = translators_of(round)
         fake_a, fake_b = round.fake.chunk(2, dim=1)
         back = torch.cat([networks.b_to_a(fake_b), networks.a_to_b(fake_a)], dim=1)
         return 2 * self.weight * l1_loss(back.float(), round.latent.z)
@@ -219,42 +219,42 @@ class IdentityMapping(Objective):
         self.weight = not_negative("identity", weight)
 
     def generator(self, round: Round) -> Tensor | None:
-        """A scalar >= 0."""
+        """Return a scalar >= 0."""
         if self.weight == 0:
             return None
-        networks = translators(round)
+        networks = translators_of(round)
         a, b = round.latent.z.chunk(2, dim=1)
         same = torch.cat([networks.b_to_a(a), networks.a_to_b(b)], dim=1)
         return 2 * self.weight * l1_loss(same.float(), round.latent.z)
 
 
-def translators(round: Round) -> CycleGANGenerators:
-    """The generator as the two networks it is made of.
+def translators_of(round: Round) -> CycleGANGenerators:
+    """Return the generator as the two networks it is made of.
 
     Raises:
-        ValueError: it is another one.
+        ValueError: it does not translate.
     """
-    if not isinstance(round.generator, CycleGANGenerators):
+    if not is_translator(round.generator):
         raise ValueError("variant=cyclegan needs a generator that translates both ways: choose model=cyclegan")
     return round.generator
 
 
 def patches(output: DiscriminatorOutput) -> Tensor:
-    """The scores of `output`, (batch, 2, height, width) of float32.
+    """Return the scores of `output`, (batch, 2, height, width) of float32.
 
     Raises:
         ValueError: the discriminator gives no scores of patches.
     """
     if not isinstance(output, PatchOutput):
-        raise ValueError("variant=cyclegan needs a discriminator that judges patches: choose model=cyclegan")
+        raise ValueError("variant=cyclegan needs a discriminator that scores patches: choose model=cyclegan")
     return output.patches.float()
 
 
 def over_domains(values: Tensor) -> Tensor:
-    """The mean over batch and patches of `values` (batch, 2, height, width), summed over the two domains."""
+    """Return the mean over batch and patches of `values` (batch, 2, height, width), summed over the two domains."""
     return values.mean((0, 2, 3)).sum()
 
 
 def by_domain(samples: Tensor) -> Tensor:
-    """Samples (batch, 2 * channels, size, size) as (batch, 2, channels, size, size) of float32."""
+    """Return samples (batch, 2 * channels, size, size) as (batch, 2, channels, size, size) of float32."""
     return samples.float().unflatten(1, (2, -1))

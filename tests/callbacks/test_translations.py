@@ -11,9 +11,10 @@ import torch
 from helpers.tiny_gan import quiet_trainer, tiny_gan
 from lightning import Trainer
 from PIL import Image
+from torch import Tensor, nn
 from torch.optim import SGD
 
-from gan_lightning.callbacks.translations import Translations, there_and_back
+from gan_lightning.callbacks.samples import Translations, translate_there_and_back
 from gan_lightning.data.base import Images
 from gan_lightning.data.unpaired import Domains, UnpairedImages
 from gan_lightning.ema import Averaging
@@ -99,4 +100,20 @@ def test_what_cannot_be_shown_is_refused() -> None:
     with pytest.raises(ValueError, match=r"callbacks\.samples\.count must be at least 1"):
         Translations(1, count=0)
     with pytest.raises(ValueError, match="choose model=cyclegan, or callbacks=images"):
-        there_and_back(tiny_gan(), torch.zeros(1, 6, 16, 16))
+        translate_there_and_back(tiny_gan(), torch.zeros(1, 6, 16, 16))
+
+
+def test_a_generator_of_the_users_own_that_translates_is_shown_too() -> None:
+    class Shifts(nn.Module):
+        translates = True
+
+        def a_to_b(self, a: Tensor) -> Tensor:
+            return a + 1
+
+        def b_to_a(self, b: Tensor) -> Tensor:
+            return b - 2
+
+    gan = tiny_gan()
+    gan.averaged_generator = Shifts()
+    rows = translate_there_and_back(gan, torch.tensor([[[[10.0]], [[20.0]]]])).flatten()
+    assert rows.tolist() == [10, 11, 9, 20, 18, 19]
