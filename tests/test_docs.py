@@ -1,0 +1,159 @@
+"""What the README and the documentation tell a stranger to type, to write and to read is true."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from helpers.compose import GROUPS, answers, composed
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+DOCS = {page.relative_to(ROOT).as_posix(): page.read_text() for page in sorted((ROOT / "docs").glob("*.md"))}
+PAGES = {name: (ROOT / name).read_text() for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")} | DOCS
+ADDITIONS = [
+    block
+    for page in (README, DOCS["docs/extending.md"])
+    for block in re.findall(r"```(?:python|yaml)\n# (\S+)\n(.*?)```", page, re.DOTALL)
+]
+QUICK = (
+    "max_iterations=2",
+    "metrics.num_fakes=100",
+    "logger=csv",
+    "trainer.accelerator=cpu",
+    "trainer.precision=32-true",
+)
+
+# Additions
+
+
+@pytest.mark.parametrize("choices", [("variant=brightness", "data=checkers"), ("loss=absolute", "model=linear")])
+def test_additions_train(choices: tuple[str, ...], tmp_path: Path):
+    """Two in one run, in a copy of the project with the files of the README and of docs/extending.md in it."""
+    for part in ("gan_lightning", "conf"):
+        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "train.py", tmp_path)
+    for path, content in dict(ADDITIONS).items():
+        assert not (tmp_path / path).exists(), "an addition adds files and edits none"
+        (tmp_path / path).write_text(content)
+    for choice in choices:
+        assert f"python train.py {choice}" in DOCS["docs/extending.md"]
+    done = subprocess.run(
+        [sys.executable, "train.py", *choices, *QUICK], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert "finished: 2 iterations" in done.stdout
+
+
+def test_a_file_shown_twice_is_the_same():
+    for path, content in ADDITIONS:
+        assert content == dict(ADDITIONS)[path], path
+
+
+# Commands
+
+
+def commands() -> list[str]:
+    """Return the command lines of all pages, without their comments, each once."""
+    text = "\n".join(page.replace("\\\n", " ") for page in PAGES.values())
+    lines = re.findall(r"^    python ((?:train|eval|sample)\.py.*)$", text, re.MULTILINE)
+    return sorted({shlex.join(shlex.split(line, comments=True)) for line in lines})
+
+
+ADDED = {f"{Path(path).parent.name}={Path(path).stem}" for path, _ in ADDITIONS}
+ELSEWHERE = {"launcher=ray"}
+"""Ray's plugin wants an environment of its own."""
+
+
+def single(override: str) -> str:
+    """Return `override` with the first of the values that it sweeps over."""
+    parsed = OverridesParser.create().parse_override(override)
+    if not parsed.is_sweep_override():
+        return override
+    return f"{parsed.get_key_element()}={next(parsed.sweep_string_iterator())}"
+
+
+@pytest.mark.parametrize("line", [line for line in commands() if not {*shlex.split(line)} & (ADDED | ELSEWHERE)])
+def test_commands_compose(line: str):
+    program, *arguments = shlex.split(line)
+    overrides = [single(argument) for argument in arguments if "=" in argument]
+    with composed(*overrides, config_name=program.removesuffix(".py")) as config:
+        assert config.hydra.job.name
+
+
+# What is named
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_configuration_names_every_answer(group: str):
+    page = DOCS["docs/configuration.md"]
+    for name in answers(group):
+        assert re.search(rf"`({group}=)?{name}`", page), f"{group}={name}"
+
+
+@pytest.mark.parametrize(
+    ("page", "groups"),
+    [
+        ("losses", ("loss", "regularizer", "variant", "wrapper")),
+        ("models", ("model",)),
+        ("experiments", ("experiment",)),
+        ("metrics", ("metrics", "extractor")),
+        ("sweeps", ("launcher",)),
+    ],
+)
+def test_pages_have_a_row_for_every_answer(page: str, groups: tuple[str, ...]):
+    rows = [line for line in DOCS[f"docs/{page}.md"].splitlines() if line.startswith("|")]
+    for group in groups:
+        for name in answers(group):
+            assert any(f"`{name}`" in row or f"{group}={name}" in row for row in rows), f"{group}={name}"
+
+
+def tree(text: str) -> set[str]:
+    """Return the modules of the README's tree, as paths within the package; a line of a folder ends its names with (."""
+    named, folder = set(), ""
+    for line in text.partition("    gan_lightning/\n")[2].partition("\n\n")[0].splitlines():
+        words, indent = line.partition("(")[0].split(), len(line) - len(line.lstrip())
+        if words[0].endswith("/"):
+            folder, words = words[0], words[1:]
+        elif words[0].endswith(".py"):
+            folder = "" if indent == 6 else folder
+            words = [word.removesuffix(".py") for word in words if word.endswith(".py")]
+        named |= {folder + word for word in words}
+    return named
+
+
+def test_the_tree_of_the_readme_is_the_package():
+    package = ROOT / "gan_lightning"
+    modules = {path.relative_to(package).with_suffix("").as_posix() for path in package.rglob("*.py")}
+    assert tree(README) == {module for module in modules if not module.endswith("__init__")}
+
+
+# Links
+
+
+def anchors(page: str) -> set[str]:
+    """Return the anchors of the headings of a page."""
+    titles = re.findall(r"^#+ (.+)$", page, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title).strip().lower().replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_links_lead_somewhere(name: str):
+    for link in re.findall(r"\]\(([^)\s]+)\)", PAGES[name]):
+        path, _, anchor = link.partition("#")
+        if link.startswith("https://"):
+            continue
+        target = (ROOT / name).parent / path if path else ROOT / name
+        assert target.is_file(), link
+        assert not anchor or anchor in anchors(target.read_text()), link
+
+
+def test_readme_and_contributing_stay_short():
+    assert len(README.splitlines()) <= 150
+    assert len(PAGES["CONTRIBUTING.md"].splitlines()) <= 60
