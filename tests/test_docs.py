@@ -109,10 +109,10 @@ def test_configuration_names_every_answer(group: str):
 )
 def test_pages_have_a_row_or_heading_for_every_answer(page: str, groups: tuple[str, ...]):
     text = DOCS[f"docs/{page}.md"]
-    rows = "\n".join(line for line in text.splitlines() if line.startswith(("|", "### ")))
+    rows = "\n".join(line for line in text.splitlines() if line.startswith(("|", "##")))
     for group in groups:
         for name in answers(group):
-            assert re.search(rf"^### {name}$|`({group}=)?{name}`", rows, re.MULTILINE), f"{group}={name}"
+            assert re.search(rf"^##+ {name}$|`({group}=)?{name}`", rows, re.MULTILINE), f"{group}={name}"
 
 
 def tree(text: str) -> set[str]:
