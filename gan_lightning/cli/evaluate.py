@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hydra
-from omegaconf import DictConfig
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
 
-from gan_lightning.runs.evaluation import evaluate_checkpoint
-from gan_lightning.runs.run_dir import checkpoint_of
+from gan_lightning.runs.run_dir import checkpoint_of, run_directory
 from gan_lightning.utils.checks import check_bool, check_int
 from gan_lightning.utils.conf import conf_dir
 from gan_lightning.utils.errors import UserError, user_errors
 
 if TYPE_CHECKING:
-    pass
+    from gan_lightning.data.files import ImageFiles
 
 CHOICES = {"which": ("last", "best", "both"), "weights": ("ema", "raw")}
+FOLDER = Path("outputs/evaluations")
+"""Of the results of folders, which have no run directory."""
 
 
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="eval")
 def run(cfg: DictConfig) -> None:
-    """Judge what the command line names."""
+    """Evaluate what the command line names."""
     try:
         evaluate(cfg)
     except UserError as error:
@@ -33,25 +38,23 @@ def run(cfg: DictConfig) -> None:
 
 
 def evaluate(cfg: DictConfig) -> dict[str, dict[str, float]]:
-    """Judge one or two checkpoints or a folder, print the numbers and write them with their protocol.
+    """Evaluate one or two checkpoints or a folder, print the numbers and write them with their protocol.
 
     Returns:
         The numbers, by the name of the checkpoint (``last``) or of the folder.
 
     Raises:
-        UserError: for whatever cannot be done.
+        UserError: something in `cfg` cannot be done.
     """
     check(cfg)
     if cfg.real is not None or cfg.fake is not None:
-        from gan_lightning.evaluation.folders import compare
-
-        return {Path(cfg.fake or "").name: compare(cfg)}
+        return {Path(cfg.fake or "").name: evaluate_images(cfg)}
     found = list(checkpoints(cfg))
     if cfg.wandb:
-        from gan_lightning.runs.wandb_run import logger_settings
+        from gan_lightning.runs.wandb_run import wandb_arguments
 
         for checkpoint in found:
-            logger_settings(checkpoint)
+            wandb_arguments(checkpoint)
     return {checkpoint.stem: evaluate_checkpoint(cfg, checkpoint) for checkpoint in found}
 
 
@@ -68,10 +71,10 @@ def check(cfg: DictConfig) -> None:
 
 
 def checkpoints(cfg: DictConfig) -> Iterator[Path]:
-    """Those that are to be judged.
+    """Yield those that are to be evaluated.
 
     Raises:
-        UserError: they are not there, or `which` is asked of a file.
+        UserError: they are not there, or `which` is given with a file.
     """
     if cfg.which != "last" and cfg.ckpt_path and Path(cfg.ckpt_path).expanduser().is_file():
         raise UserError(
@@ -83,6 +86,110 @@ def checkpoints(cfg: DictConfig) -> Iterator[Path]:
         yield checkpoint_of(cfg.ckpt_path, "best")
     else:
         yield checkpoint_of(cfg.ckpt_path, cfg.which)
+
+
+def evaluate_checkpoint(cfg: DictConfig, checkpoint: Path) -> dict[str, float]:
+    """Evaluate a checkpoint, print and write the numbers, and return them."""
+    from gan_lightning.evaluation.results import print_result, write_result
+    from gan_lightning.runs import evaluation
+
+    result = evaluation.evaluate(
+        checkpoint,
+        cfg.get("metrics"),
+        extractor=cfg.get("extractor"),
+        num_fakes=cfg.num_fakes,
+        seed=cfg.seed,
+        weights=cfg.weights,
+        device=cfg.device,
+        data={key: value for key, value in cfg.data.items() if value is not None},
+        cache=cfg.cache,
+        trust=cfg.trust,
+    )
+    averaged = "averaged generator" if cfg.weights == "ema" else "generator without averaging"
+    source = result.source
+    print_result(result, f"{checkpoint}: iteration {source['iterations']}, {averaged}, seed {source['seed']}")
+    raw = "_raw" if cfg.weights == "raw" else ""
+    names = "-".join(source["metrics"]["metrics"])
+    stem = f"{checkpoint.stem}{raw}_{names}_{source['num_fakes']}_s{source['seed']}"
+    path = write_result(result, run_directory(checkpoint) / "evaluations", stem)
+    if cfg.wandb:
+        from gan_lightning.runs.wandb_run import send
+
+        send(checkpoint, result.values, result.protocol, source["iterations"])
+    print(os.path.relpath(path))
+    return result.values
+
+
+def evaluate_images(cfg: DictConfig) -> dict[str, float]:
+    """Evaluate the folder `fake` against `real`, print and write the numbers, and return them.
+
+    Raises:
+        UserError: something in `cfg` cannot be done.
+    """
+    refuse_checkpoint_keys(cfg)
+    from hydra.utils import instantiate
+
+    from gan_lightning.data.files import ImageFiles
+    from gan_lightning.evaluation.folders import evaluate_folders, require_same_kind
+    from gan_lightning.evaluation.results import print_result, write_result
+    from gan_lightning.trainer.hardware import device_named
+    from gan_lightning.utils.files import cache_folder
+
+    device = device_named(cfg.device)
+    with user_errors():
+        real, fake = (ImageFiles(key, cfg[key], cfg.image_size, cfg.channels) for key in ("real", "fake"))
+        require_same_kind(real, fake)
+        config = folder_config(cfg, real)
+        metrics = instantiate(config.metrics.metrics, _convert_="all")
+        if not metrics:
+            raise UserError("metrics=none measures nothing: choose others")
+        result = evaluate_folders(real, fake, metrics, device=device, cache=cache_folder(cfg.cache))
+    result.source.update(
+        image_size=cfg.image_size,
+        channels=cfg.channels,
+        metrics=OmegaConf.to_container(config.metrics, resolve=True),
+    )
+    print_result(result, f"{fake.folder} against {real.folder}")
+    stem = f"{fake.folder.absolute().name}_{'-'.join(metrics)}_{fake.reference_size}"
+    print(os.path.relpath(write_result(result, FOLDER, stem)))
+    return result.values
+
+
+def refuse_checkpoint_keys(cfg: DictConfig) -> None:
+    """Refuse what only checkpoints have beside two folders.
+
+    Raises:
+        UserError: there is such, or one folder is missing.
+    """
+    if cfg.real is None or cfg.fake is None:
+        raise UserError("give two folders: real=... and fake=...")
+    for key in ("ckpt_path", "num_fakes", "seed"):
+        if cfg[key] is not None:
+            raise UserError(f"{key} is for checkpoints, and real= and fake= are folders, evaluated whole: leave it out")
+    if any(value is not None for value in cfg.data.values()):
+        raise UserError("data.* is for checkpoints, and real= and fake= are folders: leave it out")
+    if cfg.wandb or cfg.weights != "ema" or cfg.which != "last":
+        raise UserError("wandb, weights and which are for checkpoints: leave them out")
+
+
+def folder_config(cfg: DictConfig, real: ImageFiles) -> DictConfig:
+    """Return the metrics and what they may refer to; where the command line names none, the literature's FID.
+
+    Raises:
+        UserError: they need what a folder does not have.
+    """
+    from gan_lightning.runs.evaluation import check_interpolations
+
+    overrides = list(HydraConfig.get().overrides.task)
+    if cfg.get("metrics") is None:
+        overrides.append("metrics=inception")
+    if cfg.get("extractor") is None:
+        overrides.append("extractor=inception")
+    whole = GlobalHydra.instance().config_loader().load_configuration("eval", overrides, run_mode=RunMode.RUN)
+    config = OmegaConf.create({"data": {"num_classes": None, "shape": list(real.shape)}})
+    config.extractor, config.metrics = whole.extractor, whole.metrics
+    check_interpolations(config)
+    return config
 
 
 def main() -> None:

@@ -8,20 +8,26 @@ import time
 from collections.abc import Collection, Generator, Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from gan_lightning.data.base import RealData, rank_slice
+from gan_lightning.evaluation.protocol import protocol_of
 from gan_lightning.evaluation.reference_cache import ReferenceCache, real_states
 from gan_lightning.extractors.base import Extractor, full_float32
 from gan_lightning.game import Batch
+from gan_lightning.gan import GAN
 from gan_lightning.metrics.base import FeatureMetric, SampleMetric
 from gan_lightning.utils.distributed import all_gather_object, rank_zero_first, run_on_rank_zero
 from gan_lightning.utils.progress_bar import track
 
 log = logging.getLogger(__name__)
 
+BATCH_SIZE = 500
+STREAM = "evaluation"
+"""Of the latents that are evaluated, see `GAN.fixed_latents`."""
 WORTH_TELLING_SECONDS = 5.0
 
 
@@ -30,14 +36,16 @@ class Evaluator:
 
     Args:
         metrics: by any names.
-        batch_size: largest number of samples that they are shown at a time.
-        cache: the folder where their knowledge of real samples is kept from one run to the next; None keeps none.
+        batch_size: largest number of samples generated or shown to them at a time on a rank.
+        cache: the folder where the metrics' states of real samples are kept for other runs; None keeps none.
 
     Raises:
         ValueError: two metrics give the same number.
     """
 
-    def __init__(self, metrics: Mapping[str, SampleMetric], batch_size: int, cache: Path | None = None) -> None:
+    def __init__(
+        self, metrics: Mapping[str, SampleMetric], batch_size: int = BATCH_SIZE, cache: Path | None = None
+    ) -> None:
         self.metrics, self.batch_size, self.cache = dict(metrics), batch_size, cache
         self.keys = [f"val/{key}" for metric in self.metrics.values() for key in metric.keys]
         twice = sorted({key for key in self.keys if self.keys.count(key) > 1})
@@ -46,13 +54,46 @@ class Evaluator:
         self.extractors = shared_extractors(self.metrics.values())
         self._real_known = False
 
+    def prepare(
+        self,
+        data: RealData,
+        device: torch.device | str,
+        num_fakes: int,
+        labels: Tensor | None = None,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        """See that the metrics can evaluate such fakes, and show them the reference samples, once.
+
+        Args:
+            data: the source of the reference samples.
+            device: where metrics and extractors work.
+            num_fakes: how many fakes an evaluation will have, over all ranks.
+            labels: of one fake, as `Latent` has them; None where fakes have none.
+            rank: this device's, from 0.
+            world_size: number of devices.
+
+        Raises:
+            ValueError, FileNotFoundError: a metric cannot evaluate such data or fakes, or an extractor is not there.
+        """
+        for metric in self.metrics.values():
+            metric.check_labels(labels)
+        self.prepare_reference(data, device, rank, world_size)
+        for metric in self.metrics.values():
+            metric.check_count(num_fakes)
+
+    def prepare_gan(self, gan: GAN, data: RealData, num_fakes: int, rank: int = 0, world_size: int = 1) -> None:
+        """Do as `prepare` does, for fakes of `gan` on its device."""
+        labels = gan.fixed_latents(1, STREAM).labels
+        self.prepare(data, gan.device, num_fakes, labels, rank, world_size)
+
     def prepare_reference(self, data: RealData, device: torch.device | str, rank: int = 0, world_size: int = 1) -> None:
         """Bring the metrics to `device` and show this rank's share of the reference samples to them, once.
 
-        Metrics that keep nothing of real samples are shown the first batch alone, to see that they can judge such.
+        Metrics that keep nothing of real samples are shown the first batch alone, to see that they read such samples.
 
         Raises:
-            ValueError, FileNotFoundError: an extractor cannot be had, or a metric cannot judge such data.
+            ValueError, FileNotFoundError: an extractor is not there, or a metric does not read such data.
         """
         if self._real_known or not self.metrics:
             return
@@ -72,7 +113,7 @@ class Evaluator:
 
     @property
     def fingerprints(self) -> list[str]:
-        """Of the extractors."""
+        """Return those of the extractors."""
         return [extractor.fingerprint for extractor in self.extractors]
 
     def _show_reference(self, data: RealData, device: torch.device | str, rank: int, world_size: int) -> None:
@@ -94,12 +135,12 @@ class Evaluator:
         reference_cache.save(learning.values(), rank, world_size)
 
     def evaluate(self, fakes: Iterable[Batch], count: int, rank: int = 0) -> dict[str, float]:
-        """The numbers, by their names in the log, of fakes and the classes they were made for, over all ranks.
+        """Return the numbers of fakes over all ranks, as ``val/<key>``.
 
         Args:
-            fakes: this rank's, in batches.
+            fakes: this rank's, in batches, with the classes that they were made for.
             count: how many these are.
-            rank: only 0 shows how far it is.
+            rank: only 0 shows a progress bar.
         """
         for metric in self.metrics.values():
             metric.reset()
@@ -107,6 +148,35 @@ class Evaluator:
             for samples, labels in tracked:
                 update(self.metrics.values(), samples, labels, real=False)
         return {f"val/{key}": value for metric in self.metrics.values() for key, value in metric.compute().items()}
+
+    def evaluate_gan(self, gan: GAN, num_fakes: int, rank: int = 0, world_size: int = 1) -> dict[str, float]:
+        """Return the numbers of `num_fakes` samples of the averaged generator, as ``val/<key>``.
+
+        The latents are the same at every call, and divided among the ranks: the same fakes on any number of them. They
+        are made in full float32. The reference samples must have been shown.
+        """
+        latent = gan.fixed_latents(num_fakes, STREAM)
+        mine = rank_slice(num_fakes, rank, world_size)
+        starts = range(mine.start, mine.stop, self.batch_size)
+        parts = (latent[start : min(start + self.batch_size, mine.stop)] for start in starts)
+        fakes = ((gan.generate(part).float(), part.labels) for part in parts)
+        with full_float32(gan.device):  # the fakes too, which are made as the loop comes to them
+            return self.evaluate(fakes, len(mine), rank)
+
+    def gan_protocol(self, gan: GAN, data: RealData, num_fakes: int, weights: str = "ema") -> dict[str, Any]:
+        """Return how the numbers of `evaluate_gan` come about; see `protocol_of`.
+
+        Args:
+            gan: whose seed draws the latents.
+            data: the source of the reference samples.
+            num_fakes: over all ranks.
+            weights: "ema", or "raw" where the averaged generator was replaced by the generator itself.
+        """
+        return self.protocol(data, num_fakes, seed=gan.seed, weights=weights, precision="float32")
+
+    def protocol(self, data: RealData, num_fakes: int, **more: Any) -> dict[str, Any]:
+        """Return how the numbers of `evaluate` come about; see `protocol_of`."""
+        return protocol_of(self.metrics, data, num_fakes=num_fakes, batch_size=self.batch_size, **more)
 
     def _track(self, batches: Iterable[Batch], what: str, samples: int, rank: int) -> Generator[Batch, None, None]:
         if rank == 0:  # two bars would write over each other

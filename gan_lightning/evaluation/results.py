@@ -1,36 +1,64 @@
-"""An evaluation as a table on the screen and as JSON."""
+"""The result of an evaluation, as a table on the screen and as JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-if TYPE_CHECKING:
-    pass
+from gan_lightning.evaluation.protocol import describe
+from gan_lightning.utils.errors import WorkError
+from gan_lightning.utils.files import write_json
 
 
-def published(result: dict[str, Any], folder: Path, stem: str, head: str) -> Path:
-    """Write `result` into `folder`, print its numbers under `head` and the protocol; the file.
+@dataclass(frozen=True)
+class EvaluationResult:
+    """The numbers of one evaluation, with how they were measured."""
+
+    values: dict[str, float]
+    """By their names, such as ``val/fid``."""
+
+    protocol: dict[str, Any]
+    """How they were measured, see `protocol_of`."""
+
+    source: dict[str, Any] = field(default_factory=dict)
+    """What was evaluated, by plain names and values: the checkpoint and its iterations, or folders."""
+
+    def __getitem__(self, key: str) -> float:
+        """Return a number by its name, with or without ``val/``.
+
+        Raises:
+            KeyError: it was not measured.
+        """
+        return self.values[key if key in self.values else f"val/{key}"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as one dictionary that JSON can hold."""
+        return {**self.source, "protocol": self.protocol, "values": self.values}
+
+
+def print_result(result: EvaluationResult, head: str) -> None:
+    """Print the numbers as a table, under `head` and the protocol."""
+    print("\n".join([head, *describe(result.protocol)]))
+    print_metrics(result.values)
+
+
+def write_result(result: EvaluationResult, folder: Path, stem: str) -> Path:
+    """Write `result` to a new JSON file ``<stem>.json``, or ``<stem>_2.json``, ..., in `folder`; return its path.
 
     Raises:
-        UserError: it cannot be written.
+        WorkError: it cannot be written; no file is left behind.
     """
-    from gan_lightning.evaluation.protocol import describe
-    from gan_lightning.utils.errors import WorkError
-    from gan_lightning.utils.files import write_json
-
-    print("\n".join([head, *describe(result["protocol"])]))
-    print_metrics(result["values"])
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        path = reserved(folder, stem)
+        path = reserve_file(folder, stem)
         try:
-            write_json(path, result)
+            write_json(path, result.to_dict())
         except BaseException:
             path.unlink(missing_ok=True)
             raise
@@ -39,8 +67,8 @@ def published(result: dict[str, Any], folder: Path, stem: str, head: str) -> Pat
     return path
 
 
-def reserved(folder: Path, stem: str) -> Path:
-    """An empty JSON file that was not there, so that no other evaluation is overwritten, not even one beside this."""
+def reserve_file(folder: Path, stem: str) -> Path:
+    """Create an empty JSON file that was not there: no other evaluation is overwritten, not even one beside this."""
     for number in count(1):
         path = folder / (f"{stem}.json" if number == 1 else f"{stem}_{number}.json")
         try:
@@ -52,7 +80,7 @@ def reserved(folder: Path, stem: str) -> Path:
 
 
 def print_metrics(values: Mapping[str, float]) -> None:
-    """A table of numbers by their names; nothing when there are none."""
+    """Print a table of numbers by their names; nothing when there are none."""
     if not values:
         return
     table = Table("metric", "value", box=None, pad_edge=False)

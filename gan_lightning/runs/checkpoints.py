@@ -163,17 +163,6 @@ MOVABLE = ("root", "download", "a", "b", "in_memory")
 """Settings of data that say where they lie, and nothing of what they are."""
 
 
-def loaded(cfg: DictConfig, checkpoint: Path, device: str) -> LoadedRun:
-    """The game of `checkpoint`, its data where the command line says that they are.
-
-    Raises:
-        UserError: see `trained.load`; or the data have no such setting.
-    """
-    moved = {key: value for key, value in cfg.data.items() if value is not None}
-    # Before it is built: a prior that draws from the data reads them then.
-    return load(checkpoint, device, cfg.trust, lambda config: move_data(config, moved))
-
-
 def move_data(config: DictConfig, moved: dict[Any, Any]) -> None:
     """Put `moved` into the settings of a run's data, and of the prior's copy of them where it draws from them.
 

@@ -16,7 +16,7 @@ from gan_lightning.runs.run_dir import run_directory
 from gan_lightning.utils.errors import UserError
 
 
-def logger_settings(checkpoint: Path) -> dict[str, Any]:
+def wandb_arguments(checkpoint: Path) -> dict[str, Any]:
     """What names the W&B run that `checkpoint` was saved by, as arguments of `WandB`; nothing is started.
 
     Raises:
@@ -40,7 +40,7 @@ def send(checkpoint: Path, values: Mapping[str, float], protocol: Mapping[str, A
     Raises:
         UserError: it was not logged to W&B.
     """
-    logger = WandB(**logger_settings(checkpoint))
+    logger = WandB(**wandb_arguments(checkpoint))
     places = {key: series(checkpoint.stem, protocol, key) for key in values}
     logger.log_metrics({f"{places[key]}/{key.removeprefix('val/')}": values[key] for key in values}, step=iteration)
     logger.experiment.config.update(dict.fromkeys(places.values(), dict(protocol)), allow_val_change=True)

@@ -7,9 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from gan_lightning.utils.errors import UserError
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -34,6 +39,29 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("job_type", lambda: "sweep" if sweep_dir() else "train", replace=True)
     OmegaConf.register_new_resolver("sweep_name", _sweep_name, replace=True)
     OmegaConf.register_new_resolver("sweep_or_run_dir", _sweep_or_run_dir, replace=True)
+
+
+def compose_packaged(config_name: str, overrides: Sequence[str] = ()) -> DictConfig:
+    """Compose a configuration of the package's conf/, also within a running Hydra job, which it leaves as it is.
+
+    Args:
+        config_name: of the file in conf/, such as "train".
+        overrides: as on the command line.
+
+    Raises:
+        UserError: conf/ has no such file, or an override does not fit.
+    """
+    register_resolvers()
+    running = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(conf_dir(), version_base="1.3"):
+            return compose(config_name, list(overrides))
+    except HydraException as error:
+        reason, _, _ = str(error).partition("Config search path:")
+        raise UserError(" ".join(reason.split())) from error
+    finally:
+        GlobalHydra.instance().hydra = running
 
 
 def _total(*numbers: int | None) -> int:

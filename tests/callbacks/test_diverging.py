@@ -15,8 +15,8 @@ from lightning.pytorch.plugins import MixedPrecision
 from torch import Tensor
 
 from gan_lightning.callbacks.checkpoint import Checkpoint, NotSavedError
-from gan_lightning.callbacks.evaluation import Evaluation
 from gan_lightning.callbacks.health import LOOKS_OF_SCALED, DivergedError, Health
+from gan_lightning.evaluation.evaluator import Evaluator
 from gan_lightning.game import Objective, Round
 from gan_lightning.losses.adversarial import NonSaturating
 from gan_lightning.runs.training import train
@@ -147,7 +147,7 @@ def test_a_metric_that_fails_on_what_is_not_finite_is_told_as_that(tmp_path: Pat
     def measure(*args: Any) -> dict[str, float]:
         raise RuntimeError("eigenvalues did not converge")
 
-    monkeypatch.setattr(Evaluation, "measure", measure)
+    monkeypatch.setattr(Evaluator, "evaluate_gan", measure)
     settings = (
         *("experiment=gaussian", "logger=csv", "callbacks.density=null", "callbacks.health=null"),
         *("optimizer.lr=1e38", "max_iterations=9", "evaluate_every=5", "data.reference_size=200"),

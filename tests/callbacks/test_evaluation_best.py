@@ -95,13 +95,6 @@ def test_the_best_of_another_protocol_is_forgotten(
     assert len(told) == ("num_fakes" in changes)
 
 
-def test_the_best_of_a_checkpoint_that_knows_no_protocol_is_kept():
-    callback = evaluation(monitor="val/mean")
-    callback.load_state_dict({"best": -1e9, "best_iteration": 1})
-    fit(tiny_gan(max_iterations=2), callback)
-    assert callback.best == -1e9
-
-
 def test_it_says_how_and_when_it_measured():
     callback = evaluation(monitor="val/mean")
     fit(tiny_gan(max_iterations=5, seed=3), callback)

@@ -21,7 +21,7 @@ from gan_lightning.callbacks.evaluation import Evaluation
 from gan_lightning.data.idx import read_idx
 from gan_lightning.data.mnist import ASSETS
 from gan_lightning.evaluation.protocol import protocol_of
-from gan_lightning.evaluation.results import published, reserved
+from gan_lightning.evaluation.results import EvaluationResult, reserve_file, write_result
 from gan_lightning.metrics.digits import DigitQuality
 from gan_lightning.metrics.sliced_wasserstein import SlicedWasserstein
 from gan_lightning.runs.checkpoints import load
@@ -149,7 +149,7 @@ def test_the_runs_own_metrics_look_through_what_is_chosen():
     with composed("metrics=[fid,kid,digits,labelled_digits]") as config:
         trained = OmegaConf.create(resolved(config))
     with composed("extractor=classifier", "data.root=x", config_name="eval") as config:
-        choose_metrics(trained, job_part(config))
+        choose_metrics(trained, config.get("metrics"), config.get("extractor"))
     metrics = resolved_part(trained.metrics.metrics)
     for name in ("fid", "kid"):
         assert metrics[name]["extractor"]["_target_"].endswith(".Classifier")
@@ -165,7 +165,7 @@ def test_data_without_an_extractor_say_so():
     with composed("data=ring", "model=mlp") as config:
         trained = OmegaConf.create(resolved(config))
     with composed("metrics=fid", config_name="eval") as config:
-        choose_metrics(trained, job_part(config))
+        choose_metrics(trained, config.get("metrics"), config.get("extractor"))
     with pytest.raises(UserError, match="fid: looks through an extractor, and this data brings none"), user_errors():
         instantiate(trained.metrics.metrics, _convert_="all")
 
@@ -178,7 +178,7 @@ def test_evaluation_shares_one_extractor_among_metrics():
 
 
 def test_two_evaluations_beside_each_other_take_two_names(tmp_path: Path):
-    names = [reserved(tmp_path, "last").name for _ in range(3)]
+    names = [reserve_file(tmp_path, "last").name for _ in range(3)]
     assert names == ["last.json", "last_2.json", "last_3.json"]
 
 
@@ -186,10 +186,10 @@ def test_what_cannot_be_written_leaves_no_empty_file(tmp_path: Path, monkeypatch
     def fail(path: Path, content: object) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr("gan_lightning.utils.files.write_json", fail)
+    monkeypatch.setattr("gan_lightning.evaluation.results.write_json", fail)
     said = protocol_of({}, mnist(), num_fakes=1, batch_size=1)
     with pytest.raises(WorkError, match="cannot be written to: no space left"):
-        published({"protocol": said, "values": {}}, tmp_path, "last", "")
+        write_result(EvaluationResult({}, said), tmp_path, "last")
     assert not list(tmp_path.iterdir())
 
 

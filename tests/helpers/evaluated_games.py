@@ -1,4 +1,4 @@
-"""Tiny games judged by a metric whose numbers are known, for tests."""
+"""Tiny games evaluated by a metric whose numbers are known, for tests."""
 
 from __future__ import annotations
 
@@ -36,6 +36,25 @@ class MeanOfFakes(SampleMetric):
 
     def compute(self) -> dict[str, float]:
         return {"mean": concatenated(self.fake_values).double().mean().item(), "real_count": float(self.real_count)}
+
+
+class LabelsOfFakes(MeanOfFakes):
+    """Remembers which fakes it was shown for which labels."""
+
+    keys = ("asked",)
+    needs_labels = True
+    fake_labels: list[Tensor]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("fake_labels", [], dist_reduce_fx="cat")
+
+    def accumulate_labelled(self, samples: Tensor, labels: Tensor, real: bool) -> None:
+        if not real:
+            self.fake_labels.append(labels)
+
+    def compute(self) -> dict[str, float]:
+        return {"asked": float(len(concatenated(self.fake_labels)))}
 
 
 def data(reference_size: int = 50) -> ToyData:
