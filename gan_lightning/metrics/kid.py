@@ -76,7 +76,7 @@ class KernelDistance(FeatureMetric):
 
     It has no bias, and so hardly depends on how many samples there are: choose it where they are few. The subsets
     follow the order of the samples, which is the same on any number of ranks: each has consecutive ones, and they are
-    gathered in the ranks' order. Keeps all features, in float32; metrics with the same extractor keep them once.
+    gathered in the ranks' order. Keeps all features, in float32.
 
     `compute` gives `kid`, the mean over the subsets, and `kid_std`, their standard deviation. Neither is multiplied by
     a thousand, as in some tables.

@@ -96,7 +96,7 @@ def density_coverage(fake: Tensor, real: Tensor, real_radii: Tensor, neighbour: 
 class Manifold(FeatureMetric, ABC):
     """Judges by balls around samples that reach to their k-th nearest neighbour among their like.
 
-    Keeps all features, in float32; metrics with the same extractor keep them once. The real radii are found once.
+    Keeps all features, in float32. The real radii are found once.
 
     Args:
         extractor: of the features.

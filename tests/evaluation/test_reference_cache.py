@@ -10,7 +10,7 @@ import torch
 from helpers.evaluated_images import Pictures, Sums, judges, looked_at, values
 
 from gan_lightning.data.toys import ring
-from gan_lightning.evaluation import reference_cache as statistics
+from gan_lightning.evaluation import reference_cache
 from gan_lightning.evaluation.evaluator import Evaluator
 from gan_lightning.metrics.base import concatenated
 from gan_lightning.metrics.fid import FrechetDistance
@@ -47,7 +47,7 @@ def test_another_question_has_another_file(tmp_path: Path, data: Pictures, ident
 
 
 def test_other_settings_or_preprocessing_are_another_question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    keeper = statistics.ReferenceCache(tmp_path, "data", 7, "cpu")
+    keeper = reference_cache.ReferenceCache(tmp_path, "data", 7, "cpu")
     assert keeper.path(SlicedWasserstein(16)) != keeper.path(SlicedWasserstein(17))
     before = keeper.path(FrechetDistance(Sums()))
     assert before == keeper.path(FrechetDistance(Sums()))
@@ -86,35 +86,38 @@ def test_files_have_the_mode_that_others_written_here_have(tmp_path: Path):
     assert len(modes) == 1
 
 
-def test_what_the_features_are_made_with_is_a_part_of_the_question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    keeper = statistics.ReferenceCache(tmp_path, "data", 7, "cpu")
-    metric = FrechetDistance(Sums())
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_another_version_or_device_is_another_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str):
+    keeper, metric = reference_cache.ReferenceCache(tmp_path, "data", 7, device), FrechetDistance(Sums())
     first = keeper.path(metric)
-    with monkeypatch.context() as patch:
-        patch.setattr(statistics, "version", lambda name: "0" if name in ("torchvision", "torch-fidelity") else "1")
-        other = keeper.path(metric)
-    with monkeypatch.context() as patch:
-        patch.setattr(statistics, "fingerprint", lambda path: path.name)
-        assert {"digits.py", "small_classifier.py"} <= set(keeper.origin(metric)["code"])
-    assert first == keeper.path(metric) != other
+    assert first == keeper.path(FrechetDistance(Sums()))
+    assert first != reference_cache.ReferenceCache(tmp_path, "data", 7, "meta").path(metric)
+    monkeypatch.setattr(reference_cache, "__version__", "another")
+    assert first != keeper.path(metric)
 
 
-def test_metrics_share_the_features_that_were_kept(tmp_path: Path):
-    def made() -> Evaluator:
-        metrics = {"kid": KernelDistance(Sums()), "pr": PrecisionRecall(Sums()), "dc": DensityCoverage(Sums())}
-        counted = Evaluator(metrics, 7, tmp_path)
-        counted.prepare_reference(Pictures(), "cpu")
-        return counted
+def test_a_file_of_other_shapes_is_computed_anew(tmp_path: Path):
+    """As of a metric whose config does not say how many features it has."""
+    judges(tmp_path).prepare_reference(Pictures(), "cpu")
+    evaluator = judges(tmp_path)
+    evaluator.metrics["fid"].real_sum = torch.zeros(9, dtype=torch.float64)
+    assert reference_cache.ReferenceCache(tmp_path, Pictures().fingerprint(), 7, "cpu").load(
+        evaluator.metrics, 0, 1
+    ) == {"swd"}
 
-    for counted in (made(), made()):
-        states: list[Any] = [metric.real_features for metric in counted.metrics.values()]
-        kept = [[each.data_ptr() for each in state if len(each)] for state in states]
-        assert kept[0] == kept[1] == kept[2]
-        assert all(concatenated(state).numel() == 60 * 8 for state in states)
+
+def test_metrics_with_one_extractor_keep_its_features_once():
+    metrics = {"kid": KernelDistance(Sums()), "pr": PrecisionRecall(Sums()), "dc": DensityCoverage(Sums())}
+    evaluator = Evaluator(metrics, 7)
+    evaluator.prepare_reference(Pictures(), "cpu")
+    states: list[Any] = [metric.real_features for metric in evaluator.metrics.values()]
+    kept = [[each.data_ptr() for each in state if len(each)] for state in states]
+    assert kept[0] == kept[1] == kept[2]
+    assert all(concatenated(state).numel() == 60 * 8 for state in states)
 
 
 def test_large_states_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(statistics, "LARGEST_BYTES", 1000)
+    monkeypatch.setattr(reference_cache, "LARGEST_BYTES", 1000)
     judges(tmp_path).prepare_reference(Pictures(), "cpu")
     assert len(list(tmp_path.glob("statistics/*.pt"))) == 1, "the moments, and not 60 x 16 projections"
 
