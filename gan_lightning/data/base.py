@@ -14,8 +14,9 @@ from lightning import LightningDataModule
 from torch import Tensor
 from torchvision.transforms.v2.functional import resize
 
-from gan_lightning.data.loader import Batch, DeterministicSampler, DiskLoader, InMemoryLoader, StreamLoader
+from gan_lightning.data.loader import DeterministicSampler, DiskLoader, InMemoryLoader, StreamLoader
 from gan_lightning.data.pixels import normalize
+from gan_lightning.game import Batch
 from gan_lightning.utils.checks import check_int, check_ints, fingerprint
 
 Loader = InMemoryLoader | StreamLoader | DiskLoader

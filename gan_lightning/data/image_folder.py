@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torchvision
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
-from torchvision.transforms import v2
 
 from gan_lightning.data.base import ImageData, Images, Loader, fingerprint_of_files, rank_slice
-from gan_lightning.data.loader import Batch, DeterministicSampler, DiskLoader
+from gan_lightning.data.files import ImageDataset, find_images
+from gan_lightning.data.loader import DeterministicSampler, DiskLoader
 from gan_lightning.data.pixels import normalize
+from gan_lightning.game import Batch
 from gan_lightning.utils.checks import check_bool, check_int
 
 log = logging.getLogger(__name__)
@@ -73,40 +73,50 @@ class ImageFolder(ImageData):
         self.num_workers = check_int("data.num_workers", num_workers, minimum=0)
 
     @cached_property
-    def dataset(self) -> Subset[tuple[Tensor, int]]:
-        """Gives (uint8 image of `shape`, class), of the classes that are kept; the class is 0 where there are none.
+    def dataset(self) -> ImageDataset:
+        """Return the images of the classes that are kept, read from their files whenever they are indexed.
 
         Raises:
-            FileNotFoundError: there are no images.
+            FileNotFoundError: there are no images, or a class has none.
             ValueError: `num_classes` or `classes` are not what the folder has.
         """
-        height, width = self.shape[1:]
-        steps = [v2.Resize(height), v2.CenterCrop((height, width)), v2.PILToTensor()]
-        transform = v2.Compose([v2.Grayscale(), *steps] if self.shape[0] == 1 else steps)
-        kind = EveryImage if self.num_classes is None else torchvision.datasets.ImageFolder
-        try:
-            folder = kind(self.root, transform=transform)
-        except FileNotFoundError as error:
-            raise FileNotFoundError(f"data.root={self.root} {self._wanted()}") from error
         if self.num_classes is None:
-            return Subset(folder, range(len(folder)))
-        if len(folder.classes) != self.num_classes:
-            raise ValueError(
-                f"data.num_classes={self.num_classes} but data.root={self.root} holds {len(folder.classes)} folders: "
-                f"set data.num_classes={len(folder.classes)}"
-            )
-        return Subset(folder, self.rows_of_classes(torch.tensor(folder.targets)).tolist())
-
-    def _wanted(self) -> str:
-        if self.num_classes is None:
-            return "must be a folder with images in it (png, jpg, webp, ...)"
-        return (
-            "must hold a folder of images (png, jpg, webp, ...) for each class; data.num_classes=null needs no classes"
+            return ImageDataset("data.root", find_images("data.root", self.root), *self._kind)
+        paths, labels = self.images_by_class(self.num_classes)
+        rows = self.rows_of_classes(torch.tensor(labels)).tolist()
+        return ImageDataset(
+            "data.root", [paths[row] for row in rows], *self._kind, labels=[labels[row] for row in rows]
         )
+
+    @property
+    def _kind(self) -> tuple[int, int]:
+        return self.shape[0], self.shape[1]
+
+    def images_by_class(self, num_classes: int) -> tuple[list[Path], list[int]]:
+        """Return all images and the number of the folder that each lies in.
+
+        Raises:
+            FileNotFoundError: there are no folders, or one has no images.
+            ValueError: there are not as many folders as `num_classes`.
+        """
+        folders = sorted(path for path in self.root.iterdir() if path.is_dir()) if self.root.is_dir() else []
+        if not folders:
+            raise FileNotFoundError(
+                f"data.root={self.root} must hold a folder of images (png, jpg, webp, ...) for each class; "
+                "data.num_classes=null needs no classes"
+            )
+        if len(folders) != num_classes:
+            raise ValueError(
+                f"data.num_classes={num_classes} but data.root={self.root} holds {len(folders)} folders: "
+                f"set data.num_classes={len(folders)}"
+            )
+        found = [find_images("a class of data.root", folder) for folder in folders]
+        labels = [label for label, paths in enumerate(found) for _ in paths]
+        return [path for paths in found for path in paths], labels
 
     @cached_property
     def resident(self) -> bool:
-        """Whether images are held in memory."""
+        """True where images are held in memory."""
         fits = len(self.dataset) * math.prod(self.shape) < MEMORY_BYTES
         return fits if self.in_memory is None else self.in_memory
 
@@ -128,7 +138,7 @@ class ImageFolder(ImageData):
         return Images(pixels, None if self.num_classes is None else labels)
 
     def train_dataloader(self) -> Loader:
-        """Endless batches, from the step that the run has reached."""
+        """Return endless batches, from the step that the run has reached."""
         if self.resident:
             return super().train_dataloader()
         device, rank, world_size = self.placement()
@@ -137,7 +147,7 @@ class ImageFolder(ImageData):
 
     @property
     def reference_size(self) -> int:
-        """Images in the folder, of the classes that are kept."""
+        """The number of images in the folder, of the classes that are kept."""
         return len(self.dataset)
 
     def labelled_reference_batches(
@@ -153,7 +163,7 @@ class ImageFolder(ImageData):
 
     @property
     def reference_split(self) -> str:
-        """There is but one."""
+        """Return the name of the one split."""
         return "all"
 
     def fingerprint(self, train: bool | None = None) -> str | None:
@@ -165,9 +175,8 @@ class ImageFolder(ImageData):
 
     @cached_property
     def _fingerprint(self) -> str:
-        samples: list[tuple[str, int]] = self.dataset.dataset.samples  # type: ignore[attr-defined]
-        chosen = [(Path(path), label) for path, label in (samples[row] for row in self.dataset.indices)]
-        names = {f"{path.relative_to(self.root)}\0{label}": path for path, label in chosen}
+        labelled = zip(self.dataset.paths, self.dataset.labels, strict=True)
+        names = {f"{path.relative_to(self.root)}\0{label}": path for path, label in labelled}
         return fingerprint_of_files(f"{self.shape} {self.num_classes}", names)
 
     def _in_order(self, rows: range, batch_size: int) -> DataLoader[tuple[Tensor, int]]:
@@ -175,11 +184,3 @@ class ImageFolder(ImageData):
         images = Subset(self.dataset, rows)
         workers = self.num_workers if len(rows) > batch_size else 0  # one batch is read sooner than they have started
         return DataLoader(images, batch_size, num_workers=workers, generator=torch.Generator())
-
-
-class EveryImage(torchvision.datasets.ImageFolder):
-    """The images in a folder at any depth, as one class."""
-
-    def find_classes(self, directory: str | Path) -> tuple[list[str], dict[str, int]]:
-        """The folder itself is the one class."""
-        return [""], {"": 0}

@@ -11,11 +11,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from gan_lightning.data.distributions import Distribution
 from gan_lightning.data.pixels import normalize
+from gan_lightning.game import Batch
 from gan_lightning.randomness import generator_for
 from gan_lightning.utils.checks import check_int
-
-Batch = tuple[Tensor, Tensor | None]
-"""Real samples, (batch, ...) of float32, and their classes, (batch,) of int64, where the data has them."""
 
 BATCHES_PER_BLOCK = 256
 """Turns' worth of a distribution's samples drawn at once: drawing few at a time would cost more than a toy's update."""

@@ -10,7 +10,8 @@ import torch
 from gan_lightning.data import distributions
 from gan_lightning.data.base import Loader, RealData, rank_slice
 from gan_lightning.data.distributions import Distribution
-from gan_lightning.data.loader import Batch, DeterministicSampler, InMemoryLoader, StreamLoader
+from gan_lightning.data.loader import DeterministicSampler, InMemoryLoader, StreamLoader
+from gan_lightning.game import Batch
 from gan_lightning.randomness import generator_for
 from gan_lightning.utils.checks import check_int
 

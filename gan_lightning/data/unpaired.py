@@ -9,8 +9,9 @@ from typing import NamedTuple
 import torch
 
 from gan_lightning.data.base import Images, RealData, fingerprint_of, rank_slice
-from gan_lightning.data.loader import Batch, DeterministicSampler, InMemoryLoader
+from gan_lightning.data.loader import DeterministicSampler, InMemoryLoader
 from gan_lightning.data.pixels import normalize
+from gan_lightning.game import Batch
 from gan_lightning.randomness import seed_of
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import logging
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from gan_lightning.data.base import Images
-from gan_lightning.data.image_folder import ImageFolder
+from gan_lightning.data.files import ImageDataset, find_images
 from gan_lightning.data.unpaired import Domains, UnpairedImages
 from gan_lightning.utils.checks import check_int
 
@@ -71,49 +69,22 @@ class UnpairedFolders(UnpairedImages):
 
 @lru_cache(maxsize=2)
 def read_folder(key: str, folder: str, channels: int, size: int, threads: int) -> Tensor:
-    """The images in a folder, (count, channels, size, size) of uint8. Those read last are kept: do not write to them.
+    """Return the images in a folder, (count, channels, size, size) of uint8.
+
+    Those read last are kept, for the data and the prior are of the same images: do not write to them.
 
     Args:
         key: what the folder is called in messages.
-        folder: where the images are.
+        folder: where the images are, at any depth.
         channels: 1 or 3.
         size: pixels.
-        threads: that read, beside this one.
+        threads: that read.
 
     Raises:
         FileNotFoundError: there are none.
         ValueError: one of them cannot be read.
     """
     root = Path(folder).expanduser()
-    shape = (channels, size, size)
-    source = ImageFolder(
-        root=folder,
-        image_size=size,
-        channels=channels,
-        num_classes=None,
-        in_memory=True,
-        num_workers=0,
-        shape=shape,
-        value_range=(-1, 1),
-        batch_size=1,
-        seed=0,
-    )
-    try:
-        images = source.dataset
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"{key}={root} must be a folder with images in it (png, jpg, webp, ...)") from error
+    images = ImageDataset(key, find_images(key, root), channels, size)
     log.info("reading the %d images in %s into memory", len(images), root)
-    files: list[tuple[str, int]] = images.dataset.samples  # type: ignore[attr-defined]  # a torchvision.ImageFolder
-    pixels = torch.empty(len(images), *shape, dtype=torch.uint8)
-
-    def read(row: int) -> None:
-        try:
-            pixels[row] = images[row][0]
-        except Exception as error:  # every kind of file is broken in its own way
-            path, _ = files[row]
-            raise ValueError(f"{key}: {path} cannot be read ({error}): repair it or take it away") from error
-
-    with ThreadPoolExecutor(max(1, threads)) as pool:
-        for _ in pool.map(read, range(len(images))):  # asked for each, so that an error is told
-            pass
-    return pixels
+    return images.read_all(threads)

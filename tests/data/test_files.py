@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision.datasets.folder import pil_loader
+from torchvision.transforms import v2
 
-from gan_lightning.data.files import ImageFiles
+from gan_lightning.data.files import ImageFiles, find_images, read_image
 
 
 def write(path: Path, mode: str = "RGB", size: tuple[int, int] = (6, 4), seed: int = 0) -> np.ndarray:
@@ -55,7 +57,7 @@ def test_grey_and_colour_are_refused_or_brought_to_one(tmp_path: Path):
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path):
-    with pytest.raises(FileNotFoundError, match="real=.*/absent does not exist"):
+    with pytest.raises(FileNotFoundError, match="real=.*/absent is no folder"):
         ImageFiles("real", tmp_path / "absent")
     with pytest.raises(FileNotFoundError, match="has no images in it"):
         ImageFiles("real", tmp_path)
@@ -92,3 +94,22 @@ def test_another_folder_of_images_as_large_and_as_old_is_another(tmp_path: Path)
         os.utime(tmp_path / "images" / "a.bmp", (1, 1))
         found.add(ImageFiles("real", tmp_path / "images").fingerprint())
     assert len(found) == 2
+
+
+def test_folders_are_walked_one_by_one_whatever_the_case_of_an_ending(tmp_path: Path):
+    for name in ("b/a.PNG", "z.jpeg", "a.png", "b/c/d.bmp", "b-c/e.webp", "b/.hidden/f.png"):
+        write(tmp_path / name)
+    (tmp_path / "notes.txt").write_text("no image")
+    (tmp_path / "folder.png").mkdir()
+    found = [str(path.relative_to(tmp_path)) for path in find_images("real", tmp_path)]
+    assert found == ["a.png", "z.jpeg", "b/a.PNG", "b-c/e.webp", "b/.hidden/f.png", "b/c/d.bmp"]
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_kind_of_8_bits_becomes_colour_or_grey_as_torchvision_reads_it(mode: str, channels: int, tmp_path: Path):
+    write(tmp_path / "rgb.png", size=(13, 9))
+    path = tmp_path / ("image.tif" if mode in ("PA", "CMYK") else "image.png")
+    Image.open(tmp_path / "rgb.png").convert(mode).save(path)
+    steps = [*([v2.Grayscale()] if channels == 1 else []), v2.Resize(8), v2.CenterCrop((8, 8)), v2.PILToTensor()]
+    assert torch.equal(read_image("real", path, channels, 8), v2.Compose(steps)(pil_loader(path)))

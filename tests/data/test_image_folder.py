@@ -120,8 +120,27 @@ def test_impossible_settings_are_refused(tmp_path, settings, changes, message):
 @pytest.mark.parametrize("below", [".", "nowhere"])
 def test_a_folder_without_images_is_named(tmp_path, settings, num_classes, below):
     source = instantiate(settings("image_folder", root=str(tmp_path / below), num_classes=num_classes))
-    with pytest.raises(FileNotFoundError, match=f"data.root={tmp_path / below} must"):
+    with pytest.raises(FileNotFoundError, match=f"data.root={tmp_path / below} (must hold|has no images|is no folder)"):
         source.setup("fit")
+
+
+def test_a_class_without_images_is_named(folder, tmp_path):
+    (tmp_path / "cyan").mkdir()
+    with pytest.raises(FileNotFoundError, match=f"a class of data.root={tmp_path}/cyan has no images in it"):
+        folder(num_classes=3).setup("fit")
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+@pytest.mark.parametrize("broken", ["text", "deep"])
+def test_a_file_that_cannot_be_read_is_named(folder, tmp_path, in_memory, broken):
+    path = tmp_path / "blue" / "one.png"
+    if broken == "text":
+        path.write_text("<html>")
+    else:
+        Image.fromarray(np.zeros((9, 9), dtype=np.uint16)).save(path)
+    message = {"text": "cannot be read .*: repair it or take it away", "deep": "has more than 8 bits a channel"}[broken]
+    with pytest.raises(ValueError, match=f"data.root: {path} {message}"):
+        list(folder(in_memory=in_memory).reference_batches("cpu"))
 
 
 def test_another_number_of_folders_is_named(folder):

@@ -86,7 +86,7 @@ def test_what_a_folder_cannot_answer_is_told_and_nothing_is_written(
     path = tmp_path / "broken" / "0000.png"
     path.write_bytes(path.read_bytes()[:150])
     for overrides, words in (
-        (("fake=absent", "metrics=digits"), "fake=absent does not exist"),
+        (("fake=absent", "metrics=digits"), "fake=absent is no folder"),
         (("fake=broken", "metrics=digits"), "broken/0000.png cannot be read"),
         (("fake=real",), "Inception weights could not be downloaded"),
         (("fake=real", "metrics=fid", "extractor=classifier"), "learns the classes of the data, and this has none"),
