@@ -1,4 +1,4 @@
-"""`python sample.py`, also installed as `gan-sample`: pictures or arrays of what a trained generator makes."""
+"""`python sample.py`, also installed as `gan-sample`: pictures or arrays of a trained generator's samples."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from gan_lightning.utils.conf import conf_dir
 from gan_lightning.utils.errors import UserError, user_errors
 
 if TYPE_CHECKING:
-    pass
+    from gan_lightning.gan import GAN
 
 
 class Task(NamedTuple):
-    """What can be asked for: its name, formats (the default first), keys that it heeds, how many if nobody says."""
+    """A kind of output: its name, formats (the default first), the keys that it takes, its default count."""
 
     name: str
     formats: tuple[str, ...]
-    heeds: tuple[str, ...]
-    usual_count: int = 0
+    takes: tuple[str, ...]
+    default_count: int = 0
 
 
-SAMPLES = Task("samples", ("grid", "files", "npz"), ("count", "seed", "classes", "truncation"), usual_count=64)
-INTERPOLATION = Task("interpolate=", ("grid", "npz"), ("count", "seed", "classes", "truncation"), usual_count=8)
-TRAVERSAL = Task("traverse=true", ("grid",), ("count", "seed", "truncation"), usual_count=10)
-PAIRS = Task("a model that translates images", ("grid", "npz"), ("count", "seed", "direction"), usual_count=10)
+SAMPLES = Task("samples", ("grid", "files", "npz"), ("count", "seed", "classes", "truncation"), default_count=64)
+INTERPOLATION = Task("interpolate=", ("grid", "npz"), ("count", "seed", "classes", "truncation"), default_count=8)
+TRAVERSAL = Task("traverse=true", ("grid",), ("count", "seed", "truncation"), default_count=10)
+PAIRS = Task("a model that translates images", ("grid", "npz"), ("count", "seed", "direction"), default_count=10)
 FOLDER = Task("source=", ("files",), ("direction",))
 
 KEYS = ("count", "seed", "classes", "truncation", "direction")
-"""What not every task heeds."""
+"""Keys that not every task takes."""
 
 
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="sample")
 def run(cfg: DictConfig) -> None:
-    """Write what the command line asks for, and say where."""
+    """Write the files that the command line describes, and print their paths."""
     try:
         for path in sample(cfg):
             print(os.path.relpath(path))
@@ -53,7 +53,7 @@ def run(cfg: DictConfig) -> None:
 
 
 def sample(cfg: DictConfig) -> list[Path]:
-    """Write what `cfg` asks for; returns the paths written, a folder for many files.
+    """Write the samples that `cfg` describes and return the paths written, a folder for many files.
 
     Raises:
         UserError: for whatever cannot be done, before anything is written.
@@ -63,41 +63,67 @@ def sample(cfg: DictConfig) -> list[Path]:
     task = task_of(cfg)
     checkpoint = checkpoint_of(cfg.ckpt_path, cfg.which)
     folder = Path(cfg.output).expanduser() if cfg.output else run_directory(checkpoint) / "samples"
+    if task is FOLDER:
+        return translate_images(cfg, checkpoint, folder)
 
     from gan_lightning.models.cyclegan import is_translator
     from gan_lightning.runs.checkpoints import load
     from gan_lightning.sampling import writers
     from gan_lightning.trainer.hardware import device_named
 
-    device = device_named(cfg.device)
-    if task is FOLDER:
-        return writers.write_translations(cfg, checkpoint, device, folder)
-    trained = load(checkpoint, device, cfg.trust)
-    gan, shape = trained.gan, trained.config.data.shape
-    name = f"{checkpoint.stem}_iteration{gan.iterations}_seed{cfg.seed or 0}"
+    config, gan = load(checkpoint, device_named(cfg.device), cfg.trust)
     if is_translator(gan.averaged_generator):
         if task in (INTERPOLATION, TRAVERSAL):
             raise UserError(f"{task.name} is for a model that is fed noise, and this one is fed images: leave it out")
-        check_keys(cfg, PAIRS)
-        return writers.write_pairs(cfg, gan, folder, name, cfg.count or PAIRS.usual_count)
+        task = PAIRS
     check_keys(cfg, task)
-    if cfg.format != "npz" and (len(shape) != 3 or shape[0] not in (1, 3)):
+    shape = config.data.shape
+    if task is not PAIRS and cfg.format != "npz" and (len(shape) != 3 or shape[0] not in (1, 3)):
         way_out = "choose format=npz" if "npz" in task.formats else f"leave {task.name} out"
         raise UserError(f"samples of shape {list(shape)} are not pictures: {way_out}")
-    write = {
-        SAMPLES: writers.write_samples,
-        INTERPOLATION: writers.write_interpolation,
-        TRAVERSAL: writers.write_traversal,
-    }[task]
+
+    seed, format = cfg.seed or 0, cfg.format or task.formats[0]
+    name = f"{checkpoint.stem}_iteration{gan.iterations}_seed{seed}"
+    start: tuple[GAN, Path, str, int] = gan, folder, name, cfg.count or task.default_count
+    labels = None if cfg.classes is None else list(cfg.classes)
     with user_errors():
-        return write(cfg, gan, folder, name, cfg.count or task.usual_count)
+        if task is PAIRS:
+            directions = [cfg.direction] if cfg.direction else ["a_to_b", "b_to_a"]
+            return writers.write_pairs(*start, directions, seed, format)
+        if task is TRAVERSAL:
+            return writers.write_traversal(*start, cfg.truncation, seed)
+        if task is INTERPOLATION:
+            return writers.write_interpolation(*start, cfg.interpolate, labels, cfg.truncation, seed, format)
+        return writers.write_samples(*start, labels, cfg.truncation, seed, format)
+
+
+def translate_images(cfg: DictConfig, checkpoint: Path, folder: Path) -> list[Path]:
+    """Write the translations of the images in the folder `cfg.source`. The run's own data need not be there.
+
+    Raises:
+        UserError: the model does not translate; or the images, or where they go, are not what they should be.
+    """
+    from gan_lightning.models.cyclegan import is_translator
+    from gan_lightning.runs.checkpoints import load_generator
+    from gan_lightning.sampling.writers import write_translations
+    from gan_lightning.trainer.hardware import device_named
+
+    config, network, iterations = load_generator(checkpoint, device_named(cfg.device), cfg.trust)
+    if not is_translator(network):
+        raise UserError("source= is for a model that translates images, such as variant=cyclegan's: leave it out")
+    if cfg.direction is None:
+        raise UserError("say which way to translate: direction=a_to_b, or b_to_a, the domains being data.a and data.b")
+    channels, *size = config.data.shape
+    name, shape = f"{checkpoint.stem}_iteration{iterations}", (channels // 2, *size)
+    with user_errors():
+        return write_translations(network, folder, name, Path(cfg.source), cfg.direction, shape)
 
 
 def check_values(cfg: DictConfig) -> None:
-    """See that every key has a value of its kind.
+    """Refuse values that are not of their key's kind.
 
     Raises:
-        ValueError: one has not.
+        ValueError: for one of them.
     """
     for key, least in (("count", 1), ("seed", 0), ("interpolate", 2)):
         if cfg[key] is not None:
@@ -115,28 +141,28 @@ def check_values(cfg: DictConfig) -> None:
 
 
 def task_of(cfg: DictConfig) -> Task:
-    """What is asked for, as far as the command line tells.
+    """Return the task, as far as the command line tells without the model.
 
     Raises:
-        UserError: more than one thing.
+        UserError: the command line names several.
     """
     tasks = {"interpolate": INTERPOLATION, "traverse": TRAVERSAL, "source": FOLDER}
-    asked = [key for key in tasks if cfg[key] not in (None, False)]
-    if len(asked) > 1:
-        raise UserError(f"{' and '.join(f'{key}=' for key in asked)} are different things to ask for: choose one")
-    task = tasks[asked[0]] if asked else SAMPLES
-    if asked:
+    chosen = [key for key in tasks if cfg[key] not in (None, False)]
+    if len(chosen) > 1:
+        raise UserError(f"{' and '.join(f'{key}=' for key in chosen)} are different things: choose one")
+    task = tasks[chosen[0]] if chosen else SAMPLES
+    if chosen:
         check_keys(cfg, task)
     return task
 
 
 def check_keys(cfg: DictConfig, task: Task) -> None:
-    """See that nothing is asked for that `task` does not heed.
+    """Refuse keys and formats that `task` does not take.
 
     Raises:
-        UserError: something is.
+        UserError: for these.
     """
-    strange = [key for key in KEYS if cfg[key] is not None and key not in task.heeds]
+    strange = [key for key in KEYS if cfg[key] is not None and key not in task.takes]
     if strange == ["direction"]:
         raise UserError("direction= is for a model that translates images, such as variant=cyclegan's: leave it out")
     if strange:

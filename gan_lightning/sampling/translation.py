@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from gan_lightning.data.image_folder import ImageFolder
+from gan_lightning.data.files import read_image
 from gan_lightning.data.pixels import normalize, to_uint8
 from gan_lightning.models.cyclegan import CycleGANGenerators
 from gan_lightning.sampling.output import save_image
-from gan_lightning.utils.errors import UserError
 from gan_lightning.utils.progress_bar import track
 
 DIRECTIONS = ("a_to_b", "b_to_a")
@@ -22,7 +20,7 @@ BATCH_SIZE = 16
 """Images translated at a time."""
 
 COLUMNS = 10
-"""Sources side by side in a picture, each above what became of it."""
+"""Sources side by side in a picture, each above its translation."""
 
 
 @torch.no_grad()
@@ -44,73 +42,39 @@ def side_by_side(sources: Tensor, translations: Tensor) -> Tensor:
     return rows.transpose(0, 1).flatten(0, 2)
 
 
-class Folder:
-    """The images of a folder as a model reads them.
+def translate_folder(
+    translate_batch: Callable[[Tensor], Tensor], root: Path, paths: Sequence[Path], shape: Sequence[int], target: Path
+) -> None:
+    """Write the translation of each image into the new folder `target`, as PNGs.
 
     Args:
-        source: the folder; images lie in it at any depth.
-        shape: of an image, (1 or 3, size, size); each is scaled, cropped about its centre and made grey or colour.
+        translate_batch: takes and gives images (count, *shape) in [-1, 1].
+        root: the folder that the images lie in.
+        paths: the images.
+        shape: that images are brought to, (1 or 3, size, size).
+        target: the folder, made here.
 
     Raises:
-        UserError: there is no folder, or no image in it.
+        ValueError: an image cannot be read.
+        OSError: one cannot be written.
     """
+    channels, size = shape[0], shape[1]
+    names = [target / name for name in png_names(root, paths)]
+    target.mkdir()
+    for first in track(range(0, len(paths), BATCH_SIZE), "Translating"):
+        rows = range(first, min(first + BATCH_SIZE, len(paths)))
+        images = torch.stack([read_image("source", paths[row], channels, size) for row in rows])
+        for row, pixels in zip(rows, to_uint8(translate_batch(normalize(images))), strict=True):
+            names[row].parent.mkdir(parents=True, exist_ok=True)
+            save_image(pixels, names[row])
 
-    def __init__(self, source: Path, shape: Sequence[int]) -> None:
-        self.root = source.expanduser()
-        if not self.root.is_dir():
-            raise UserError(f"source={source} is no folder: give one with images in it")
-        facts: dict[str, Any] = {"shape": shape, "value_range": (-1, 1), "batch_size": 1, "seed": 0}
-        folder = ImageFolder(
-            root=str(self.root),
-            image_size=shape[1],
-            channels=shape[0],
-            num_classes=None,
-            in_memory=False,
-            num_workers=0,
-            **facts,
-        )
-        try:
-            self.images = folder.dataset
-        except FileNotFoundError as error:
-            raise UserError(
-                f"source={source} has no images in it (png, jpg, webp, ...): give a folder that has"
-            ) from error
-        found: list[tuple[str, int]] = self.images.dataset.samples  # type: ignore[attr-defined]  # an ImageFolder
-        self.files = [Path(path) for path, _ in found]
 
-    def read(self, row: int) -> Tensor:
-        """An image in [-1, 1], (channels, size, size).
+def png_names(root: Path, paths: Sequence[Path]) -> list[Path]:
+    """Return a path for the translation of each image, as its own below `root`: ``x/photo.png`` of ``x/photo.jpg``.
 
-        Raises:
-            UserError: it cannot be read.
-        """
-        try:
-            return normalize(self.images[row][0])
-        except Exception as error:  # every kind of file is broken in its own way
-            raise UserError(f"{self.files[row]} cannot be read ({error}): repair it or take it away") from error
-
-    def names(self) -> list[Path]:
-        """A path for what becomes of each image, as its own in the folder: ``x/photo.png`` of ``x/photo.jpg``.
-
-        Where that would be one name for two, every one keeps its ending: ``x/photo.jpg.png``.
-        """
-        files = [file.relative_to(self.root) for file in self.files]
-        names = [file.with_suffix(".png") for file in files]
-        twice = max(Counter(str(name).casefold() for name in names).values()) > 1
-        return [file.with_name(f"{file.name}.png") for file in files] if twice else names
-
-    def translate(self, make: Callable[[Tensor], Tensor], target: Path) -> None:
-        """Write what `make` makes of each image into the new folder `target`, as PNGs.
-
-        Raises:
-            UserError: an image cannot be read.
-            OSError: one cannot be written.
-        """
-        names = [target / name for name in self.names()]
-        target.mkdir()
-        for first in track(range(0, len(names), BATCH_SIZE), "Translating"):
-            rows = range(first, min(first + BATCH_SIZE, len(names)))
-            images = make(torch.stack([self.read(row) for row in rows]))
-            for row, pixels in zip(rows, to_uint8(images), strict=True):
-                names[row].parent.mkdir(parents=True, exist_ok=True)
-                save_image(pixels, names[row])
+    Where that would be one name for two, every one keeps its ending: ``x/photo.jpg.png``.
+    """
+    files = [path.relative_to(root) for path in paths]
+    names = [file.with_suffix(".png") for file in files]
+    twice = max(Counter(str(name).casefold() for name in names).values()) > 1
+    return [file.with_name(f"{file.name}.png") for file in files] if twice else names

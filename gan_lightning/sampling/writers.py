@@ -1,16 +1,23 @@
-"""What `sample.py` can be asked for, made and written."""
+"""Files of a trained generator's samples: pictures, animations, folders of images, arrays.
+
+Every writer puts its files into `folder`, under a name that begins with `name` and says what is in them, and returns
+their paths; `output.write_atomically` says what happens to files that are there already, and to errors. The arguments
+`count`, `labels`, `truncation` and `seed` are those of `generate_samples`. `format` is ``grid``, a picture, ``files``,
+a folder of PNGs, or ``npz``, arrays.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from omegaconf import DictConfig
+from torch import nn
 
+from gan_lightning.data.files import find_images
 from gan_lightning.figures.images import FRAME_MS, make_image_grid, save_animation, save_picture
 from gan_lightning.gan import GAN
 from gan_lightning.models.cyclegan import is_translator
-from gan_lightning.runs.checkpoints import load_generator
 from gan_lightning.sampling.generate import (
     generate_images,
     generate_samples,
@@ -20,41 +27,68 @@ from gan_lightning.sampling.generate import (
 )
 from gan_lightning.sampling.interpolation import closed_path
 from gan_lightning.sampling.output import save_arrays, save_files, write_atomically
-from gan_lightning.sampling.translation import COLUMNS, DIRECTIONS, Folder, side_by_side, translate
-from gan_lightning.utils.errors import UserError
+from gan_lightning.sampling.translation import COLUMNS, side_by_side, translate, translate_folder
 
 
-def write_samples(cfg: DictConfig, gan: GAN, folder: Path, name: str, count: int) -> list[Path]:
-    """A picture of all samples; or a folder with a PNG of each; or arrays: `samples`, and `labels` if there are any."""
-    grid = cfg.format in (None, "grid")
-    images, labels, columns = generate_samples(gan, count, cfg.classes, cfg.truncation, cfg.seed or 0, grid)
-    name = f"{name}_{len(images)}{name_suffix(cfg)}"
-    if grid:
-        return write_atomically(
-            folder, name, lambda aside: save_picture(make_image_grid(images, columns=columns), aside / f"{name}.png")
-        )
-    if cfg.format == "files":
-        return write_atomically(folder, name, lambda aside: save_files(images, aside / name))
-    return write_atomically(folder, name, lambda aside: save_arrays(aside / f"{name}.npz", labels, samples=images))
+def write_samples(
+    gan: GAN,
+    folder: Path,
+    name: str,
+    count: int,
+    labels: Sequence[int] | None = None,
+    truncation: float | None = None,
+    seed: int = 0,
+    format: str = "grid",
+) -> list[Path]:
+    """Write samples: a picture of all; a folder with a PNG of each; or the arrays `samples` and, if any, `labels`.
 
-
-def write_interpolation(cfg: DictConfig, gan: GAN, folder: Path, name: str, count: int) -> list[Path]:
-    """An animation from each of `count` samples to the next and back to the first, and a picture, a row for each way.
-
-    Or arrays: `samples`, (count, steps + 1, ...), and the `labels` of the rows, (count,), where there are any.
+    Raises:
+        ValueError: the prior cannot draw such latents.
     """
-    if count < 2:
-        raise UserError(f"interpolate={cfg.interpolate} goes from sample to sample: choose count=2 or more")
-    steps: int = cfg.interpolate
-    prior = truncated_prior(gan, cfg.truncation)
-    keys, _ = sample_latents(prior, count, sampling_rng(gan, cfg.seed or 0), cfg.classes)
-    rows = generate_images(gan, closed_path(prior, keys, steps)).unflatten(0, (count, steps + 1))
-    name = f"{name}_interpolate{steps}_{count}{name_suffix(cfg)}"
+    samples = generate_samples(gan, count, labels, truncation, seed, grid=format == "grid")
+    name = f"{name}_{len(samples.images)}{name_suffix(labels, truncation)}"
 
     def write(aside: Path) -> None:
-        if cfg.format == "npz":
-            labels = None if keys.labels is None else keys.labels.cpu()
-            return save_arrays(aside / f"{name}.npz", labels, samples=rows)
+        if format == "grid":
+            save_picture(make_image_grid(samples.images, columns=samples.columns), aside / f"{name}.png")
+        elif format == "files":
+            save_files(samples.images, aside / name)
+        else:
+            save_arrays(aside / f"{name}.npz", samples.labels, samples=samples.images)
+
+    return write_atomically(folder, name, write)
+
+
+def write_interpolation(
+    gan: GAN,
+    folder: Path,
+    name: str,
+    count: int,
+    steps: int,
+    labels: Sequence[int] | None = None,
+    truncation: float | None = None,
+    seed: int = 0,
+    format: str = "grid",
+) -> list[Path]:
+    """Write the way from each of `count` samples to the next in `steps` steps, and from the last back to the first.
+
+    It is an animation, and a picture with a row for each sample; or the arrays `samples` (count, steps + 1, ...) and,
+    if any, the `labels` of the rows, (count,).
+
+    Raises:
+        ValueError: there are fewer than two samples; or the prior cannot draw such latents.
+    """
+    if count < 2:
+        raise ValueError(f"interpolate={steps} goes from sample to sample: choose count=2 or more")
+    prior = truncated_prior(gan, truncation)
+    keys, _ = sample_latents(prior, count, sampling_rng(gan, seed), labels)
+    rows = generate_images(gan, closed_path(prior, keys, steps)).unflatten(0, (count, steps + 1))
+    name = f"{name}_interpolate{steps}_{count}{name_suffix(labels, truncation)}"
+
+    def write(aside: Path) -> None:
+        if format == "npz":
+            of_rows = None if keys.labels is None else keys.labels.cpu()
+            return save_arrays(aside / f"{name}.npz", of_rows, samples=rows)
         frames = rows[:, :-1].flatten(0, 1)  # where a row ends the next begins
         pictures = (make_image_grid(frame[None], least_width_px=250) for frame in frames)
         save_animation(pictures, len(frames), aside / f"{name}.gif", last_frame_ms=FRAME_MS)
@@ -63,33 +97,47 @@ def write_interpolation(cfg: DictConfig, gan: GAN, folder: Path, name: str, coun
     return write_atomically(folder, name, write)
 
 
-def write_traversal(cfg: DictConfig, gan: GAN, folder: Path, name: str, count: int) -> list[Path]:
-    """A picture with a row for each of InfoGAN's codes, of `count` samples or as many as there are categories."""
-    latent, columns, blank = truncated_prior(gan, cfg.truncation).traverse(count, sampling_rng(gan, cfg.seed or 0))
+def write_traversal(
+    gan: GAN, folder: Path, name: str, count: int, truncation: float | None = None, seed: int = 0
+) -> list[Path]:
+    """Write a picture with a row for each latent code, of `count` samples or as many as there are categories.
+
+    Raises:
+        ValueError: the prior has no codes.
+    """
+    latent, columns, blank = truncated_prior(gan, truncation).traverse(count, sampling_rng(gan, seed))
     images = generate_images(gan, latent)
     images[blank.cpu()] = 0  # the grey between the tiles
-    name = f"{name}_traverse_{columns}{name_suffix(cfg)}"
+    name = f"{name}_traverse_{columns}{name_suffix(None, truncation)}"
     return write_atomically(
         folder, name, lambda aside: save_picture(make_image_grid(images, columns=columns), aside / f"{name}.png")
     )
 
 
-def write_pairs(cfg: DictConfig, gan: GAN, folder: Path, name: str, count: int) -> list[Path]:
-    """A picture of `count` of the run's own images above their translations; or arrays of them, by name.
+def write_pairs(
+    gan: GAN,
+    folder: Path,
+    name: str,
+    count: int,
+    directions: Sequence[str],
+    seed: int = 0,
+    format: str = "grid",
+) -> list[Path]:
+    """Write `count` of the run's own images with their translations in `directions`: a_to_b, b_to_a, or both.
 
-    The arrays are `a` and `a_to_b`, `b` and `b_to_a`.
+    It is a picture, the images above their translations; or the arrays `a` and `a_to_b`, `b` and `b_to_a`.
     """
     network = gan.averaged_generator
     assert is_translator(network)
-    latent = gan.prior.sample(count, sampling_rng(gan, cfg.seed or 0))
-    sources = dict(zip(DIRECTIONS, latent.z.cpu().chunk(2, dim=1), strict=True))
-    directions = [cfg.direction] if cfg.direction else list(DIRECTIONS)
-    results = {direction: translate(network, direction, sources[direction]) for direction in directions}
+    latent = gan.prior.sample(count, sampling_rng(gan, seed))
+    a, b = latent.z.cpu().chunk(2, dim=1)
+    sources = {direction: {"a_to_b": a, "b_to_a": b}[direction] for direction in directions}
+    results = {direction: translate(network, direction, images) for direction, images in sources.items()}
     name = f"{name}_{'-'.join(directions)}_{count}"
 
     def write(aside: Path) -> None:
-        if cfg.format == "npz":
-            arrays = {direction[0]: sources[direction] for direction in directions}
+        if format == "npz":
+            arrays = {direction[0]: images for direction, images in sources.items()}
             return save_arrays(aside / f"{name}.npz", **arrays, **results)
         rows = torch.cat([side_by_side(sources[direction], results[direction]) for direction in directions])
         save_picture(make_image_grid(rows, columns=min(count, COLUMNS)), aside / f"{name}.png")
@@ -97,28 +145,33 @@ def write_pairs(cfg: DictConfig, gan: GAN, folder: Path, name: str, count: int) 
     return write_atomically(folder, name, write)
 
 
-def write_translations(cfg: DictConfig, checkpoint: Path, device: str, folder: Path) -> list[Path]:
-    """A folder with a PNG for each image of the folder `cfg.source`. The run's own data need not be there.
+def write_translations(
+    network: nn.Module, folder: Path, name: str, source: Path, direction: str, shape: Sequence[int]
+) -> list[Path]:
+    """Write a folder with the translation of each image in the folder `source`, as PNGs.
+
+    `network` is the generator, `direction` a_to_b or b_to_a. Images are brought to `shape`, (1 or 3, size, size).
 
     Raises:
-        UserError: the model does not translate; or the images, or where they go, are not what they should be.
+        FileNotFoundError: there is no such folder, or no image in it.
+        ValueError: `folder` lies in `source`; or an image cannot be read.
     """
-    config, network, iterations = load_generator(checkpoint, device, cfg.trust)
-    if not is_translator(network):
-        raise UserError("source= is for a model that translates images, such as variant=cyclegan's: leave it out")
-    if cfg.direction is None:
-        raise UserError("say which way to translate: direction=a_to_b, or b_to_a, the domains being data.a and data.b")
-    channels, *size = config.data.shape
-    source = Folder(Path(cfg.source), (channels // 2, *size))
-    if folder.resolve().is_relative_to(source.root.resolve()):
-        raise UserError(f"{folder} lies in source={cfg.source}, whose images are translated: choose another output")
-    name = f"{checkpoint.stem}_iteration{iterations}_{cfg.direction}_{source.root.resolve().name}"
+    assert is_translator(network)
+    root = source.expanduser()
+    paths = find_images("source", root)
+    if folder.resolve().is_relative_to(root.resolve()):
+        raise ValueError(f"{folder} lies in source={source}, whose images are translated: choose another output")
+    name = f"{name}_{direction}_{root.resolve().name}"
     return write_atomically(
-        folder, name, lambda aside: source.translate(lambda x: translate(network, cfg.direction, x), aside / name)
+        folder,
+        name,
+        lambda aside: translate_folder(
+            lambda images: translate(network, direction, images), root, paths, shape, aside / name
+        ),
     )
 
 
-def name_suffix(cfg: DictConfig) -> str:
-    """What a file's name says of classes and truncation."""
-    classes = "" if cfg.classes is None else f"_classes{'-'.join(map(str, cfg.classes))}"
-    return classes + ("" if cfg.truncation is None else f"_truncation{cfg.truncation}")
+def name_suffix(labels: Sequence[int] | None, truncation: float | None) -> str:
+    """Return what a file's name says of classes and truncation."""
+    classes = "" if labels is None else f"_classes{'-'.join(map(str, labels))}"
+    return classes + ("" if truncation is None else f"_truncation{truncation}")

@@ -139,20 +139,14 @@ def test_as_many_files_as_asked_for_and_nothing_beside_them(unlabelled: Path, tm
 
 
 @pytest.mark.parametrize("form", ["grid", "files", "npz"])
-def test_the_same_is_written_once_and_another_beside_it(form: str, unlabelled: Path, tmp_path: Path) -> None:
-    """Also of another run whose checkpoint has the same name."""
-    asked = (f"format={form}", "count=3", f"output={tmp_path}/out")
-    path = written(unlabelled, *asked)
-    assert written(unlabelled, *asked) == path
-    content = torch.load(unlabelled / "checkpoints" / "last.ckpt", weights_only=True)
-    content["state_dict"]["averaged_generator.output.0.bias"] += 1
-    torch.save(content, tmp_path / "last.ckpt")
+def test_what_is_there_stays_and_the_new_gets_a_number(form: str, unlabelled: Path, tmp_path: Path) -> None:
+    chosen = (f"format={form}", "count=3", f"output={tmp_path}/out")
+    path = written(unlabelled, *chosen)
     before = path.stat().st_mtime_ns
-    other = written(tmp_path / "last.ckpt", *asked)
-    assert other.name == path.name.replace("_3", "_3_2")
+    others = [written(unlabelled, *chosen) for _ in range(2)]
+    assert [other.name for other in others] == [path.name.replace("_3", f"_3_{number}") for number in (2, 3)]
     assert path.stat().st_mtime_ns == before
-    assert written(tmp_path / "last.ckpt", *asked) == other
-    assert sorted((tmp_path / "out").iterdir()) == sorted([path, other])
+    assert sorted((tmp_path / "out").iterdir()) == sorted([path, *others])
 
 
 @contextmanager
@@ -188,9 +182,10 @@ def test_what_was_interrupted_leaves_nothing(unlabelled: Path, tmp_path: Path, m
 
 
 def test_no_seed_is_seed_0(unlabelled: Path, tmp_path: Path) -> None:
-    paths = [written(unlabelled, *seed, "count=3", f"output={tmp_path}") for seed in ((), ("seed=0",), ("seed=3",))]
-    assert [path.name for path in paths] == [f"last_iteration1_seed{seed}_3.png" for seed in (0, 0, 3)]
-    assert paths[0].read_bytes() != paths[2].read_bytes()
+    seeds = ((), ("seed=0",), ("seed=3",))
+    paths = [written(unlabelled, *seed, "count=3", f"output={tmp_path}") for seed in seeds]
+    assert [path.name for path in paths] == [f"last_iteration1_seed{seed}.png" for seed in ("0_3", "0_3_2", "3_3")]
+    assert paths[0].read_bytes() == paths[1].read_bytes() != paths[2].read_bytes()
 
 
 def test_where_nothing_can_be_written_is_named(unlabelled: Path, tmp_path: Path) -> None:

@@ -110,7 +110,9 @@ def test_an_interpolation_is_an_animation_and_a_picture(labelled: Path, tmp_path
     assert (rows[:, 2] != keys).any()
     cell = np.asarray(Image.open(picture).convert("L"))[:: width // 152, :: width // 152]
     assert (cell[32:60, 2:30] == rows[1, 0, ..., 0]).all()  # the second row begins with the second key
-    assert sampled(labelled, *asked) == [animation, picture] and len(list(tmp_path.iterdir())) == 4
+    again = sampled(labelled, *asked)
+    assert [path.name for path in again] == [f"{picture.stem}_2.gif", f"{picture.stem}_2.png"], "numbered as one"
+    assert len(list(tmp_path.iterdir())) == 6
 
 
 def test_a_traversal_is_a_picture_with_a_row_for_each_code(coded: Path, tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ import torch
 from helpers.sampled_runs import run, sampled, written
 from PIL import Image
 
+from gan_lightning.data.files import find_images
 from gan_lightning.data.pixels import normalize, to_uint8
 from gan_lightning.data.unpaired_folders import read_folder
 from gan_lightning.models.cyclegan import CycleGANGenerators
 from gan_lightning.runs.checkpoints import load
-from gan_lightning.sampling.translation import Folder, side_by_side
+from gan_lightning.sampling.translation import png_names, side_by_side
 from gan_lightning.utils.errors import UserError, WorkError
 from gan_lightning.variants.cyclegan import SourceImages
 
@@ -85,11 +86,11 @@ def test_every_image_is_translated_and_named_after_its_own(cyclegan: Path, direc
 
 def test_names_never_collide(tmp_path: Path) -> None:
     fill(tmp_path, "a.png", "a.jpg", "b.png", "sub/a.png")
-    folder = Folder(tmp_path, (3, 16, 16))
-    expected = {"a.png.png", "a.jpg.png", "b.png.png", "sub/a.png.png"}
-    assert {str(name) for name in folder.names()} == expected and len(folder.names()) == 4
+    names = png_names(tmp_path, find_images("source", tmp_path))
+    assert {str(name) for name in names} == {"a.png.png", "a.jpg.png", "b.png.png", "sub/a.png.png"} and len(names) == 4
     (tmp_path / "a.jpg").unlink()
-    assert {str(name) for name in Folder(tmp_path, (3, 16, 16)).names()} == {"a.png", "b.png", "sub/a.png"}
+    names = png_names(tmp_path, find_images("source", tmp_path))
+    assert {str(name) for name in names} == {"a.png", "b.png", "sub/a.png"}
 
 
 def test_own_data_need_not_be_there_for_a_folder(cyclegan: Path, tmp_path: Path) -> None:
@@ -99,7 +100,7 @@ def test_own_data_need_not_be_there_for_a_folder(cyclegan: Path, tmp_path: Path)
     torch.save(content, tmp_path / "last.ckpt")
     photos = fill(tmp_path / "photos", "x.png")
     assert written(tmp_path / "last.ckpt", f"source={photos}", "direction=a_to_b").is_dir()
-    with pytest.raises(UserError, match=rf"cannot be built from its settings: data\.a={tmp_path}/gone must be a"):
+    with pytest.raises(UserError, match=rf"cannot be built from its settings: data\.a={tmp_path}/gone is no folder"):
         written(tmp_path / "last.ckpt")
 
 
@@ -146,7 +147,7 @@ def test_a_broken_image_is_named_and_leaves_nothing(cyclegan: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        ("source={here}/nowhere direction=a_to_b", "source=.*nowhere is no folder: give one with images"),
+        ("source={here}/nowhere direction=a_to_b", "source=.*nowhere is no folder: give a folder with images"),
         ("source={here}/empty direction=a_to_b", r"source=.*empty has no images in it \(png, jpg"),
         ("source={here}/photos", "direction=a_to_b, or b_to_a"),
         ("source={here}/photos direction=to_b", "direction must be one of a_to_b, b_to_a, not to_b"),
