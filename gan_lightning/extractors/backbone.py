@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
+from unittest.mock import patch
 
 import torch
 import torchvision
@@ -46,7 +44,7 @@ class Backbone(Extractor):
             raise ValueError(f"extractor.name={name} is none of torchvision's image classifiers: try {', '.join(near)}")
         self.name, self.weights = name, torchvision.models.get_model_weights(name).DEFAULT
         self.path = self.weights_file(weights)
-        head = last_linear(shapes_of(name))
+        head = last_linear(build_without_weights(name))
         if head is None:
             raise ValueError(f"extractor.name={name} does not end in a linear layer: try resnet50")
         mark = Path(self.weights.url).stem.rpartition("-")[2]  # the first digits of the file's SHA-256
@@ -81,11 +79,13 @@ class Backbone(Extractor):
             return
         name = in_hub(self.weights.url).name
         path = self.path or downloaded(self.weights.url, f"the weights of {self.name}")
-        # torchvision would run what code the file has: it is given what the weights are.
+        # torchvision's own reader would run code that the file holds. Its builders stay, as some do more than to load:
+        # densenet's renames weights, those of googlenet, inception_v3 and vit build other layers for them.
         with weights_told(path, f"torchvision's {self.name}", name):
-            held = hub_holding(weights_in(path, name), name)
-            with torch.random.fork_rng(devices=[]), held:
-                network = made(self.name, self.weights)
+            state = weights_in(path, name)
+            reading = patch.object(type(self.weights), "get_state_dict", lambda *_, **__: state)
+            with torch.random.fork_rng(devices=[]), reading:
+                network = build(self.name, self.weights)
         self.network = network.eval().requires_grad_(False)
 
     def extract(self, images: Tensor) -> Features:
@@ -109,18 +109,18 @@ class Backbone(Extractor):
         return Features(torch.cat(seen), logits)
 
 
-def shapes_of(name: str) -> nn.Module:
-    """The network with no weights to speak of, for the shapes of its layers."""
+def build_without_weights(name: str) -> nn.Module:
+    """Return torchvision's network for the shapes of its layers: without memory, where that can be done."""
     try:
         with torch.device("meta"):
-            return made(name, None)
+            return build(name, None)
     except NotImplementedError:  # some compute their shapes with tensors
         with torch.random.fork_rng(devices=[]):
-            return made(name, None)
+            return build(name, None)
 
 
-def made(name: str, weights: Any) -> nn.Module:
-    """torchvision's network, without its remarks."""
+def build(name: str, weights: Any) -> nn.Module:
+    """Return torchvision's network, without its remarks."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         network: nn.Module = torchvision.models.get_model(name, weights=weights)
@@ -128,19 +128,5 @@ def made(name: str, weights: Any) -> nn.Module:
 
 
 def last_linear(network: nn.Module) -> nn.Linear | None:
-    """The layer that makes the logits; None where that is none of this kind."""
+    """Return the layer that makes the logits; None where that is none of this kind."""
     return next((layer for layer in reversed(list(network.modules())) if isinstance(layer, nn.Linear)), None)
-
-
-@contextmanager
-def hub_holding(weights: Any, name: str) -> Iterator[None]:
-    """Within, torch.hub finds a file of `weights` under the name that it would download."""
-    before = torch.hub._hub_dir  # None, which no function of its own brings back, where $TORCH_HOME decides
-    with TemporaryDirectory(prefix="gan_lightning-") as folder:
-        (Path(folder) / "checkpoints").mkdir()
-        torch.save(weights, Path(folder) / "checkpoints" / name)
-        torch.hub.set_dir(folder)
-        try:
-            yield
-        finally:
-            torch.hub._hub_dir = before

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from urllib.error import URLError
 import pytest
 import torch
 from PIL import Image
-from torchvision.models import ResNet18_Weights, resnet18
+from torchvision.models import ResNet18_Weights, get_model, resnet18
 from torchvision.transforms.v2.functional import to_pil_image
 
 from gan_lightning.extractors import download
@@ -44,6 +45,23 @@ def test_features_and_logits_are_the_networks_under_its_own_preprocessing(weight
     assert seen.logits is not None
     torch.testing.assert_close(seen.logits, logits, rtol=0.05, atol=0.05 * logits.std().item())
     torch.testing.assert_close(extractor.network.fc(seen.features), seen.logits)  # type: ignore[union-attr,operator]
+
+
+@pytest.mark.parametrize("name", ["densenet121", "googlenet"])
+def test_networks_whose_builders_depend_on_the_weights_are_those_of_torchvision(name: str, tmp_path: Path):
+    """Held against a plain load of the same weights; densenet's file has its old names."""
+    torch.manual_seed(0)
+    network = get_model(name, **({"init_weights": False} if name == "googlenet" else {})).eval()
+    state = {key: value for key, value in network.state_dict().items() if "num_batches_tracked" not in key}
+    old = {re.sub(r"(denselayer\d+\.(?:norm|conv))([12])\.", r"\1.\2.", key): value for key, value in state.items()}
+    torch.save(old, tmp_path / "weights.pth")
+    network.transform_input = True
+    extractor = Backbone(name, tmp_path / "weights.pth")
+    pixels = torch.randint(256, (1, 3, 80, 80), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    seen = extractor(pixels / 127.5 - 1.0)
+    with torch.no_grad():
+        expected = network(extractor.transforms(pixels))
+    assert seen.logits is not None and torch.equal(seen.logits, expected)
 
 
 def test_grey_images_have_three_equal_channels(weights: Path):
