@@ -54,7 +54,7 @@ class Prior(nn.Module, ABC):
     def grid(self, count: int, rng: torch.Generator, classes: Sequence[int] | None = None) -> tuple[Latent, int]:
         """Return about `count` latents for an image grid, row by row, and how many of them stand in a row.
 
-        Here: `count` samples, as near to a square as whole rows allow. A prior that knows what its latents mean
+        Here: `count` samples, as near to a square as whole rows allow. A prior whose latents have a meaning
         arranges them by it: a class in each row, say.
 
         Raises:

@@ -1,1 +1,1 @@
-"""What real samples are: one source a file, all of them endless streams of `(real, labels)` batches."""
+"""Sources of real samples, one a file, each an endless stream of `(real, labels)` batches."""

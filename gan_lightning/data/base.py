@@ -1,4 +1,4 @@
-"""What every source of real samples has, and what every source of images has beside."""
+"""The base classes of sources of real samples, and of sources of images."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gan_lightning.utils.checks import check_int, check_ints, fingerprint
 
 Loader = InMemoryLoader | StreamLoader | DiskLoader
 THREADS = 4
-"""That read files."""
+"""Threads that read files."""
 
 
 class Placement(NamedTuple):
@@ -62,18 +62,18 @@ class RealData(LightningDataModule, ABC):
     @property
     @abstractmethod
     def reference_size(self) -> int:
-        """How many real samples metrics compare with, over all ranks."""
+        """Return how many real samples metrics compare with, over all ranks."""
 
     @property
     def reference_split(self) -> str:
-        """Which samples those are, in a word."""
+        """Return the name of the split that those samples are."""
         return "all"
 
     @abstractmethod
     def labelled_reference_batches(
         self, device: torch.device | str, rank: int = 0, world_size: int = 1, batch_size: int = 500
     ) -> Iterator[Batch]:
-        """The real samples that metrics compare with: each once over all ranks, the same ones every time.
+        """Yield the real samples that metrics compare with: each once over all ranks, the same ones every time.
 
         Args:
             device: where they are wanted.
@@ -88,29 +88,29 @@ class RealData(LightningDataModule, ABC):
     def reference_batches(
         self, device: torch.device | str, rank: int = 0, world_size: int = 1, batch_size: int = 500
     ) -> Iterator[Tensor]:
-        """As `labelled_reference_batches`, the samples alone."""
+        """Yield the samples of `labelled_reference_batches` alone."""
         for samples, _ in self.labelled_reference_batches(device, rank, world_size, batch_size):
             yield samples
 
     def fingerprint(self, train: bool | None = None) -> str | None:
-        """A few characters that stand for samples and their classes: equal ones for equal samples.
+        """Return a few characters that stand for samples and their classes: equal ones for equal samples.
 
         Args:
             train: of the training split, or of the test split; None: of the samples that metrics compare with.
 
         Returns:
-            None where it is not worth knowing, as they are drawn in no time.
+            None where samples are drawn faster than anything about them is read from a cache.
         """
         return None
 
     def placement(self) -> Placement:
-        """Where the trainer wants batches; without a trainer, this process's CPU."""
+        """Return where the trainer wants batches; without a trainer, this process's CPU."""
         if self.trainer is None:
             return Placement(torch.device("cpu"), rank=0, world_size=1)
         return Placement(self.trainer.strategy.root_device, self.trainer.global_rank, self.trainer.world_size)
 
     def step(self) -> int:
-        """Turns already played by the trainer's module, also before the run was continued: where batches go on."""
+        """Return the step that batches start from: the updates made, also before the run was resumed."""
         return 0 if self.trainer is None else int(getattr(self.trainer.lightning_module, "discriminator_updates", 0))
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
@@ -132,7 +132,7 @@ class ImageData(RealData):
         classes: keep only the images of these classes, whose labels stay as they are; None keeps all.
         image_size: resize images to this height and width in pixels, with antialiasing; None keeps them as they are.
         reference: which split metrics compare with.
-        shape, num_classes, value_range, batch_size, seed: see `RealData`. The images are held against them.
+        shape, num_classes, value_range, batch_size, seed: see `RealData`. The images are checked against them.
     """
 
     def __init__(
@@ -161,15 +161,15 @@ class ImageData(RealData):
 
     @abstractmethod
     def read(self, train: bool) -> Images:
-        """The whole training or test split as it lies, downloaded first where that is asked for and needed."""
+        """Return the whole training or test split as it is, downloaded first where that is needed."""
 
     def setup(self, stage: str) -> None:
-        """Read the training images, so that what is wrong with them is told before training starts."""
+        """Read the training images, so that errors in them are raised before training starts."""
         if stage == "fit":
             self.split(train=True, device=self.placement().device)
 
     def split(self, train: bool, device: torch.device | str) -> Images:
-        """The training or test images as the run uses them, on `device`; read when first asked for."""
+        """Return the training or test images as the run uses them, on `device`; read at the first call."""
         if train not in self._splits:
             self._splits[train] = self._chosen(self.read(train))
         pixels, labels = self._splits[train]
@@ -177,7 +177,7 @@ class ImageData(RealData):
         return self._splits[train]
 
     def train_dataloader(self) -> Loader:
-        """Endless batches of the training images, from the step that the run has reached."""
+        """Return endless batches of the training images, from the step that the run has reached."""
         device, rank, world_size = self.placement()
         pixels, labels = self.split(train=True, device=device)
         order = DeterministicSampler(len(pixels), self.batch_size, self.seed, rank, world_size)
@@ -185,12 +185,12 @@ class ImageData(RealData):
 
     @property
     def reference_size(self) -> int:
-        """Images in the split that metrics compare with."""
+        """Return the number of images in the split that metrics compare with."""
         return len(self._wherever(self.reference == "train").pixels)
 
     @property
     def reference_split(self) -> str:
-        """The split: train or test."""
+        """Return the split: train or test."""
         return self.reference
 
     def labelled_reference_batches(
@@ -208,11 +208,11 @@ class ImageData(RealData):
         return fingerprint_of(self._wherever(self.reference == "train" if train is None else train))
 
     def _wherever(self, train: bool) -> Images:
-        """A split where it is; where the trainer wants it when it has not been read yet."""
+        """Return a split where it is; where the trainer wants it when it has not been read yet."""
         return self._splits.get(train) or self.split(train, self.placement().device)
 
     def _chosen(self, images: Images) -> Images:
-        """The images of the wanted classes at the wanted size, held against the facts."""
+        """Return the images of the wanted classes at the wanted size, checked against `shape` and `num_classes`."""
         pixels, labels = images
         if labels is not None:
             rows = self.rows_of_classes(labels)
@@ -227,10 +227,10 @@ class ImageData(RealData):
         return Images(pixels, labels)
 
     def rows_of_classes(self, labels: Tensor) -> Tensor:
-        """Indices of the samples, by their `labels` (size,), whose class is kept; int64, in order.
+        """Return the indices of the samples, by their `labels` (size,), whose class is kept; int64, in order.
 
         Raises:
-            ValueError: a label is beyond `num_classes`, or a class asked for has no sample.
+            ValueError: a label is beyond `num_classes`, or one of `classes` has no sample.
         """
         available = labels.unique().tolist()
         if self.num_classes is None or available[-1] >= self.num_classes:
@@ -250,7 +250,7 @@ class ImageData(RealData):
 
 
 def fingerprint_of(*sets: Images) -> str:
-    """Sixteen hexadecimal digits that stand for the pixels and labels, and for their order."""
+    """Return sixteen hexadecimal digits that stand for the pixels and labels, and for their order."""
     digest = hashlib.sha256()
     for pixels, labels in sets:
         digest.update(f"{tuple(pixels.shape)}".encode())
@@ -261,13 +261,13 @@ def fingerprint_of(*sets: Images) -> str:
 
 
 def fingerprint_of_files(about: str, files: Mapping[str, Path]) -> str:
-    """Sixteen hexadecimal digits that stand for the contents of files.
+    """Return sixteen hexadecimal digits that stand for the contents of files.
 
     Their times and sizes would not do: uncompressed images of one size are as large, and archives set one time.
 
     Args:
-        about: what is made of them.
-        files: by what each is.
+        about: how they are read.
+        files: by their names.
     """
     digest = hashlib.sha256(about.encode())
     with ThreadPoolExecutor(THREADS) as pool:
@@ -277,5 +277,5 @@ def fingerprint_of_files(about: str, files: Mapping[str, Path]) -> str:
 
 
 def rank_slice(size: int, rank: int, world_size: int) -> range:
-    """`rank`'s run of consecutive rows out of `size`; the ranks' runs follow each other and differ by 1 at most."""
+    """Return the consecutive rows of `rank` out of `size`; the ranks' rows follow each other, as many up to one."""
     return range(rank * size // world_size, (rank + 1) * size // world_size)

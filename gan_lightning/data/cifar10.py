@@ -27,13 +27,13 @@ class Cifar10(ImageData):
         self.root, self.download = Path(root).expanduser(), check_bool("data.download", download)
 
     def prepare_data(self) -> None:
-        """Download what is missing or damaged (torchvision compares checksums), where that is asked for."""
+        """Download what is missing or damaged (torchvision compares checksums), where `download` says so."""
         if self.download:
             with downloading("CIFAR-10", self.root):
                 torchvision.datasets.CIFAR10(self.root, download=True)
 
     def read(self, train: bool) -> Images:
-        """Read the split, downloaded first where that is asked for and needed.
+        """Read the split, downloaded first where `download` says so and it is needed.
 
         Raises:
             FileNotFoundError: the files are not there or damaged, or could not be downloaded.

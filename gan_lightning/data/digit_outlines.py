@@ -1,4 +1,4 @@
-"""Digits as strokes and digits as outlines, made of the digits that come with the package."""
+"""Digits as strokes and digits as outlines, from the digits that come with the package."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ class DigitOutlines(UnpairedImages):
     """
 
     def read(self) -> Domains:
-        """The training digits: those of even number are domain A, those of odd number domain B."""
+        """Return the training digits: those of even number are domain A, those of odd number domain B."""
         pixels, labels = read_split(ASSETS / "mnist10k", train=True)
         assert labels is not None  # digits have classes
         return Domains(Images(pixels[0::2], labels[0::2]), Images(outlines(pixels[1::2]), labels[1::2]))
 
 
 def outlines(images: Tensor) -> Tensor:
-    """The morphological gradient of `images`: their dilation minus their erosion, by 3x3 pixels each.
+    """Return the morphological gradient of `images`: their dilation minus their erosion, by 3x3 pixels each.
 
-    Edges become lines two pixels wide and flat areas 0: a stroke of up to two pixels is made bold, a wider one hollow.
+    Edges become lines two pixels wide and flat areas 0: a stroke of up to two pixels becomes bold, a wider one hollow.
 
     Args:
         images: (count, 1, height, width), uint8 or floating point, of any range.

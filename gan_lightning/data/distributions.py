@@ -1,4 +1,4 @@
-"""Distributions whose density is known, so that what a generator has learned can be compared with the truth."""
+"""Distributions whose density is known, so that a generator can be compared with the truth."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Distribution(ABC):
 
     @abstractmethod
     def sample(self, count: int, rng: torch.Generator) -> Tensor:
-        """`count` samples, (count, dim) of float32 on the device of `rng`, all of whose randomness comes from `rng`."""
+        """Return `count` samples, (count, dim) of float32 on the device of `rng`, a function of `rng` alone."""
 
     @abstractmethod
     def log_density(self, x: Tensor) -> Tensor:
-        """The natural logarithm of the density at each row of `x`, (count, dim), as (count,) of the type of `x`."""
+        """Return the natural logarithm of the density at each row of `x` (count, dim): (count,) of the type of `x`."""
 
 
 class Gaussian(Distribution):
@@ -43,11 +43,11 @@ class Gaussian(Distribution):
         self.mean, self.std = check_finite("data.mean", mean), check_positive("data.std", std)
 
     def sample(self, count: int, rng: torch.Generator) -> Tensor:
-        """(count, 1)."""
+        """Return (count, 1)."""
         return torch.randn(count, 1, generator=rng, device=rng.device).mul_(self.std).add_(self.mean)
 
     def log_density(self, x: Tensor) -> Tensor:
-        """(count,) for `x` of (count, 1)."""
+        """Return (count,) for `x` of (count, 1)."""
         return _log_normal(x - self.mean, self.std)
 
 
@@ -66,25 +66,25 @@ class GaussianMixture(Distribution):
         self.dim = centers.shape[1]
 
     def sample(self, count: int, rng: torch.Generator) -> Tensor:
-        """(count, dim): for each sample a mode is chosen, then a point about its centre."""
+        """Return (count, dim): for each sample a mode is chosen, then a point about its centre."""
         modes = torch.randint(len(self.centers), (count,), generator=rng, device=rng.device)
         noise = torch.randn(count, self.dim, generator=rng, device=rng.device)
         return noise.mul_(self.std).add_(self.centers.to(rng.device)[modes])
 
     def log_density(self, x: Tensor) -> Tensor:
-        """(count,) for `x` of (count, dim); in memory (count, modes, dim)."""
+        """Return (count,) for `x` of (count, dim); in memory (count, modes, dim)."""
         offsets = x.unsqueeze(1) - self.centers.to(x)
         return _log_normal(offsets, self.std).logsumexp(dim=1) - math.log(len(self.centers))
 
 
 def _log_normal(offsets: Tensor, std: float) -> Tensor:
-    """Logarithm of N(offsets; 0, std² I) over the last axis."""
+    """Return the logarithm of N(offsets; 0, std² I) over the last axis."""
     normalizer = offsets.shape[-1] * (math.log(std) + 0.5 * math.log(2 * math.pi))
     return -0.5 * (offsets / std).square().sum(-1) - normalizer
 
 
 def ring(modes: int = 8, radius: float = 1.0, std: float = 0.01) -> GaussianMixture:
-    """Modes at equal distances on a circle about 0, the first at angle 0.
+    """Return modes at equal distances on a circle about 0, the first at angle 0.
 
     The defaults are the ring of Lin et al. 2018, "PacGAN", section 4.1.
     """
@@ -96,7 +96,7 @@ def ring(modes: int = 8, radius: float = 1.0, std: float = 0.01) -> GaussianMixt
 
 
 def grid(side: int = 5, spacing: float = 2.0, std: float = 0.05) -> GaussianMixture:
-    """A square of side × side modes, `spacing` apart, about 0: from -4 to 4 by default.
+    """Return a square of side × side modes, `spacing` apart, about 0: from -4 to 4 by default.
 
     The defaults are the grid of Lin et al. 2018, "PacGAN", section 4.1.
     """

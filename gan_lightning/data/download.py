@@ -1,4 +1,4 @@
-"""Downloads that end in data or in one sentence, and leave nothing behind when they fail."""
+"""Downloads that raise one error whatever went wrong, and leave nothing behind when they fail."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pathlib import Path
 
 @contextmanager
 def downloading(name: str, root: Path) -> Iterator[None]:
-    """Within, `name` is fetched to the folder `root`, which is made for it, and taken away again if nothing came.
+    """Download `name` to the folder `root` within, which is made for it and removed again if nothing came.
 
     Raises:
-        FileNotFoundError: in place of what downloads raise (no network, no permission, wrong checksum).
+        FileNotFoundError: in place of the errors of downloads (no network, no permission, wrong checksum).
     """
-    made = [folder for folder in (root, *root.parents) if not folder.exists()]
+    new = [folder for folder in (root, *root.parents) if not folder.exists()]
     try:
         root.mkdir(parents=True, exist_ok=True)
         yield
     except (RuntimeError, OSError) as error:
-        for folder in made:
+        for folder in new:
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
         reason = " ".join(str(error).split())

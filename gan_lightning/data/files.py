@@ -30,7 +30,7 @@ def find_images(key: str, root: Path) -> list[Path]:
     """Return the images in a folder and the folders below it, folder by folder in the order of their names.
 
     Args:
-        key: what the folder is called in messages, such as data.root.
+        key: name of the folder in messages, such as data.root.
         root: the folder.
 
     Raises:
@@ -49,7 +49,7 @@ def read_image(key: str, path: Path, channels: int, size: int | None = None) -> 
     """Return an image, uint8 (channels, height, width).
 
     Args:
-        key: what its folder is called in messages.
+        key: name of its folder in messages.
         path: of the file.
         channels: 3 or 1: the image becomes colour or grey (ITU-R 601).
         size: height and width that the image is brought to, see `fit`; None keeps it as it is.
@@ -112,7 +112,7 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
     """Images read from their files whenever they are indexed: (uint8 image (channels, size, size), class).
 
     Args:
-        key: what their folder is called in messages.
+        key: name of their folder in messages.
         paths: of the files.
         labels: their classes; None gives class 0 to all.
         channels: 3 or 1.
@@ -152,7 +152,7 @@ class ImageFiles(RealData):
     """The images in a folder and the folders below it, without classes, for evaluation: read anew each time.
 
     Args:
-        key: what the folder is called in messages.
+        key: name of the folder in messages.
         root: the folder.
         image_size: scale the shorter side to it and cut out a square about the centre; None: all images must be of one
             size.
@@ -200,7 +200,7 @@ class ImageFiles(RealData):
 
     @property
     def reference_size(self) -> int:
-        """The number of images."""
+        """Return the number of images."""
         return len(self.paths)
 
     def labelled_reference_batches(

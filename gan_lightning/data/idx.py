@@ -16,7 +16,7 @@ GZIP_MAGIC = b"\x1f\x8b"
 
 
 def read_idx(path: Path) -> Tensor:
-    """The array in an idx file of unsigned bytes, plain or gzipped (told by content, not by name).
+    """Return the array in an idx file of unsigned bytes, plain or gzipped (known by content, not by name).
 
     Args:
         path: the file, e.g. `train-images-idx3-ubyte.gz`.
@@ -26,7 +26,7 @@ def read_idx(path: Path) -> Tensor:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is not idx of unsigned bytes, or does not hold exactly what its header promises.
+        ValueError: the file is not idx of unsigned bytes, or its size is not the one in its header.
     """
     path = Path(path)
     content = path.read_bytes()

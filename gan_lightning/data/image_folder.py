@@ -116,7 +116,7 @@ class ImageFolder(ImageData):
 
     @cached_property
     def resident(self) -> bool:
-        """True where images are held in memory."""
+        """Return whether images are held in memory."""
         fits = len(self.dataset) * math.prod(self.shape) < MEMORY_BYTES
         return fits if self.in_memory is None else self.in_memory
 
@@ -147,7 +147,7 @@ class ImageFolder(ImageData):
 
     @property
     def reference_size(self) -> int:
-        """The number of images in the folder, of the classes that are kept."""
+        """Return the number of images in the folder, of the classes that are kept."""
         return len(self.dataset)
 
     def labelled_reference_batches(

@@ -1,4 +1,4 @@
-"""Endless batches of real samples. Which batch a step is played with depends on the seed and the step alone."""
+"""Endless batches of real samples. The batch of a step depends on the seed and the step alone."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from gan_lightning.randomness import generator_for
 from gan_lightning.utils.checks import check_int
 
 BATCHES_PER_BLOCK = 256
-"""Turns' worth of a distribution's samples drawn at once: drawing few at a time would cost more than a toy's update."""
+"""Steps whose samples of a distribution are drawn at once: few at a time would cost more than a toy's update."""
 
 
 def first_step_of_a_run() -> int:
-    """The step at which a run that continues nothing begins."""
+    """Return the step at which a run from scratch begins."""
     return 0
 
 
 def per_device_batch_size(batch_size: int, world_size: int) -> int:
-    """How many samples of the global batch each device takes.
+    """Return how many samples of the global batch each device takes.
 
     Raises:
         ValueError: the batch cannot be shared equally.
@@ -72,21 +72,21 @@ class DeterministicSampler:
         self._epochs: dict[int, Tensor] = {}
 
     def on(self, device: torch.device | str) -> DeterministicSampler:
-        """The same order with its indices on `device`."""
+        """Return the same order with its indices on `device`."""
         return DeterministicSampler(self.size, self.batch_size, self.seed, self.rank, self.world_size, device)
 
     def indices(self, step: int) -> Tensor:
-        """The rows that this rank takes at `step`, (batch_size / world_size,) of int64. Not to be written to."""
+        """Return the rows that this rank takes at `step`, (batch_size / world_size,) of int64. Not to be written to."""
         epoch, start = divmod(step * self.batch_size + self.rank * self.share, self.size)
         rows = self._epoch(epoch)[start : start + self.share]
         if len(rows) == self.share:
             return rows
-        pieces, missing = [rows], self.share - len(rows)
+        parts, missing = [rows], self.share - len(rows)
         while missing > 0:
             epoch += 1
-            pieces.append(self._epoch(epoch)[:missing])
-            missing -= len(pieces[-1])
-        return torch.cat(pieces)
+            parts.append(self._epoch(epoch)[:missing])
+            missing -= len(parts[-1])
+        return torch.cat(parts)
 
     def _epoch(self, epoch: int) -> Tensor:
         # Two are kept: the one in use, and the one before it, for a batch that began in it.
@@ -108,7 +108,7 @@ class InMemoryLoader:
         labels: classes, (size,) of int64, or None.
         order: which rows to take.
         device: where batches are wanted; everything is moved there once.
-        first_step: asked for the step to begin at whenever iteration begins.
+        first_step: returns the step to begin at; called whenever iteration begins.
     """
 
     def __init__(
@@ -151,7 +151,7 @@ class StreamLoader:
         device: where batches are wanted; the numbers do not depend on it.
         rank: this device, from 0.
         world_size: number of devices.
-        first_step: asked for the step to begin at whenever iteration begins.
+        first_step: returns the step to begin at; called whenever iteration begins.
     """
 
     def __init__(
@@ -190,11 +190,11 @@ class DiskLoader:
 
     Args:
         dataset: gives (uint8 image (channels, height, width), class).
-        labelled: whether the classes mean anything; if not, batches have None instead.
+        labelled: True where the data have classes; else batches have None instead.
         order: which rows to take.
         device: where batches are wanted. Pixels travel there as uint8, a quarter of float32.
         num_workers: processes that read ahead; 0 reads in this process.
-        first_step: asked for the step to begin at whenever iteration begins.
+        first_step: returns the step to begin at; called whenever iteration begins.
     """
 
     def __init__(
@@ -209,7 +209,7 @@ class DiskLoader:
         self.labelled, self.device = labelled, torch.device(device)
         self.batches: DataLoader[Any] = DataLoader(
             dataset,
-            batch_sampler=_BatchSampler(order, first_step),
+            batch_sampler=BatchSampler(order, first_step),
             num_workers=num_workers,
             persistent_workers=num_workers > 0,
             pin_memory=self.device.type == "cuda",
@@ -223,7 +223,7 @@ class DiskLoader:
             yield normalize(pixels), labels.to(self.device, non_blocking=True) if self.labelled else None
 
 
-class _BatchSampler:
+class BatchSampler:
     """A `DeterministicSampler` as the endless batch sampler of a `DataLoader`."""
 
     def __init__(self, order: DeterministicSampler, first_step: Callable[[], int]) -> None:

@@ -55,7 +55,7 @@ class Mnist(ImageData):
         self.root, self.download = Path(root).expanduser(), check_bool("data.download", download)
 
     def prepare_data(self) -> None:
-        """Download what is missing, where that is asked for."""
+        """Download what is missing, where `download` says so."""
         if self.download and self.folder() is None:
             self.fetch()
 
@@ -76,7 +76,7 @@ class Mnist(ImageData):
         return read_split(folder, train)
 
     def folder(self) -> Path | None:
-        """Where all four files lie: in `root` itself, or where torchvision puts them."""
+        """Return where all four files are: in `root` itself, or where torchvision puts them."""
         for folder in (self.root, self.root / "raw", self.root / self.dataset.__name__ / "raw"):
             if all(found(folder / name) for train in (True, False) for name in file_names(train)):
                 return folder
@@ -101,18 +101,18 @@ class FashionMnist(Mnist):
 
 
 def file_names(train: bool) -> tuple[str, str]:
-    """The files of a split: images, labels."""
+    """Return the names of a split's files: images, labels."""
     split = "train" if train else "t10k"
     return f"{split}-images-idx3-ubyte", f"{split}-labels-idx1-ubyte"
 
 
 def found(path: Path) -> Path | None:
-    """`path` as it is or with `.gz`, whichever exists."""
+    """Return `path` as it is or with `.gz`, whichever exists."""
     return next((file for file in (path, path.with_name(f"{path.name}.gz")) if file.is_file()), None)
 
 
 def read_split(folder: Path, train: bool) -> Images:
-    """The images and labels of a split in `folder`.
+    """Return the images and labels of a split in `folder`.
 
     Raises:
         FileNotFoundError: a file is missing.

@@ -9,10 +9,10 @@ from torch import Tensor
 
 
 def quantise(images: Tensor) -> Tensor:
-    """Images as a file with 8 bits a channel would hold them: the nearest of 256 levels, outliers clamped.
+    """Return images as a file with 8 bits a channel would hold them: the nearest of 256 levels, outliers clamped.
 
-    Fakes are judged by what a viewer of the file sees, and real images have these levels already. The result stays in
-    float32, so that what a diverged generator makes of a pixel, be it NaN or infinite, is NaN.
+    Fakes are evaluated as a viewer of the file sees them, and real images have these levels already. The result stays
+    in float32, so that a pixel of a diverged generator, be it NaN or infinite, is NaN.
 
     Args:
         images: (batch, channels, height, width) in [-1, 1].
@@ -25,10 +25,10 @@ def quantise(images: Tensor) -> Tensor:
 
 
 def normalize(pixels: Tensor) -> Tensor:
-    """uint8 pixels in 0..255 as float32 in [-1, 1], the range of tanh: x / 127.5 - 1."""
+    """Return uint8 pixels in 0..255 as float32 in [-1, 1], the range of tanh: x / 127.5 - 1."""
     return pixels.float().div_(127.5).sub_(1)
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """`images` in [-1, 1] as 8-bit pixels of the same shape: -1 is 0, 1 is 255, rounded as for the metrics."""
+    """Return `images` in [-1, 1] as 8-bit pixels of the same shape: -1 is 0, 1 is 255, rounded as for the metrics."""
     return quantise(images.float()).to(torch.uint8)

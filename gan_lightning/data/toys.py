@@ -1,4 +1,4 @@
-"""Samples of known distributions: small, fast, and exactly judged."""
+"""Samples of known distributions: small, fast, and exactly evaluated."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class ToyData(RealData):
         distribution: where samples come from; metrics and pictures read it too.
         shape: (distribution.dim,).
         batch_size: samples of one step over all devices.
-        seed: of the samples trained on. What metrics compare with does not depend on it.
-        train_size: train on so many samples, drawn once, in epochs; None draws fresh ones for ever.
+        seed: of the samples trained on. The samples that metrics compare with do not depend on it.
+        train_size: train on so many samples, drawn once, in epochs; None draws fresh ones without end.
         reference_size: how many samples metrics compare with.
         num_classes, value_range: None; a toy has neither.
     """
@@ -51,7 +51,7 @@ class ToyData(RealData):
         self._reference_size = check_int("data.reference_size", reference_size)
 
     def train_dataloader(self) -> Loader:
-        """Endless batches, from the step that the run has reached."""
+        """Return endless batches, from the step that the run has reached."""
         device, rank, world_size = self.placement()
         if self.train_size is None:
             return StreamLoader(self.distribution, self.batch_size, self.seed, device, rank, world_size, self.step)
@@ -61,7 +61,7 @@ class ToyData(RealData):
 
     @property
     def reference_size(self) -> int:
-        """How many samples metrics compare with, over all ranks."""
+        """Return how many samples metrics compare with, over all ranks."""
         return self._reference_size
 
     def labelled_reference_batches(
@@ -75,15 +75,15 @@ class ToyData(RealData):
 
 
 def gaussian(mean: float, std: float, **toy: Any) -> ToyData:
-    """N(mean, std²) on the line; `toy` are the further arguments of `ToyData`."""
+    """Return N(mean, std²) on the line; `toy` are the further arguments of `ToyData`."""
     return ToyData(distributions.Gaussian(mean, std), **toy)
 
 
 def ring(modes: int, radius: float, std: float, **toy: Any) -> ToyData:
-    """`distributions.ring`; `toy` are the further arguments of `ToyData`."""
+    """Return `distributions.ring`; `toy` are the further arguments of `ToyData`."""
     return ToyData(distributions.ring(modes, radius, std), **toy)
 
 
 def grid(side: int, spacing: float, std: float, **toy: Any) -> ToyData:
-    """`distributions.grid`; `toy` are the further arguments of `ToyData`."""
+    """Return `distributions.grid`; `toy` are the further arguments of `ToyData`."""
     return ToyData(distributions.grid(side, spacing, std), **toy)

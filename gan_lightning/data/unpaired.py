@@ -1,4 +1,4 @@
-"""Images of two domains, of which nobody knows which belong together."""
+"""Images of two domains without pairs."""
 
 from __future__ import annotations
 
@@ -52,15 +52,15 @@ class UnpairedImages(RealData):
 
     @abstractmethod
     def read(self) -> Domains:
-        """The training images of both domains, (count, channels, height, width) of uint8 each."""
+        """Return the training images of both domains, (count, channels, height, width) of uint8 each."""
 
     def setup(self, stage: str) -> None:
-        """Read the images, so that what is wrong with them is told before training starts."""
+        """Read the images, so that errors in them are raised before training starts."""
         if stage == "fit":
             self.domains()
 
     def domains(self) -> Domains:
-        """The training images of both domains, on the CPU; read when first asked for.
+        """Return the training images of both domains, on the CPU; read at the first call.
 
         Raises:
             ValueError: they are not of the shape that half a sample has.
@@ -75,7 +75,7 @@ class UnpairedImages(RealData):
         return self._domains
 
     def train_dataloader(self) -> PairLoader:
-        """Endless batches of pairs, from the step that the run has reached."""
+        """Return endless batches of pairs, from the step that the run has reached."""
         device, rank, world_size = self.placement()
         loaders = [
             InMemoryLoader(
@@ -91,7 +91,7 @@ class UnpairedImages(RealData):
 
     @property
     def reference_size(self) -> int:
-        """Images in the larger domain."""
+        """Return the number of images in the larger domain."""
         return max(len(images.pixels) for images in self.domains())
 
     def labelled_reference_batches(

@@ -74,7 +74,7 @@ def read_folder(key: str, folder: str, channels: int, size: int, threads: int) -
     Those read last are kept, for the data and the prior are of the same images: do not write to them.
 
     Args:
-        key: what the folder is called in messages.
+        key: name of the folder in messages.
         folder: where the images are, at any depth.
         channels: 1 or 3.
         size: pixels.

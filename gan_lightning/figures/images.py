@@ -27,7 +27,7 @@ FRAME_MS, LAST_FRAME_MS = 120, 2500
 
 
 def make_image_grid(images: Tensor, least_width_px: int = 560, columns: int | None = None) -> Pixels:
-    """All `images` in one picture, row by row.
+    """Return all `images` in one picture, row by row.
 
     Args:
         images: (count, 1 or 3, height, width) in [-1, 1].
@@ -80,10 +80,10 @@ class AnimationFrames(Generic[T]):
 
 
 def save_animation(frames: Iterable[Pixels], count: int, path: Path, last_frame_ms: int = LAST_FRAME_MS) -> None:
-    """Write `count` frames, each asked for when its turn comes, as an endless GIF that rests on its last frame.
+    """Write `count` frames, each taken when it is needed, as an endless GIF that rests on its last frame.
 
     Raises:
-        OSError: it cannot be written; what was at `path` is still there.
+        OSError: it cannot be written; a file at `path` is still there.
     """
     pictures = [Image.fromarray(frame) for frame in track(frames, f"Rendering {path.name}", count)]
     # One palette for all frames, or flat areas would flicker; no dithering, which would speckle them.

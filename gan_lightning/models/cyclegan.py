@@ -35,7 +35,7 @@ class PatchOutput(DiscriminatorOutput):
 
 
 class CycleGANGenerators(nn.Module):
-    """The generator of CycleGAN: G turns images of A into images of B, F those of B into images of A.
+    """The generator of CycleGAN: G translates images of A into images of B, F those of B into images of A.
 
     Args:
         shape: of a sample, (2 * channels, size, size): 1 or 3 channels, size at least 16 and a multiple of 4.
@@ -120,7 +120,7 @@ def channels_of_a_domain(shape: Sequence[int]) -> int:
     """Return the channels of an image, half of those of a sample of `shape`.
 
     Raises:
-        ValueError: the networks are not made for such samples.
+        ValueError: the networks do not take such samples.
     """
     channels, size, other = shape if len(shape) == 3 else (0, 0, 0)
     if channels not in (2, 6) or size != other or size < LEAST_SIZE or size % 4:
@@ -150,7 +150,7 @@ def make_generator(channels: int, width: int, blocks: int, halvings: int) -> nn.
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions that keep the size, added to what they were given; no activation after the sum."""
+    """Two convolutions that keep the size, added to their input; no activation after the sum."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

@@ -1,1 +1,1 @@
-"""What a trained generator makes: latents in, images out."""
+"""Samples of a trained generator: latents in, images out, files written."""

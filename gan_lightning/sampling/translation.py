@@ -52,7 +52,7 @@ def translate_folder(
         root: the folder that the images lie in.
         paths: the images.
         shape: that images are brought to, (1 or 3, size, size).
-        target: the folder, made here.
+        target: the folder, which must not be there.
 
     Raises:
         ValueError: an image cannot be read.

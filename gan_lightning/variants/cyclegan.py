@@ -1,8 +1,8 @@
 """CycleGAN: translation between two domains of images, of which no pairs are known.
 
-Zhu et al. 2017, "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks". Here it is the one
-game that all others are: what the generator is fed is a pair of source images, one of each domain, and what it makes of
-them is a pair of fakes, so that the prior is the data. The networks are in `models/cyclegan.py`.
+Zhu et al. 2017, "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks". Here it is
+the same game as all others: the generator is fed a pair of source images, one of each domain, and returns a pair of
+fakes, so that the prior is the data. The networks are in `models/cyclegan.py`.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from gan_lightning.utils.errors import UserError, WorkError
 
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run of a generator that is told one of ten classes, behind noise of 2."""
+    """A run of a class-conditional generator of ten classes, behind noise of 2."""
     return run(tmp_path_factory.mktemp("labelled"), *SMALL, "prior=labelled_onehot", "prior.noise.dim=2")
 
 
@@ -122,9 +122,9 @@ def test_without_classes_there_are_no_labels(unlabelled: Path, tmp_path: Path) -
 def test_what_a_model_cannot_do_is_one_sentence(
     model: str, overrides: str, words: str, request: pytest.FixtureRequest
 ) -> None:
-    with pytest.raises(UserError, match=words) as told:
+    with pytest.raises(UserError, match=words) as error:
         written(request.getfixturevalue(model), *overrides.split())
-    assert len(told.value.problems) == 1
+    assert len(error.value.problems) == 1
 
 
 def test_a_truncated_grid_is_named_so(labelled: Path, tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_truncated_grid_is_named_so(labelled: Path, tmp_path: Path) -> None:
     assert path.name == "last_iteration1_seed0_10_truncation0.5.png" and path.is_file()
 
 
-def test_as_many_files_as_asked_for_and_nothing_beside_them(unlabelled: Path, tmp_path: Path) -> None:
+def test_as_many_files_as_count_says_and_nothing_beside_them(unlabelled: Path, tmp_path: Path) -> None:
     path = written(unlabelled, "format=files", "count=11", f"output={tmp_path}/new")
     assert [file.name for file in sorted(path.iterdir())] == [f"{number:02}.png" for number in range(11)]
     assert list((tmp_path / "new").iterdir()) == [path]
@@ -160,10 +160,10 @@ def full_disk() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.parametrize("asked", ["format=grid", "format=files", "format=npz", "interpolate=2"])
-def test_on_a_full_disk_nothing_is_written(asked: str, unlabelled: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("overrides", ["format=grid", "format=files", "format=npz", "interpolate=2"])
+def test_on_a_full_disk_nothing_is_written(overrides: str, unlabelled: Path, tmp_path: Path) -> None:
     with full_disk(), pytest.raises(WorkError, match=f"{tmp_path}/a/b cannot be written to: .*File too large"):
-        sampled(unlabelled, asked, "count=5", f"output={tmp_path}/a/b")
+        sampled(unlabelled, overrides, "count=5", f"output={tmp_path}/a/b")
     assert list(tmp_path.iterdir()) == []
 
 

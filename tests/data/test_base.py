@@ -39,13 +39,13 @@ def make(tmp_path, settings, write_mnist, write_cifar10, write_images):
     return made
 
 
-def attach(source, turns=0, rank=0, world_size=1):
+def attach(source, steps=0, rank=0, world_size=1):
     """Stand in for a trainer."""
     source.trainer = SimpleNamespace(
         strategy=SimpleNamespace(root_device=torch.device("cpu")),
         global_rank=rank,
         world_size=world_size,
-        lightning_module=SimpleNamespace(discriminator_updates=turns),
+        lightning_module=SimpleNamespace(discriminator_updates=steps),
     )
     return source
 
@@ -81,10 +81,10 @@ def test_the_reference_is_whole_and_in_order_over_any_number_of_ranks(make, name
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_ranks_together_train_on_the_batches_of_one_device_from_the_turn_reached(make, name):
+def test_ranks_together_train_on_the_batches_of_one_device_from_the_step_reached(make, name):
     whole = [real for real, _ in islice(attach(make(name, batch_size=12)).train_dataloader(), 8)]
     ranks = [
-        attach(make(name, batch_size=12), turns=5, rank=rank, world_size=3).train_dataloader() for rank in range(3)
+        attach(make(name, batch_size=12), steps=5, rank=rank, world_size=3).train_dataloader() for rank in range(3)
     ]
     for expected, *parts in zip(whole[5:], *ranks, strict=False):
         assert torch.equal(torch.cat([real for real, _ in parts]), expected)
@@ -104,13 +104,13 @@ def test_the_file_opens_with_what_it_is_and_brings_its_metrics(name):
 
 
 class Watcher(LightningModule):
-    """Keeps the batches that it is given, and counts turns as a GAN does."""
+    """Keeps the batches that it is given, and counts steps as a GAN does."""
 
-    def __init__(self, turns):
+    def __init__(self, steps):
         super().__init__()
         self.automatic_optimization = False
         self.weight = nn.Parameter(torch.zeros(()))
-        self.discriminator_updates, self.batches = turns, []
+        self.discriminator_updates, self.batches = steps, []
 
     def training_step(self, batch, batch_idx):
         self.batches.append(batch)
@@ -122,8 +122,8 @@ class Watcher(LightningModule):
 
 @pytest.mark.parametrize("name", ["mnist10k", "gaussian", "image_folder"])
 @pytest.mark.parametrize("epochs", [1, 2])
-def test_through_a_trainer_each_turn_gets_its_batch(make, tmp_path, name, epochs):
-    source, module = make(name, batch_size=5), Watcher(turns=3)
+def test_through_a_trainer_each_step_gets_its_batch(make, tmp_path, name, epochs):
+    source, module = make(name, batch_size=5), Watcher(steps=3)
     trainer = Trainer(
         accelerator="cpu",
         max_epochs=epochs,

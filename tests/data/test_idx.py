@@ -22,7 +22,7 @@ def test_a_file_given_by_hand(tmp_path):
     assert read_idx(tmp_path / "hand").tolist() == [[9, 8, 7], [6, 5, 255]]
 
 
-def test_gzip_is_told_by_content(tmp_path, write_idx):
+def test_gzip_is_known_by_content(tmp_path, write_idx):
     packed = write_idx(tmp_path / "x.gz", np.arange(4))
     assert read_idx(packed.rename(tmp_path / "x")).tolist() == [0, 1, 2, 3]
 

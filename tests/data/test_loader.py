@@ -31,7 +31,7 @@ def test_pixels_map_onto_minus_one_to_one():
 @pytest.mark.parametrize(("size", "batch_size"), [(10, 5), (10, 4), (7, 3), (3, 8), (1, 4)])
 def test_each_epoch_is_a_permutation_whatever_the_batch(size, batch_size):
     order = DeterministicSampler(size, batch_size, seed=0)
-    stream = torch.cat([order.indices(turn) for turn in range(5 * size)])
+    stream = torch.cat([order.indices(step) for step in range(5 * size)])
     epochs = stream[: len(stream) // size * size].view(-1, size)
     assert torch.equal(epochs.sort(dim=1).values, torch.arange(size).expand_as(epochs))
     if size > 3:
@@ -43,15 +43,15 @@ def test_each_epoch_is_a_permutation_whatever_the_batch(size, batch_size):
 def test_ranks_together_take_the_batch_of_one_device(size, world_size):
     alone = DeterministicSampler(size, 8, seed=3)
     ranks = [DeterministicSampler(size, 8, seed=3, rank=rank, world_size=world_size) for rank in range(world_size)]
-    for turn in range(20):
-        assert torch.equal(torch.cat([rank.indices(turn) for rank in ranks]), alone.indices(turn))
+    for step in range(20):
+        assert torch.equal(torch.cat([rank.indices(step) for rank in ranks]), alone.indices(step))
 
 
-def test_the_order_is_a_function_of_seed_and_turn():
+def test_the_order_is_a_function_of_seed_and_step():
     forward = [rows.clone() for rows in map(DeterministicSampler(50, 8, seed=1).indices, range(30))]
     again = DeterministicSampler(50, 8, seed=1)
-    for turn in (29, 0, 17, 6, 7, 5):  # 6 straddles two epochs
-        assert torch.equal(again.indices(turn), forward[turn])
+    for step in (29, 0, 17, 6, 7, 5):  # 6 straddles two epochs
+        assert torch.equal(again.indices(step), forward[step])
     assert not torch.equal(DeterministicSampler(50, 8, seed=2).indices(0), forward[0])
 
 
@@ -73,8 +73,8 @@ def test_batches_in_memory_are_the_rows_of_the_order(channels):
     images = torch.randint(0, 256, (20, channels, 6, 5), dtype=torch.uint8)
     labels = torch.arange(20)
     order = DeterministicSampler(20, 8, seed=0)
-    for turn, (real, classes) in enumerate(islice(InMemoryLoader(images, labels, order, "cpu"), 7)):
-        assert classes is not None and torch.equal(classes, order.indices(turn))
+    for step, (real, classes) in enumerate(islice(InMemoryLoader(images, labels, order, "cpu"), 7)):
+        assert classes is not None and torch.equal(classes, order.indices(step))
         expected = images[classes].double() / 127.5 - 1
         assert real.dtype == torch.float32 and real.shape == (8, channels, 6, 5)
         assert torch.allclose(real.double(), expected, rtol=0, atol=2e-7)
@@ -110,10 +110,10 @@ def loaders(kind, first_step=lambda: 0, rank=0, world_size=1):
 def test_every_loader_goes_on_where_a_run_was_stopped(kind, monkeypatch):
     monkeypatch.setattr(loader, "BATCHES_PER_BLOCK", 4)
     whole = [real for real, _ in islice(loaders(kind), 14)]
-    turn = 0
-    resumed = loaders(kind, lambda: turn)
-    for turn in (5, 4, 11):  # noqa: B007 - read by the loader, anew at each iteration
-        for (real, _), expected in zip(islice(resumed, 3), whole[turn:], strict=False):
+    step = 0
+    resumed = loaders(kind, lambda: step)
+    for step in (5, 4, 11):  # noqa: B007 - read by the loader, anew at each iteration
+        for (real, _), expected in zip(islice(resumed, 3), whole[step:], strict=False):
             assert torch.equal(real, expected)
 
 
@@ -146,7 +146,7 @@ def test_unlabelled_data_on_disk_has_no_labels():
     assert next(iter(DiskLoader(data, False, DeterministicSampler(4, 2, 0), "cpu", num_workers=0)))[1] is None
 
 
-def test_a_stream_is_fresh_each_turn_and_may_require_gradient():
-    turns = [real for real, _ in islice(StreamLoader(Gaussian(0, 1), 5, 0, "cpu"), 600)]
-    assert len(torch.cat(turns).unique()) == 3000
-    assert turns[0].requires_grad_().is_leaf
+def test_a_stream_is_fresh_each_step_and_may_require_gradient():
+    steps = [real for real, _ in islice(StreamLoader(Gaussian(0, 1), 5, 0, "cpu"), 600)]
+    assert len(torch.cat(steps).unique()) == 3000
+    assert steps[0].requires_grad_().is_leaf

@@ -96,7 +96,7 @@ def mirror(tmp_path, write_mnist, monkeypatch):
 def test_missing_files_are_downloaded_once(tmp_path, mirror, settings):
     root = tmp_path / "cache" / "of" / "mine"
     source = instantiate(settings("mnist", root=str(root)))
-    assert not root.exists()  # nothing happens before it is asked for
+    assert not root.exists()  # nothing happens before the data are read
     source.prepare_data()
     assert {path.name for path in root.iterdir()} == {"MNIST"}
     before = listing(root)

@@ -67,7 +67,7 @@ def test_nothing_pairs_the_two() -> None:
     assert any(a != b - 100 for a, b in pairs[:8])
 
 
-def test_batches_are_a_function_of_seed_and_turn_alone() -> None:
+def test_batches_are_a_function_of_seed_and_step_alone() -> None:
     assert steps(Numbered(), 5) == steps(Numbered(), 5) != steps(Numbered(seed=4), 5)
     pixels = [images.pixels for images in Numbered().domains()]
 
@@ -80,7 +80,7 @@ def test_batches_are_a_function_of_seed_and_turn_alone() -> None:
 
     assert load(0)[4:] == load(1)[:8]
     halves = load(0, 0, 2), load(0, 1, 2)
-    assert [pair for turn in range(3) for half in halves for pair in half[2 * turn : 2 * turn + 2]] == load(0)
+    assert [pair for step in range(3) for half in halves for pair in half[2 * step : 2 * step + 2]] == load(0)
 
 
 def test_metrics_compare_with_every_image_once_and_the_smaller_domain_again() -> None:

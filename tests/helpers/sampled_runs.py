@@ -1,4 +1,4 @@
-"""Small trained models for tests of what is made of a checkpoint, and `sample.py` within this process."""
+"""Small trained models for tests of sampling, and `sample.py` within this process."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ SMALL = (
 
 
 def run(directory: Path, *overrides: str) -> Path:
-    """A run in `directory`, which is returned."""
+    """Train in `directory`, which is returned."""
     with composed(*overrides, directory=directory) as config:
         train(job_part(config))
     return directory
 
 
 def sampled(ckpt_path: Path, *overrides: str) -> list[Path]:
-    """What `python sample.py` writes."""
+    """Return the paths that `python sample.py` writes."""
     with composed(f"ckpt_path='{ckpt_path}'", "device=cpu", *overrides, config_name="sample") as config:
         return sample(config)
 
 
 def written(ckpt_path: Path, *overrides: str) -> Path:
-    """The one path that `python sample.py` writes."""
+    """Return the one path that `python sample.py` writes."""
     (path,) = sampled(ckpt_path, *overrides)
     return path

@@ -93,8 +93,8 @@ def test_other_noise_and_codes_move_on_a_line() -> None:
 
 
 def test_an_interpolation_is_an_animation_and_a_picture(labelled: Path, tmp_path: Path) -> None:
-    asked = ("interpolate=4", "count=3", "classes=[7]", f"output={tmp_path}")
-    animation, picture = sampled(labelled, *asked)
+    overrides = ("interpolate=4", "count=3", "classes=[7]", f"output={tmp_path}")
+    animation, picture = sampled(labelled, *overrides)
     assert picture.name == "last_iteration1_seed0_interpolate4_3_classes7.png"
     assert animation == picture.with_suffix(".gif")
     with Image.open(animation) as gif:
@@ -102,7 +102,7 @@ def test_an_interpolation_is_an_animation_and_a_picture(labelled: Path, tmp_path
         assert 1 < len(list(ImageSequence.Iterator(gif))) <= 12  # equal frames in a row are one
     width, height = Image.open(picture).size
     assert width * (3 * 30 + 2) == height * (5 * 30 + 2)
-    arrays = np.load(written(labelled, *asked, "format=npz"))
+    arrays = np.load(written(labelled, *overrides, "format=npz"))
     keys = np.load(written(labelled, "format=npz", "count=3", "classes=[7]", f"output={tmp_path}"))["samples"]
     rows = arrays["samples"]
     assert rows.shape == (3, 5, 28, 28, 1) and arrays["labels"].tolist() == [7, 7, 7]
@@ -110,7 +110,7 @@ def test_an_interpolation_is_an_animation_and_a_picture(labelled: Path, tmp_path
     assert (rows[:, 2] != keys).any()
     cell = np.asarray(Image.open(picture).convert("L"))[:: width // 152, :: width // 152]
     assert (cell[32:60, 2:30] == rows[1, 0, ..., 0]).all()  # the second row begins with the second key
-    again = sampled(labelled, *asked)
+    again = sampled(labelled, *overrides)
     assert [path.name for path in again] == [f"{picture.stem}_2.gif", f"{picture.stem}_2.png"], "numbered as one"
     assert len(list(tmp_path.iterdir())) == 6
 

@@ -1,4 +1,4 @@
-"""Folders of images translated by a CycleGAN: every image once, by the network asked for, under its own name."""
+"""Folders of images translated by a CycleGAN: every image once, by the network of its direction, under its own name."""
 
 from __future__ import annotations
 
@@ -108,11 +108,11 @@ def test_own_data_need_not_be_there_for_a_folder(cyclegan: Path, tmp_path: Path)
 def test_without_a_folder_its_own_images_stand_above_their_translations(
     cyclegan: Path, direction: str, blocks: int, tmp_path: Path
 ) -> None:
-    asked = (f"direction={direction}", "count=3", f"output={tmp_path}")
-    path = written(cyclegan, *asked)
+    overrides = (f"direction={direction}", "count=3", f"output={tmp_path}")
+    path = written(cyclegan, *overrides)
     width, height = Image.open(path).size
     assert width * (2 * blocks * 18 + 2) == height * (3 * 18 + 2)
-    arrays = np.load(written(cyclegan, *asked, "format=npz"))
+    arrays = np.load(written(cyclegan, *overrides, "format=npz"))
     assert set(arrays) == ({"a", "a_to_b", "b", "b_to_a"} if blocks == 2 else {"b", "b_to_a"})
     small = np.asarray(Image.open(path))[:: width // 56, :: width // 56]
     for row, name in enumerate(sorted(arrays)):
@@ -167,7 +167,7 @@ def test_what_a_translator_cannot_do_is_one_sentence(
     fill(tmp_path / "photos", "x.png")
     (tmp_path / "empty").mkdir()
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(UserError, match=words) as told:
+    with pytest.raises(UserError, match=words) as error:
         sampled(cyclegan, f"output={tmp_path}/out", *overrides.format(here=tmp_path).split())
-    assert len(told.value.problems) == 1
+    assert len(error.value.problems) == 1
     assert sorted(tmp_path.rglob("*")) == before

@@ -71,12 +71,12 @@ def pairs(*values: tuple[float, float]) -> Tensor:
 
 
 def round_of(fake: Tensor) -> Round:
-    """A turn of the discriminator with these fakes."""
+    """A step of the discriminator with these fakes."""
     return Round(nn.Identity(), Brightness(), Latent(torch.zeros_like(fake)), torch.ones_like(fake), fake)
 
 
 def playing(values: Sequence[tuple[float, float]], network: CycleGANGenerators) -> Round:
-    """A turn of the generator, with sources of these values."""
+    """A step of the generator, with sources of these values."""
     latent = Latent(pairs(*values))
     return Round(network, Brightness(), latent, torch.ones_like(latent.z), network(latent))
 
@@ -175,12 +175,12 @@ def test_who_learns_from_what() -> None:
 def test_the_pool_teaches_the_discriminator_alone() -> None:
     network = multiplying(3.0, 0.5)
     objective = PatchLeastSquares(SHAPE, pool_size=2)
-    for turn in range(5):
+    for step in range(5):
         latent = Latent(pairs((1.0, -2.0), (0.5, 0.5)))
         fake = network(latent)  # not detached, which the game does
-        noise = Noise(0, turn)
+        noise = Noise(0, step)
         round = Round(
-            network, Brightness(), latent, torch.ones_like(fake), fake, discriminator_updates=turn, noise=noise
+            network, Brightness(), latent, torch.ones_like(fake), fake, discriminator_updates=step, noise=noise
         )
         assert not objective.pooled(round).requires_grad
         assert all(gradients(objective.discriminator(round), round.discriminator))

@@ -60,16 +60,16 @@ def game(iterations: int, **settings: Any) -> GAN:
 
 
 class Pairs:
-    """Endless pairs; those of a turn are a function of the turn."""
+    """Endless pairs; those of a step are a function of the step."""
 
     def __init__(self, gan: GAN) -> None:
         self.gan = gan
 
     def __iter__(self) -> Iterator[tuple[Tensor, None]]:
-        turn = self.gan.discriminator_updates
+        step = self.gan.discriminator_updates
         while True:
-            yield torch.rand(4, *SHAPE, generator=torch.Generator().manual_seed(turn)) * 2 - 1, None
-            turn += 1
+            yield torch.rand(4, *SHAPE, generator=torch.Generator().manual_seed(step)) * 2 - 1, None
+            step += 1
 
 
 def run(gan: GAN, ckpt_path: Path | None = None) -> Trainer:

@@ -17,12 +17,12 @@ from gan_lightning.variants.cyclegan import PatchLeastSquares
 SHAPE = (2, 16, 16)
 
 
-def round_of(fake: Tensor, turn: int = 0, first: int = 0, batch_size: int | None = None) -> Round:
-    """A turn of the discriminator with these fakes."""
-    noise = Noise(0, "discriminator", "round", turn, first=first, batch_size=batch_size)
+def round_of(fake: Tensor, step: int = 0, first: int = 0, batch_size: int | None = None) -> Round:
+    """A step of the discriminator with these fakes."""
+    noise = Noise(0, "discriminator", "round", step, first=first, batch_size=batch_size)
     real, critics = torch.ones_like(fake), PatchGANPair(SHAPE, width=2, depth=1)
     return Round(
-        nn.Identity(), critics, Latent(torch.zeros_like(fake)), real, fake, discriminator_updates=turn, noise=noise
+        nn.Identity(), critics, Latent(torch.zeros_like(fake)), real, fake, discriminator_updates=step, noise=noise
     )
 
 
@@ -48,9 +48,9 @@ def test_the_pool_is_the_list_of_the_authors(pool_size: int, batch_size: int) ->
     """Given the same places and coins, image by image, also where the pool fills up within a batch."""
     objective = PatchLeastSquares(SHAPE, pool_size)
     lists = [Listed(pool_size), Listed(pool_size)]
-    for turn in range(60):
+    for step in range(60):
         values = torch.rand(batch_size, 2)
-        round = round_of(values[:, :, None, None].expand(-1, *SHAPE), turn)
+        round = round_of(values[:, :, None, None].expand(-1, *SHAPE), step)
         slots, swapped, _ = objective.places(round)
         expected = [
             [
@@ -71,9 +71,9 @@ def test_the_pool_is_the_list_of_the_authors(pool_size: int, batch_size: int) ->
 def test_half_are_swapped_for_any_place_and_each_domain_by_itself() -> None:
     objective = PatchLeastSquares(SHAPE, pool_size=10)
     objective.held.fill_(10)
-    drawn = [objective.places(round_of(torch.zeros(4, *SHAPE), turn)) for turn in range(1000)]
+    drawn = [objective.places(round_of(torch.zeros(4, *SHAPE), step)) for step in range(1000)]
     slots, swapped = (torch.stack([each[index] for each in drawn]) for index in (0, 1))
-    assert all(len(set(column.tolist())) == 4 for turn in slots for column in turn.T)  # no two in one place
+    assert all(len(set(column.tolist())) == 4 for step in slots for column in step.T)  # no two in one place
     shares = torch.stack([torch.bincount(slots[..., side].flatten(), minlength=10) for side in (0, 1)]) / 4000
     assert (shares - 0.1).abs().max() < 0.02
     assert (swapped.float().mean((0, 1)) - 0.5).abs().max() < 0.03
@@ -95,11 +95,11 @@ def test_ranks_and_pieces_share_one_pool() -> None:
     """What two ranks show and keep is what one of the whole batch shows and keeps."""
     whole = PatchLeastSquares(SHAPE, pool_size=5)
     ranks = [deepcopy(whole), deepcopy(whole)]
-    for turn in range(20):
+    for step in range(20):
         fakes = torch.rand(4, *SHAPE)
-        shown = whole.pooled(round_of(fakes, turn, batch_size=4))
-        whole.after_discriminator_step(round_of(fakes, turn, batch_size=4))
-        halves = [round_of(fakes[first : first + 2], turn, first, batch_size=4) for first in (0, 2)]
+        shown = whole.pooled(round_of(fakes, step, batch_size=4))
+        whole.after_discriminator_step(round_of(fakes, step, batch_size=4))
+        halves = [round_of(fakes[first : first + 2], step, first, batch_size=4) for first in (0, 2)]
         assert torch.equal(torch.cat([rank.pooled(half) for rank, half in zip(ranks, halves, strict=True)]), shown)
         sent: list[Tensor] = []
         for rank, half in zip(ranks, halves, strict=True):

@@ -72,7 +72,7 @@ def test_the_spread_of_the_posterior_has_a_floor_and_the_term_stays_finite(push:
     assert all(weight.grad is None or weight.grad.isfinite().all() for weight in discriminator.parameters())
 
 
-def test_the_discriminator_is_not_told_the_category() -> None:
+def test_the_discriminator_is_not_conditioned_on_the_category() -> None:
     assert not takes_labels(head())
 
 

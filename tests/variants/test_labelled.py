@@ -13,7 +13,7 @@ from gan_lightning.randomness import generator_for
 
 
 def prior(dim: int = 7) -> ClassConditional:
-    """Noise of length 3 and 4 classes, one-hot behind the noise unless told otherwise."""
+    """Noise of length 3 and 4 classes, one-hot behind the noise by default."""
     return ClassConditional(dim, Gaussian(3), num_classes=4)
 
 
