@@ -25,7 +25,7 @@ from rich.table import Table
 
 from gan_lightning.gan import as_gan
 from gan_lightning.runs.training import ask_for_gpus_once, build, silence_warnings
-from gan_lightning.utils.conf import conf_dir, register_resolvers
+from gan_lightning.utils.conf import conf_dir, plain, register_resolvers
 
 SHOWN = ("logger=csv", "+callbacks.progress.console._target_=benchmarks.common.unseen_terminal")
 """Progress drawn and losses logged, as users have them. Nothing is uploaded."""
@@ -135,7 +135,7 @@ def platform_speed(
     clock = Clock(warm_up, stopwatch)
     with TemporaryDirectory() as folder:
         config = composed([*overrides, f"max_iterations={warm_up + iterations}"], Path(folder))
-        datamodule, gan, trainer = build(config, Path(folder))
+        datamodule, gan, trainer = build(plain(config), Path(folder))
         callbacks_of(trainer).append(clock)
         trainer.fit(gan, datamodule)
     return Speed(iterations / stopwatch.seconds, clock.images / stopwatch.seconds)

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 from helpers.compose import CONF, SMALL, STAND_INS, answers, composed, job_part
+from helpers.jobs import train
 from omegaconf import OmegaConf
-
-from gan_lightning.runs.training import train
 
 QUICK = (*SMALL, "metrics.num_fakes=200", "model.generator.width=8", "model.discriminator.width=8")
 TOY = ("experiment=gaussian", "callbacks.density.count=200", "data.reference_size=200")

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.compose import composed, job_part
+from helpers.jobs import train
 from helpers.tiny_gan import tiny_gan
 from PIL import Image
 from torch import Tensor, nn
@@ -21,7 +22,6 @@ from benchmarks.zoo_table import Row
 from gan_lightning.data.mnist import Mnist10k
 from gan_lightning.game import Latent
 from gan_lightning.priors import ClassConditional, Gaussian
-from gan_lightning.runs.training import train
 
 ANIMALS = "dcgan_mnist10k,cs231n_lsgan"
 TINY = ("metrics.num_fakes=200", "trainer.accelerator=cpu", "data.batch_size=8", "data.reference=test")

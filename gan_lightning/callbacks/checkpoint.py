@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from lightning import LightningModule, Trainer
+from lightning.pytorch import callbacks as lightning_callbacks
 
 from gan_lightning.callbacks.evaluation import Evaluation
 from gan_lightning.callbacks.periodic import Periodic
@@ -23,13 +24,16 @@ class NotSavedError(OSError):
     """A checkpoint could not be written, or was not worth it; the one before is still there."""
 
 
-class Checkpoint(Periodic):
+class Checkpoint(Periodic, lightning_callbacks.Checkpoint):
     """Saves ``last.ckpt`` every `every` iterations and at the end, ``best.ckpt`` when an evaluation was the best yet.
+
+    Lightning calls a callback of its `Checkpoint` kind after all others, so that what they did at an iteration is on
+    the disk before the checkpoint from which the run resumes.
 
     Each file is written aside, brought to the disk and renamed, so that a run that is stopped while saving keeps the
     file before. A state whose weights are not all finite is not saved, and the file before stays as well. A save that
-    fails while the game goes on is told in a line of the log; the next one may succeed. Every rank holds the whole
-    state, so rank 0 saves alone: nothing is asked of the others.
+    fails during training is a line in the log; the next one may succeed. Every rank holds the whole state, so rank 0
+    saves alone.
 
     Args:
         every: iterations between two saves of `last`.
@@ -55,14 +59,11 @@ class Checkpoint(Periodic):
     ) -> None:
         gan = as_gan(pl_module)
         if gan.iterations >= gan.max_iterations:
-            return  # others have yet to act, at the end of training
-        # First the best: `last` knows the best number so far, and a run that is killed between the two would not again
-        # save the state that had it.
+            return  # other callbacks have yet to act, at the end of training
         self._keep_best(trainer)
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._keep_best(trainer)
         self.save(trainer)
 
     def run(self, trainer: Trainer, gan: GAN) -> None:
@@ -72,13 +73,16 @@ class Checkpoint(Periodic):
             log.error(str(error))
 
     def save(self, trainer: Trainer) -> None:
-        """Save ``last.ckpt`` now, and what the loggers hold back.
+        """Save ``last.ckpt`` now, before it ``best.ckpt`` where that is due, and what the loggers hold back.
 
         Raises:
-            NotSavedError: it cannot be written.
+            NotSavedError: ``last.ckpt`` cannot be written.
         """
         for logger in trainer.loggers:
-            logger.save()  # a run that goes on from here finds what was logged until here
+            logger.save()  # a run that resumes here finds what was logged until here
+        # First the best: `last` knows the best number so far, and a run that is killed between the two would not again
+        # save the state that had it.
+        self._keep_best(trainer)
         self._write(trainer, "last")
 
     def _keep_best(self, trainer: Trainer) -> None:
@@ -106,7 +110,7 @@ class Checkpoint(Periodic):
 
 
 def reason(error: BaseException) -> str:
-    """Why writing failed, in a few words: the system's, which PyTorch wraps in its own."""
+    """Return why writing failed, in a few words: the system's, which PyTorch wraps in its own."""
     while not isinstance(error, OSError) and error.__context__ is not None:
         error = error.__context__
     return (error.strerror if isinstance(error, OSError) and error.strerror else str(error)).splitlines()[0]

@@ -10,7 +10,8 @@ import threading
 from types import FrameType
 from typing import Any, NoReturn
 
-from lightning import Callback, LightningModule, Trainer
+from lightning import LightningModule, Trainer
+from lightning.pytorch import callbacks as lightning_callbacks
 from rich import get_console
 
 from gan_lightning.callbacks.checkpoint import Checkpoint, NotSavedError
@@ -41,12 +42,14 @@ class Interrupted(SystemExit):
         self.report = report
 
 
-class Preemption(Callback):
+class Preemption(lightning_callbacks.Checkpoint):
     """On SIGTERM, SIGUSR1, SIGUSR2 or Ctrl+C, saves ``last.ckpt`` at the end of the running turn and ends the run.
 
     The exit code is 75 (for Ctrl+C: 130). A second Ctrl+C quits at once. The first rank saves alone and ends the other
     ranks on its machine; those take no notice of the signals, which a scheduler may send to all processes, and end with
     code 75 when the first is gone.
+
+    Lightning calls a callback of its `Checkpoint` kind after all others, which have thus acted on what is saved here.
 
     Lightning's own handler of SIGTERM is replaced: it waits for all ranks, wherever each of them is.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -13,7 +14,7 @@ from gan_lightning.cli.plugins import refuse_missing_plugins
 from gan_lightning.runs.overrides import expand_resume_overrides
 from gan_lightning.runs.validate import refuse_foreign_keys, validate_job
 from gan_lightning.trainer.ranks import prepare_rank
-from gan_lightning.utils.conf import conf_dir, register_resolvers
+from gan_lightning.utils.conf import conf_dir, register_resolvers, typed
 from gan_lightning.utils.errors import UserError
 
 
@@ -27,7 +28,9 @@ def run(cfg: DictConfig) -> float | None:
             validate_job(cfg, "train")
         from gan_lightning.runs.training import train  # imports torch: --help and wrong options answer before that
 
-        return train(cfg)
+        hydra = HydraConfig.get()
+        result = train(cfg, Path(hydra.runtime.output_dir), typed(hydra.overrides.task), report=True)
+        return result["best"].get(result["monitor"])  # what a search optimises
     except UserError as error:
         sys.stderr.write(error.report() + "\n")
         if sweeping:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -29,11 +29,11 @@ PACKAGES = (
 )
 
 
-def write_start(directory: Path, settings: Mapping[str, Any], overrides: list[str]) -> None:
+def write_start(directory: Path, settings: Mapping[str, Any], overrides: Sequence[str]) -> None:
     """Write ``config.yaml`` (resolved), ``overrides.yaml`` and ``environment.json``."""
     directory.mkdir(parents=True, exist_ok=True)
     write_text(directory / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(dict(settings))))
-    write_text(directory / "overrides.yaml", OmegaConf.to_yaml(OmegaConf.create(overrides)))
+    write_text(directory / "overrides.yaml", OmegaConf.to_yaml(OmegaConf.create(list(overrides))))
     write_json(directory / "environment.json", environment())
 
 

@@ -1,4 +1,4 @@
-"""One training job: build it from its configuration, play it, and write down how it ended."""
+"""Train a GAN from its configuration: build its parts, fit them, and write down how that ended."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ import os
 import sys
 import time
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
-from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from lightning import Callback, LightningDataModule, Trainer, seed_everything
+from lightning.pytorch import callbacks as lightning_callbacks
 from omegaconf import DictConfig
 
-from gan_lightning.callbacks.checkpoint import Checkpoint, NotSavedError
+from gan_lightning.callbacks.checkpoint import NotSavedError
 from gan_lightning.callbacks.evaluation import Evaluation
 from gan_lightning.callbacks.health import DivergedError, Health
-from gan_lightning.callbacks.preemption import Interrupted, Preemption
+from gan_lightning.callbacks.preemption import Interrupted
 from gan_lightning.diagnostics.probe import not_finite
 from gan_lightning.gan import GAN
 from gan_lightning.runs.report import print_report
@@ -28,33 +29,39 @@ from gan_lightning.runs.run_dir import write_start
 from gan_lightning.trainer.hardware import configure_hardware, trainer_settings
 from gan_lightning.trainer.launcher import RankDiedError
 from gan_lightning.trainer.ranks import kept_environment, started_as_rank_zero
-from gan_lightning.utils.conf import plain, typed
+from gan_lightning.utils.conf import plain
 from gan_lightning.utils.errors import UserError, WorkError, user_errors
 from gan_lightning.utils.files import write_json
 
 log = logging.getLogger(__name__)
 
 
-def train(cfg: DictConfig) -> float | None:
-    """Run one job.
+def train(
+    config: DictConfig, directory: Path, overrides: Sequence[str] = (), *, report: bool = False
+) -> dict[str, Any]:
+    """Train the GAN that `config` describes, or resume its training, and fill its run directory.
+
+    Args:
+        config: the composed configuration, see conf/train.yaml.
+        directory: of the run.
+        overrides: that `config` was composed with, as they were typed; kept in ``overrides.yaml``.
+        report: print at the end what was reached and where it lies.
 
     Returns:
-        The monitored metric at its best, for sweepers that optimise it; None without one.
+        The content of ``result.json``.
 
     Raises:
-        UserError: when the job cannot be built from what the user asked for.
-        WorkError: when it could not be brought to its end.
-        Interrupted: when it was asked to stop.
+        UserError: the parts cannot be built from `config`, or the run cannot be resumed with it.
+        WorkError: training could not be brought to its end.
+        Interrupted: a signal has ended it.
     """
-    hydra = HydraConfig.get()
-    directory = Path(hydra.runtime.output_dir)
     silence_warnings()
     ask_for_gpus_once()
     with kept_environment():
-        start = ResumePoint(cfg, directory)
+        start = ResumePoint(config, directory)
         if start.over:
             return already_finished(start)
-        datamodule, gan, trainer = prepare(cfg, start)
+        datamodule, gan, trainer = prepare(plain(config), overrides, start)
         try:
             result = fit(trainer, gan, datamodule, start)
         except Interrupted as interrupted:
@@ -62,34 +69,34 @@ def train(cfg: DictConfig) -> float | None:
             if trainer.world_size > 1:
                 exit_now(interrupted.code)
             raise
-    if trainer.is_global_zero:
+    if report and trainer.is_global_zero:
         print_report(result, directory, trainer)
-    return result["best"].get(result["monitor"])
+    return result
 
 
-def already_finished(start: ResumePoint) -> float | None:
-    """Say that a run has nothing left to do; returns its best."""
+def already_finished(start: ResumePoint) -> dict[str, Any]:
+    """Log that a run has nothing left to do; return its result."""
     if started_as_rank_zero():
         log.info(f"{os.path.relpath(start.directory)} has played its {start.iterations} iterations: nothing to do")
-    result = start.result()
-    return result["best"].get(result["monitor"])
+    return start.result()
 
 
-def prepare(cfg: DictConfig, start: ResumePoint) -> tuple[LightningDataModule, GAN, Trainer]:
-    """The parts of the job, with the run's directory ready for it.
+def prepare(
+    settings: Mapping[str, Any], overrides: Sequence[str], start: ResumePoint
+) -> tuple[LightningDataModule, GAN, Trainer]:
+    """Build the parts of a run, with its directory ready for it.
 
-    A run that goes on keeps what stands in its directory until all parts are there.
+    A run that is resumed keeps what stands in its directory until all parts are there.
 
     Raises:
-        UserError: they cannot be built from what the user asked for.
+        UserError: they cannot be built from `settings`.
     """
-    settings, overrides = plain(cfg), typed(HydraConfig.get().overrides.task)
     first = started_as_rank_zero()
     if first and not start.in_place:
         write_start(start.directory, settings, overrides)
     try:
         with user_errors():
-            datamodule, gan, trainer = build(cfg, start.directory)
+            datamodule, gan, trainer = build(settings, start.directory)
             start.restore_run_files(gan, trainer)
     except UserError as error:
         if first and not start.in_place:
@@ -98,35 +105,38 @@ def prepare(cfg: DictConfig, start: ResumePoint) -> tuple[LightningDataModule, G
     if first and start.in_place:
         write_start(start.directory, settings, overrides)
     for logger in trainer.loggers:
-        logger.log_hyperparams(settings)
+        logger.log_hyperparams(dict(settings))
     return datamodule, gan, trainer
 
 
-def build(cfg: DictConfig, directory: Path) -> tuple[LightningDataModule, GAN, Trainer]:
-    """The data module with its data at hand, the game and the trainer."""
-    seed_everything(cfg.seed, verbose=False)
-    datamodule = instantiate(cfg.data, _convert_="all")
+def build(settings: Mapping[str, Any], directory: Path) -> tuple[LightningDataModule, GAN, Trainer]:
+    """Build the data module with its data at hand, the GAN and the trainer.
+
+    Args:
+        settings: the configuration as nested dicts and lists, every interpolation filled in.
+        directory: of the run.
+    """
+    seed_everything(settings["seed"], verbose=False)
+    datamodule = instantiate(settings["data"], _convert_="all")
     datamodule.prepare_data()
     datamodule.setup("fit")
-    gan = instantiate(cfg.gan, _convert_="all")
-    gan.save_hyperparameters(plain(cfg), logger=False)
+    gan = instantiate(settings["gan"], _convert_="all")
+    gan.save_hyperparameters(dict(settings), logger=False)
     callbacks: list[Callback] = [
-        *configure_hardware(gan, plain(cfg.trainer)),
-        *(part for part in instantiate(cfg.callbacks, _convert_="all").values() if part),
+        *configure_hardware(gan, settings["trainer"]),
+        *(part for part in instantiate(settings["callbacks"], _convert_="all").values() if part),
     ]
-    # What was done at an iteration is on the disk before the checkpoint that goes on from there.
-    callbacks.sort(key=lambda part: (isinstance(part, Preemption), isinstance(part, Checkpoint)))
-    loggers = [part for part in instantiate(cfg.logger, _convert_="all").values() if part]
     trainer = Trainer(
-        **trainer_settings(plain(cfg.trainer), cfg.data.shape),
+        **trainer_settings(settings["trainer"], settings["data"]["shape"]),
         default_root_dir=directory,
         callbacks=callbacks,
-        logger=loggers,
-        max_epochs=-1,  # the game ends itself, at its own budget
+        logger=[part for part in instantiate(settings["logger"], _convert_="all").values() if part],
+        max_epochs=-1,  # training ends at a budget of its own, gan.max_iterations
         limit_val_batches=0,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
-        enable_checkpointing=False,
+        # Lightning adds its own to none, and wants none where this is False.
+        enable_checkpointing=any(isinstance(part, lightning_callbacks.Checkpoint) for part in callbacks),
         enable_progress_bar=False,
         enable_model_summary=False,
     )
@@ -134,7 +144,7 @@ def build(cfg: DictConfig, directory: Path) -> tuple[LightningDataModule, GAN, T
 
 
 def fit(trainer: Trainer, gan: GAN, datamodule: LightningDataModule, start: ResumePoint) -> dict[str, Any]:
-    """Fit, and write ``result.json`` however it ends."""
+    """Fit, write ``result.json`` however it ends, and return its content."""
     started = time.monotonic()
     status, error = "failed", None
     try:
@@ -149,14 +159,14 @@ def fit(trainer: Trainer, gan: GAN, datamodule: LightningDataModule, start: Resu
     except BaseException as problem:
         error = f"{type(problem).__name__}: {problem}"
         if isinstance(problem, (ValueError, OSError)) and gan.discriminator_updates == start.discriminator_updates:
-            raise UserError(str(problem)) from problem  # the parts do not fit, and said so before the first turn
+            raise UserError(str(problem)) from problem  # the parts do not fit: raised before the first update
         if (
             isinstance(problem, Exception)
             and gan.discriminator_updates > start.discriminator_updates
             and (diverged := not_finite(gan))
         ):
             error = f"diverged: at iteration {gan.iterations} {diverged} is not finite ({error})"
-            raise WorkError(error) from problem  # whoever had to work with such numbers, as a metric
+            raise WorkError(error) from problem  # raised by a part that met such numbers, as a metric
         raise
     finally:
         result = {"status": status, "error": error, "seconds": time.monotonic() - started, **summarize(trainer, gan)}
@@ -167,7 +177,7 @@ def fit(trainer: Trainer, gan: GAN, datamodule: LightningDataModule, start: Resu
 
 
 def exit_now(code: object) -> NoReturn:
-    """End this process at once: the other ranks are gone, and whatever would take leave of them might wait for them."""
+    """End this process at once: the other ranks are gone, and closing the connection to them might wait for ever."""
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -175,8 +185,8 @@ def exit_now(code: object) -> NoReturn:
 
 
 def summarize(trainer: Trainer, gan: GAN) -> dict[str, Any]:
-    """What was reached: counters, the last metrics and the best; and what was wrong."""
-    callbacks: list[Callback] = getattr(trainer, "callbacks", [])  # which its type does not declare
+    """Return what was reached: counters, the last metrics and the best; and what was wrong."""
+    callbacks: list[Callback] = getattr(trainer, "callbacks", [])  # not declared by its type
     evaluation = next((part for part in callbacks if isinstance(part, Evaluation)), None)
     health = next((part for part in callbacks if isinstance(part, Health)), None)
     monitor = evaluation.monitor if evaluation else None
@@ -207,10 +217,10 @@ def ask_for_gpus_once() -> None:
 
 
 def silence_warnings() -> None:
-    """Silence what a user can do nothing about."""
+    """Silence warnings that a user can do nothing about."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # which misses a GPU when it compiles
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it misses a GPU when it compiles
     warnings.filterwarnings("ignore", category=UserWarning, module=r"(lightning|torch|torchmetrics)\..*")
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"(lightning|torch|torchmetrics|wandb)\..*")
     warnings.filterwarnings("ignore", category=DeprecationWarning)

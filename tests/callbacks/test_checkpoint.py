@@ -7,11 +7,12 @@ from typing import IO, ClassVar
 
 import pytest
 import torch
-from helpers.tiny_gan import Batches, quiet_trainer, tiny_gan
+from helpers.tiny_gan import Asked, Batches, quiet_trainer, tiny_gan
 from lightning import Callback, LightningModule, Trainer
 
 from gan_lightning.callbacks.checkpoint import Checkpoint, NotSavedError
 from gan_lightning.callbacks.evaluation import Evaluation
+from gan_lightning.callbacks.preemption import Interrupted, Preemption
 from gan_lightning.gan import GAN
 
 
@@ -63,7 +64,7 @@ def room_afterwards() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_full_disk_leaves_the_file_before_and_the_game_goes_on(
+def test_a_full_disk_leaves_the_file_before_and_training_continues(
     tmp_path: Path, room_afterwards: None, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(tmp_path)
@@ -71,13 +72,14 @@ def test_a_full_disk_leaves_the_file_before_and_the_game_goes_on(
     seen: dict[int, int] = {}
 
     class Reader(Callback):
-        def on_train_batch_end(self, *args: object) -> None:
-            seen[gan.iterations] = saved(tmp_path / "last.ckpt")["game"]["iterations"]
+        def on_train_batch_start(self, *args: object) -> None:
+            if gan.iterations > 0:
+                seen[gan.iterations] = saved(tmp_path / "last.ckpt")["game"]["iterations"]
             assert not list(tmp_path.glob("*.part"))
 
     trainer = quiet_trainer(callbacks=[FullDisk(2, 3), Checkpoint(every=1, directory=tmp_path), Reader()])
     trainer.fit(gan, Batches(gan))
-    assert seen == {1: 1, 2: 1, 3: 1, 4: 4, 5: 4}  # the end is saved once all have acted on it
+    assert seen == {1: 1, 2: 1, 3: 1, 4: 4}
     assert saved(tmp_path / "last.ckpt")["game"]["iterations"] == 5
     told = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
     assert told == ["last.ckpt could not be saved (File too large): the one before is still there"] * 2
@@ -111,6 +113,30 @@ def test_the_best_is_saved_before_the_last(tmp_path: Path, monkeypatch: pytest.M
     assert order == ["best", "last"] * 2
 
 
+def test_a_run_that_is_stopped_at_its_best_saves_both(tmp_path: Path):
+    """Wherever Preemption stands among the callbacks: the evaluation that comes last in the list has acted by then."""
+    callbacks = [Asked(turn=1), Preemption(), Checkpoint(every=9, directory=tmp_path), Scripted()]
+    gan = tiny_gan(max_iterations=4)
+    with pytest.raises(Interrupted):
+        quiet_trainer(callbacks=callbacks).fit(gan, Batches(gan))
+    assert [saved(tmp_path / f"{name}.ckpt")["game"]["iterations"] for name in ("best", "last")] == [2, 2]
+
+
+def test_all_other_callbacks_act_before_the_checkpoint(tmp_path: Path):
+    class Counting(Callback):
+        count = 0
+
+        def on_train_batch_end(self, *args: object) -> None:
+            self.count += 1
+
+        def state_dict(self) -> dict[str, int]:
+            return {"count": self.count}
+
+    gan, counting = tiny_gan(max_iterations=3), Counting()
+    quiet_trainer(callbacks=[Checkpoint(every=2, directory=tmp_path), counting]).fit(gan, Batches(gan))
+    assert saved(tmp_path / "last.ckpt")["callbacks"][counting.state_key] == {"count": 3}
+
+
 def test_what_a_killed_run_left_unfinished_goes(tmp_path: Path):
     (tmp_path / "best.ckpt.part").write_bytes(b"half")
     gan = tiny_gan(max_iterations=1)
@@ -118,7 +144,7 @@ def test_what_a_killed_run_left_unfinished_goes(tmp_path: Path):
     assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
 
 
-def test_what_was_best_is_known_after_going_on(tmp_path: Path):
+def test_what_was_best_is_known_to_a_resumed_run(tmp_path: Path):
     gan = tiny_gan(max_iterations=3)
     quiet_trainer(callbacks=[Scripted(), Checkpoint(every=1, directory=tmp_path)]).fit(gan, Batches(gan))
     gan, scripted = tiny_gan(max_iterations=4), Scripted()

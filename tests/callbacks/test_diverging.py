@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from helpers.compose import composed, job_part
+from helpers.jobs import train
 from helpers.run_script import ROOT, TINY, run_script
 from helpers.watched_games import found, game, play
 from lightning.pytorch.plugins import MixedPrecision
@@ -19,7 +20,6 @@ from gan_lightning.callbacks.health import LOOKS_OF_SCALED, DivergedError, Healt
 from gan_lightning.evaluation.evaluator import Evaluator
 from gan_lightning.game import Objective, Round
 from gan_lightning.losses.adversarial import NonSaturating
-from gan_lightning.runs.training import train
 from gan_lightning.utils.errors import WorkError
 
 

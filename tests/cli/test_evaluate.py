@@ -13,6 +13,7 @@ import pytest
 import torch
 from helpers.compose import composed, job_part, resolved
 from helpers.evaluated_runs import SMALL, judged, mnist, result
+from helpers.jobs import train
 from helpers.run_script import run_script
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
@@ -26,7 +27,6 @@ from gan_lightning.metrics.digits import DigitQuality
 from gan_lightning.metrics.sliced_wasserstein import SlicedWasserstein
 from gan_lightning.runs.checkpoints import load
 from gan_lightning.runs.evaluation import choose_metrics
-from gan_lightning.runs.training import train
 from gan_lightning.runs.wandb_run import series
 from gan_lightning.utils.errors import UserError, WorkError, user_errors
 

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 from helpers.compose import composed, job_part
+from helpers.jobs import train
 from helpers.run_script import TINY, Command, run_script
 from PIL import Image
 
 from gan_lightning.cli.evaluate import evaluate
 from gan_lightning.cli.sample import sample
-from gan_lightning.runs.training import train
 from gan_lightning.utils.errors import UserError
 
 

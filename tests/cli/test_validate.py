@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from helpers.compose import composed, job_part
+from helpers.jobs import train
 from helpers.run_script import Command
 
-from gan_lightning.runs.training import train
 from gan_lightning.utils.errors import UserError
 
 MISTAKES = {

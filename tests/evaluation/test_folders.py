@@ -11,13 +11,13 @@ import pytest
 import torch
 from helpers.compose import composed, job_part, resolved
 from helpers.evaluated_runs import SMALL, judged, mnist, result
+from helpers.jobs import train
 from omegaconf import OmegaConf
 from PIL import Image
 
 from gan_lightning.data.pixels import to_uint8
 from gan_lightning.metrics.digits import DigitQuality
 from gan_lightning.runs.checkpoints import move_data
-from gan_lightning.runs.training import train
 from gan_lightning.utils.errors import UserError
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from gan_lightning.cli.sample import sample
-from gan_lightning.runs.training import train
 from helpers.compose import composed, job_part
+from helpers.jobs import train
 
 SMALL = (
     "model=mlp",

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -124,7 +125,7 @@ def quiet_trainer(**settings: Any) -> Trainer:
     return Trainer(
         max_epochs=-1,
         limit_val_batches=0,
-        enable_checkpointing=False,
+        enable_checkpointing=any(isinstance(part, Checkpoint) for part in settings.get("callbacks", [])),
         enable_progress_bar=False,
         enable_model_summary=False,
         **{"accelerator": "cpu", "logger": False, **settings},

@@ -11,6 +11,7 @@ import torch
 from helpers.compose import composed, job_part
 from helpers.evaluated_games import MeanOfFakes, data
 from helpers.evaluated_runs import SMALL, mnist, result
+from helpers.jobs import train
 from helpers.tiny_gan import tiny_gan
 from hydra.core.global_hydra import GlobalHydra
 
@@ -18,7 +19,6 @@ from gan_lightning.gan import GAN
 from gan_lightning.metrics.digits import DigitQuality
 from gan_lightning.runs.checkpoints import load
 from gan_lightning.runs.evaluation import evaluate
-from gan_lightning.runs.training import train
 from gan_lightning.utils.conf import plain
 from gan_lightning.utils.errors import UserError
 

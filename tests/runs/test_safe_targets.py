@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from helpers.compose import composed, job_part
+from helpers.jobs import train
 from helpers.run_script import TINY
 from helpers.sampled_runs import run, sampled
 from helpers.tiny_gan import play, tiny_gan
@@ -19,7 +20,6 @@ from lightning import LightningModule, Trainer
 from gan_lightning.cli.evaluate import evaluate
 from gan_lightning.runs.checkpoints import load, load_generator
 from gan_lightning.runs.safe_targets import NOT_BUILT, allowed_targets, checked_config, targets
-from gan_lightning.runs.training import train
 from gan_lightning.utils.conf import plain
 from gan_lightning.utils.errors import UserError
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import torch
 from helpers.compose import SMALL, composed, job_part
+from helpers.jobs import train
 from helpers.tiny_gan import TinyDiscriminator
 from torch import nn
 
 from gan_lightning.game import DiscriminatorOutput, Latent, Round
 from gan_lightning.randomness import Noise
-from gan_lightning.runs.training import train
 from gan_lightning.variants.ada import AdaptiveAugmentation, AdaptiveProbability
 from gan_lightning.wrappers.base import Wrapper
 

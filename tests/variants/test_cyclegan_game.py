@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from helpers.compose import SMALL, composed, job_part
+from helpers.jobs import train
 from helpers.tiny_gan import quiet_trainer, weights
 from hydra.utils import instantiate
 from lightning import Trainer
@@ -23,7 +24,6 @@ from gan_lightning.ema import Averaging
 from gan_lightning.gan import GAN
 from gan_lightning.models.cyclegan import CycleGANGenerators, PatchGANPair
 from gan_lightning.randomness import generator_for
-from gan_lightning.runs.training import train
 from gan_lightning.variants.cyclegan import CycleConsistency, IdentityMapping, PatchLeastSquares, SourceImages
 
 SHAPE = (2, 16, 16)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.compose import SMALL, answers, composed, job_part
+from helpers.jobs import train
 from helpers.tiny_gan import TinyGenerator, play, weights
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
@@ -20,7 +21,6 @@ from gan_lightning.losses.adversarial import NonSaturating, Wasserstein
 from gan_lightning.priors import Gaussian
 from gan_lightning.randomness import Noise
 from gan_lightning.regularizers.gradient_penalties import R1, GradientPenalty, input_gradients
-from gan_lightning.runs.training import train
 from gan_lightning.variants.pacgan import PackedDiscriminator
 from gan_lightning.wrappers.base import Wrapper
 
