@@ -6,6 +6,7 @@ Loading one runs no code that comes with it: the file is read as weights and pla
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -21,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
 from gan_lightning.gan import GAN
-from gan_lightning.runs.safe_targets import bounded, checked_config
+from gan_lightning.runs.safe_targets import checked_config
 from gan_lightning.utils.errors import UserError, user_errors
 
 COUNTERS = ("iterations", "discriminator_updates", "images")
@@ -73,12 +74,20 @@ def is_of_a_run(content: object) -> bool:
     settings, weights, game = (content.get(key) for key in ("hyper_parameters", "state_dict", "game"))
     return (
         isinstance(settings, dict)
-        and bounded(settings)
+        and is_json(settings)
         and all(isinstance(settings.get(part), dict) for part in ("gan", "data"))
         and isinstance(weights, dict)
         and isinstance(game, dict)
         and all(type(game.get(counter)) is int for counter in COUNTERS)
     )
+
+
+def is_json(settings: object) -> bool:
+    """Return whether `settings` are nested dicts, lists and plain values, which do not contain themselves."""
+    try:
+        return bool(json.dumps(settings))
+    except (TypeError, ValueError, RecursionError):
+        return False
 
 
 def load(
