@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from gan_lightning.gan import as_gan
+from gan_lightning.callbacks.periodic import as_gan
 from gan_lightning.runs.training import ask_for_gpus_once, build, silence_warnings
 from gan_lightning.utils.conf import conf_dir, plain, register_resolvers
 

@@ -30,7 +30,7 @@ from rich.table import Table
 from torch import Tensor
 
 from benchmarks.common import arguments_of, cores, in_turns, positive, present, ratios, spread
-from gan_lightning.gan import as_gan
+from gan_lightning.callbacks.periodic import as_gan
 
 ROOT = Path(__file__).parents[1]
 LINES = 10

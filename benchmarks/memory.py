@@ -22,7 +22,7 @@ from lightning import Callback, LightningModule, Trainer
 from rich.table import Table
 
 from benchmarks.common import SHOWN, build, callbacks_of, composed, positive, prepare, present
-from gan_lightning.gan import as_gan
+from gan_lightning.callbacks.periodic import as_gan
 
 MIB = 2**20
 FLAT_MIB = 8.0

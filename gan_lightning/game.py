@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -57,13 +57,51 @@ class DiscriminatorOutput:
 
 
 class MicroBatch(NamedTuple):
-    """A micro-batch: the rows of a turn's batch from `first` on, and the fakes that are played beside them."""
+    """A micro-batch: the rows of a step's batch from `first` on, and the fakes that were made of `latent`."""
 
     first: int
     real: Tensor
     labels: Tensor | None
     latent: Latent
     fake: Tensor
+
+
+def micro_batches(
+    batch: Batch, latent: Latent, parts: int, generator: nn.Module, differentiable: bool
+) -> Iterator[MicroBatch]:
+    """Yield `batch` in at most `parts` equal parts (the last may be smaller); each makes its fakes when it is taken."""
+    real, labels = batch
+    size = -(-len(real) // parts)
+    for first in range(0, len(real), size):
+        rows = slice(first, first + size)
+        with torch.set_grad_enabled(differentiable):
+            fake = generator(latent[rows])
+        yield MicroBatch(first, real[rows], None if labels is None else labels[rows], latent[rows], fake)
+
+
+@dataclass
+class TrainState:
+    """How far training has come, which a checkpoint keeps, and what is being computed.
+
+    Attributes:
+        iterations: generator updates made.
+        discriminator_updates: likewise.
+        images: real samples that the discriminator has seen, over all ranks.
+        player: whose update is being computed.
+        within_step: a step is half done, so that this is no state to save.
+        compiled: calling the networks differs from their `forward`.
+    """
+
+    iterations: int = 0
+    discriminator_updates: int = 0
+    images: int = 0
+    player: Player = "discriminator"
+    within_step: bool = False
+    compiled: bool = False
+
+    def counters(self) -> dict[str, int]:
+        """Return what a checkpoint keeps."""
+        return {name: getattr(self, name) for name in ("iterations", "discriminator_updates", "images")}
 
 
 @dataclass
@@ -186,6 +224,17 @@ def discriminate(
     return output if isinstance(output, DiscriminatorOutput) else DiscriminatorOutput(output)
 
 
+@torch.no_grad()
+def score(discriminator: nn.Module, samples: Tensor) -> Tensor:
+    """Return the discriminator's logits, (batch,) of float32, in evaluation mode, uncompiled and without autocast."""
+    was_training = discriminator.training
+    try:
+        with torch.autocast(samples.device.type, enabled=False):
+            return discriminate(discriminator.eval(), samples, uncompiled=True).logits.float()
+    finally:
+        discriminator.train(was_training)
+
+
 def takes_labels(discriminator: nn.Module) -> bool:
     """Whether the discriminator is called with the classes of its samples."""
     return bool(getattr(discriminator, "takes_labels", False))
@@ -205,6 +254,11 @@ class Objective(nn.Module):
     forbids_batch_norm: bool = False
     """True: the objective needs each sample's own gradient, which batch norm in the discriminator would mix."""
 
+    @property
+    def is_stateful(self) -> bool:
+        """True: the objective defines `after_discriminator_step`."""
+        return type(self).after_discriminator_step is not Objective.after_discriminator_step
+
     def discriminator(self, round: Round) -> Tensor | None:
         """The discriminator's term, a scalar to minimise; `round.fake` is detached."""
         return None
@@ -218,6 +272,32 @@ class Objective(nn.Module):
 
         What state is to follow is asked of ``round.global_mean``, so that it is the same on any number of devices.
         """
+
+
+def loss_terms(
+    objectives: Mapping[str, Objective], player: Player, round: Round, share: float = 1.0
+) -> dict[str, Tensor]:
+    """Return each objective's term for `player` in this round, a scalar times `share`, by player/objective.
+
+    Raises:
+        ValueError: there is none.
+    """
+    found: dict[str, Tensor] = {}
+    for name, objective in objectives.items():
+        term = objective.discriminator(round) if player == "discriminator" else objective.generator(round)
+        if term is not None:
+            found[f"{player}/{name}"] = term if share == 1 else term * share
+    if not found:
+        raise ValueError(f"no objective has a term for the {player}: add a loss that trains it")
+    return found
+
+
+@torch.no_grad()
+def update_states(objectives: Sequence[Objective], rounds: Sequence[Round]) -> None:
+    """Let stateful `objectives` follow a discriminator update; `rounds` are its micro-batches', if there was one."""
+    if rounds:
+        for objective in objectives:
+            objective.after_discriminator_step(concatenate_rounds(rounds))
 
 
 def forbid_batch_norm(discriminator: nn.Module, objectives: Mapping[str, Objective]) -> None:

@@ -1,78 +1,58 @@
-"""The two-player game as a LightningModule. It sums what the objectives say and steps the player whose turn it is."""
+"""Algorithm 1 of adversarial training as a LightningModule."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
-from operator import add
-from typing import Any
+from itertools import islice
+from operator import add, attrgetter
+from typing import Any, cast
 
 import torch
 from lightning import LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer
-from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim import Optimizer, lr_scheduler
 
+from gan_lightning import game
 from gan_lightning.ema import Averaging, MovingAverage, frozen_copy
-from gan_lightning.game import (
-    Batch,
-    Latent,
-    MicroBatch,
-    Objective,
-    Player,
-    Round,
-    concatenate_rounds,
-    discriminate,
-    forbid_batch_norm,
-)
-from gan_lightning.priors import Prior
+from gan_lightning.game import Batch, Latent, MicroBatch, Objective, Player, Round, TrainState
+from gan_lightning.priors import Prior, spread_labels
 from gan_lightning.randomness import Noise, generator_for, reseed, seed_of
-from gan_lightning.trainer.fast_path import as_list, clip, frozen, step, unwatched, watchers
-
-LONGEST_SECONDS = 0.05
-"""Seconds of turns after which Lightning has its turn even if no callback is to act, so that signals are noticed."""
+from gan_lightning.schedules import clip, frozen
+from gan_lightning.utils.checks import check_int, check_positive
 
 
 class GAN(LightningModule):
     """Algorithm 1 of Goodfellow et al. 2014, "Generative Adversarial Nets", for any objectives.
 
-    One batch is one turn: one discriminator update. Every `discriminator_steps`-th turn also updates the generator,
-    which makes one iteration. All latents are a function of (seed, turn, position in the global batch); each rank takes
-    its rows.
+    A step updates the discriminator with one batch; every `discriminator_steps`-th also updates the generator, which
+    makes one iteration. Latents are a function of (seed, step, row of the global batch); each rank takes its rows.
 
     Args:
         generator: called with a `Latent`, returns samples.
         discriminator: called as `discriminate` does, returns a `DiscriminatorOutput` or bare logits (batch,).
-        prior: what the generator is fed.
-        objectives: the ideas in the game, by the names they have in the log.
+        prior: where latents are drawn from.
+        objectives: the terms of both losses, by the names they have in the log.
         generator_optimizer: makes the generator's optimizer from its parameters.
         discriminator_optimizer: likewise.
         averaging: how the averaged generator follows the generator.
         max_iterations: the budget, in generator updates; training stops there.
-        generator_schedule: makes a learning-rate schedule from the optimizer, stepped once an iteration; None keeps
-            the rate constant.
-        discriminator_schedule: likewise, stepped once an iteration too.
+        generator_schedule: makes a learning-rate schedule, stepped once an iteration; None keeps the rate constant.
+        discriminator_schedule: likewise.
         discriminator_steps: k, discriminator updates to one of the generator, each on a fresh batch.
-        share_fakes: the generator's update takes the fakes of the discriminator's, which saves a pass through the
-            generator; else it draws fresh ones, as Algorithm 1 does.
-        micro_batches: pieces in which each update is computed, to save memory. The update is the whole batch's.
+        share_fakes: the generator's update takes the fakes of the discriminator's, which saves a pass.
+        micro_batches: parts in which each update is computed, to save memory; the update is the whole batch's.
         clip_gradient_norm: largest 2-norm of a player's gradient; None leaves gradients alone.
         seed: of all noise.
 
-    Attributes:
-        iterations: generator updates made.
-        turns: discriminator updates made.
-        images: real samples seen by the discriminator, over all ranks.
-        losses: each term's latest value, detached scalars by ``player/objective``. Reading one waits for the device.
-        metrics: the last evaluation's results, for display.
-        averaged_generator: what samples and metrics are made from.
-        player, last_piece: whose update is being computed, and whether it is at its last piece.
-        within_turn: whether a turn is half played, so that this is no state to save.
-        compiled: whether the networks' `forward` differs from calling them.
+    Raises:
+        ValueError: a number is out of range, or an objective forbids the discriminator's batch norm.
     """
+
+    iterations = property(attrgetter("state.iterations"))
+    discriminator_updates = property(attrgetter("state.discriminator_updates"))
+    images = property(attrgetter("state.images"))
 
     def __init__(
         self,
@@ -85,8 +65,8 @@ class GAN(LightningModule):
         averaging: Averaging,
         max_iterations: int,
         *,
-        generator_schedule: Callable[[Optimizer], LRScheduler] | None = None,
-        discriminator_schedule: Callable[[Optimizer], LRScheduler] | None = None,
+        generator_schedule: Callable[[Optimizer], lr_scheduler.LRScheduler] | None = None,
+        discriminator_schedule: Callable[[Optimizer], lr_scheduler.LRScheduler] | None = None,
         discriminator_steps: int = 1,
         share_fakes: bool = False,
         micro_batches: int = 1,
@@ -95,237 +75,155 @@ class GAN(LightningModule):
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
+        game.forbid_batch_norm(discriminator, objectives)
         self.generator, self.discriminator, self.prior = generator, discriminator, prior
         self.averaged_generator = frozen_copy(generator)
-        self.objectives = nn.ModuleDict(objectives)
-        self.named_objectives = tuple(objectives.items())
-        self.players = (
-            (generator, generator_optimizer, generator_schedule),
-            (discriminator, discriminator_optimizer, discriminator_schedule),
-        )
-        self.averaging, self.max_iterations, self.seed = averaging, max_iterations, seed
-        self.discriminator_steps, self.share_fakes, self.micro_batches = discriminator_steps, share_fakes, micro_batches
-        self.clip_gradient_norm = clip_gradient_norm
-        self.observers = [
-            part
-            for part in objectives.values()
-            if type(part).after_discriminator_step is not Objective.after_discriminator_step
-        ]
-        self.compiled = False
-        self.player: Player = "discriminator"
-        self.last_piece, self.within_turn = True, False
-        self.iterations = self.discriminator_updates = self.images = 0
-        self.losses: dict[str, Tensor] = {}
-        self.metrics: dict[str, float] = {}
-        forbid_batch_norm(discriminator, objectives)
+        self.objectives = cast("Mapping[str, Objective]", nn.ModuleDict(objectives))
+        self.stateful = [part for part in objectives.values() if part.is_stateful]
+        self.make_optimizers = (generator_optimizer, discriminator_optimizer)
+        self.make_schedules = (generator_schedule, discriminator_schedule)
+        self.averaging, self.seed = averaging, seed
+        self.share_fakes, self.clip_gradient_norm = share_fakes, clip_gradient_norm
+        self.max_iterations = check_int("max_iterations", max_iterations)
+        self.discriminator_steps = check_int("loss.discriminator_steps", discriminator_steps)
+        self.micro_batches = check_int("micro_batches", micro_batches)
+        if clip_gradient_norm is not None:
+            check_positive("clip_gradient_norm", clip_gradient_norm)
+        self.state = TrainState()
+        self.losses: dict[str, Tensor] = {}  # the last, by player/objective, detached; reading one waits for the device
+        self.metrics: dict[str, float] = {}  # of the last evaluation, for display
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        # Lightning notes the name of each hook it calls on the module, dozens of times a turn, and torch then looks
-        # whether that is a weight or a module: 3 microseconds each time, which a toy notices.
-        if type(value) in (int, str, bool) and name in self.__dict__:
-            object.__setattr__(self, name, value)
-        else:
-            super().__setattr__(name, value)
+    def training_step(self, dataloader_iter: Iterator[tuple[Batch, int, int]]) -> None:
+        for batch in self.paced(dataloader_iter):
+            self.step(batch)
+        self.trainer.should_stop |= self.iterations >= self.max_iterations
 
-    # The update
+    def step(self, batch: Batch) -> None:
+        """Update the discriminator once, and after every `discriminator_steps` of its updates the generator."""
+        self.state.within_step = True
+        # What draws from torch's own generator (dropout) does so as a function of step and rank.
+        reseed(self.device, self.seed_of_rank ^ self.discriminator_updates)
+        generator_optimizer, discriminator_optimizer = cast("list[LightningOptimizer]", self.optimizers())
+        size = len(batch[0])
+        generator_too = (self.discriminator_updates + 1) % self.discriminator_steps == 0
+        shared = self.share_fakes and generator_too
+        parts: Iterable[MicroBatch] = self.split("discriminator", batch, differentiable=shared)
+        parts = list(parts) if shared else parts
+        self.update("discriminator", discriminator_optimizer, parts, size)
+        self.state.discriminator_updates += 1
+        self.state.images += size * self.ranks
+
+        if generator_too:
+            parts = parts if shared else self.split("generator", batch, differentiable=True)
+            with frozen(self.discriminator_weights):
+                self.update("generator", generator_optimizer, parts, size)
+            self.state.iterations += 1
+            for schedule in self.schedules:
+                schedule.step()
+            self.average.update(self.averaging.decay(self.images, size * self.ranks * self.discriminator_steps))
+        self.state.within_step = False
+
+    def update(self, player: Player, optimizer: LightningOptimizer, parts: Iterable[MicroBatch], size: int) -> None:
+        """Make one step of one player on the whole batch of `size` samples, computed in `parts`."""
+        torch.clear_autocast_cache()  # which keeps half-precision copies of weights, from before the last step
+        self.state.player = player
+        losses: dict[str, Tensor] = {}
+        rounds: list[Round] = []
+        for part in parts:
+            round = self.make_round(player, part, size)
+            terms = game.loss_terms(self.objectives, player, round, share=len(part.real) / size)
+            with torch.autocast(self.device.type, enabled=False):  # a penalty's second derivatives in float32
+                self.manual_backward(reduce(add, terms.values()))
+            for name, term in terms.items():
+                losses[name] = losses[name] + term.detach() if name in losses else term.detach()
+            if self.stateful and player == "discriminator":
+                rounds.append(round)
+        optimizer.step()
+        optimizer.zero_grad()  # at once: the next backward pass is the other player's
+        game.update_states(self.stateful, rounds)
+        self.losses.update(losses)
+
+    def paced(self, batches: Iterator[tuple[Batch, int, int]]) -> Iterator[Batch]:
+        """Return the batches of one call of `training_step`: the next one, unless a callback sets another pace."""
+        return (batch for batch, _, _ in islice(batches, 1))
+
+    def split(self, player: Player, batch: Batch, differentiable: bool) -> Iterator[MicroBatch]:
+        """Yield the batch in `micro_batches` parts; fakes are made with or without gradient as each is taken."""
+        latent = self.batch_latents(len(batch[0]), player)
+        return game.micro_batches(batch, latent, self.micro_batches, self.generator, differentiable)
+
+    def make_round(self, player: Player, part: MicroBatch, size: int) -> Round:
+        """Return the round of `player` for one part of this rank's batch of `size` samples."""
+        real, fake, step = part.real, part.fake, self.discriminator_updates
+        if player == "discriminator":
+            fake = fake.detach()
+            if self.image_gradients and not self.state.compiled:
+                real, fake = real.detach().requires_grad_(), fake.requires_grad_()
+        first = self.rank * size + part.first
+        noise = Noise(self.seed, player, "round", step, first=first, batch_size=size * self.ranks)
+        mean = self.trainer.strategy.reduce
+        return Round(self.generator, self.discriminator, part.latent, real, fake, part.labels, step, noise, mean)
+
+    def configure_optimizers(self) -> tuple[list[Optimizer], list[lr_scheduler.LRScheduler]]:
+        networks = (self.generator, self.discriminator)
+        optimizers = [make(net.parameters()) for make, net in zip(self.make_optimizers, networks, strict=True)]
+        self.schedules = [make(of) for make, of in zip(self.make_schedules, optimizers, strict=True) if make]
+        return optimizers, self.schedules
 
     def on_fit_start(self) -> None:
-        # Listed once, when they stand on their device: walking through the modules at every turn takes longer than a
-        # small network's update.
+        # Listed once: walking through the modules at every step takes longer than a small network's update.
         self.discriminator_weights = [weight for weight in self.discriminator.parameters() if weight.requires_grad]
         self.average = MovingAverage(self.averaged_generator, self.generator)
         self.rng = torch.Generator(self.device)
-        alone = isinstance(self.trainer.strategy, SingleDeviceStrategy)
-        self.plain_backward = unwatched(self.trainer, "on_before_backward", "on_after_backward")
-        unclipped = self.clip_gradient_norm is None
-        self.plain_step = alone and unclipped and unwatched(self.trainer, "on_before_optimizer_step")
-        self.watchers = watchers(self.trainer) if alone else None
         # Under autocast there is no second derivative in float32: penalties make a forward pass of their own.
         in_float32 = "mixed" not in str(self.trainer.precision)
-        self.image_gradients = in_float32 and any(part.needs_image_gradients for _, part in self.named_objectives)
+        self.image_gradients = in_float32 and any(part.needs_image_gradients for part in self.objectives.values())
         self.rank, self.ranks = self.trainer.global_rank, self.trainer.world_size
         self.seed_of_rank = seed_of(self.seed, "rank", self.rank)
 
-    def training_step(self, dataloader_iter: Iterator[tuple[Batch, int, int]]) -> None:
-        """Turns until a callback may want to act: what Lightning does between two calls is a sixth of a toy's time."""
-        pause, until = self.pause(), time.perf_counter() + LONGEST_SECONDS
-        while True:
-            self.turn(next(dataloader_iter)[0])
-            if self.iterations >= pause or time.perf_counter() >= until:
-                break
-        self.trainer.should_stop |= self.iterations >= self.max_iterations
-
-    def pause(self) -> float:
-        """The iteration at which Lightning has its turn."""
-        if self.watchers is None:
-            return self.iterations
-        return min([self.max_iterations, *(due(self.iterations) for due in self.watchers)])
-
-    def turn(self, batch: Batch) -> None:
-        """One update of the discriminator, and after every `discriminator_steps` of them one of the generator."""
-        self.within_turn = True
-        # What draws from torch's own generator (dropout) does so as a function of turn and rank.
-        reseed(self.device, self.seed_of_rank ^ self.discriminator_updates)
-        generator_optimizer, discriminator_optimizer = as_list(self.optimizers())
-        batch_images = len(batch[0]) * self.ranks
-        generator_too = (self.discriminator_updates + 1) % self.discriminator_steps == 0
-        shared = self.share_fakes and generator_too
-        pieces = self.pieces("discriminator", batch, differentiable=shared)
-        if shared:
-            pieces = list(pieces)
-        self.update("discriminator", discriminator_optimizer, pieces, len(batch[0]))
-        self.discriminator_updates += 1
-        self.images += batch_images
-        if generator_too:
-            if not shared:
-                pieces = self.pieces("generator", batch, differentiable=True)
-            with frozen(self.discriminator_weights):
-                self.update("generator", generator_optimizer, pieces, len(batch[0]))
-            self.iterations += 1
-            for schedule in as_list(self.lr_schedulers()):
-                schedule.step()
-            decay = self.averaging.decay(self.images, batch_images * self.discriminator_steps)
-            self.average.update(decay)
-        self.within_turn = False
-
-    def update(self, player: Player, optimizer: LightningOptimizer, pieces: Iterable[MicroBatch], size: int) -> None:
-        """One step of one player on the whole batch of `size` samples, computed in `pieces`."""
-        # Autocast keeps half-precision copies of weights, made without gradient or before the last step.
-        torch.clear_autocast_cache()
-        self.player = player
-        losses: dict[str, Tensor] = {}
-        rounds: list[Round] = []
-        for piece in pieces:
-            round, count = self.round(player, piece, size), len(piece.real)
-            terms = dict(self.terms(player, round, share=count / size))
-            if not terms:
-                raise ValueError(f"no objective has a term for the {player}: add a loss that trains it")
-            self.last_piece = piece.first + count == size
-            self.backpropagate(reduce(add, terms.values()))
-            for name, term in terms.items():
-                losses[name] = losses[name] + term.detach() if name in losses else term.detach()
-            if self.observers and player == "discriminator":
-                rounds.append(round)
-        step(optimizer, self.plain_step)
-        # Gradients go at once: the next backward pass is the other player's.
-        optimizer.zero_grad()
-        if rounds:
-            with torch.no_grad():
-                for objective in self.observers:
-                    objective.after_discriminator_step(concatenate_rounds(rounds))
-        self.losses.update(losses)
-
-    def backpropagate(self, loss: Tensor) -> None:
-        """Lightning's `manual_backward`, with a penalty's second derivatives in float32."""
-        if self.plain_backward and not torch.is_autocast_enabled(self.device.type):
-            self.trainer.strategy.pre_backward(loss)
-            loss.backward()
-            self.trainer.strategy.post_backward(loss)
-            return
-        with torch.autocast(self.device.type, enabled=False):
-            self.manual_backward(loss)
-
-    def terms(self, player: Player, round: Round, share: float) -> Iterator[tuple[str, Tensor]]:
-        """What each objective asks of `player` in this round, as (player/objective, scalar times `share`)."""
-        for name, objective in self.named_objectives:
-            term = objective.discriminator(round) if player == "discriminator" else objective.generator(round)
-            if term is not None:
-                yield f"{player}/{name}", term if share == 1 else term * share
-
-    def pieces(self, player: Player, batch: Batch, differentiable: bool) -> Iterable[MicroBatch]:
-        """The turn in `micro_batches` pieces; each makes its fakes, with or without gradient, when it is asked for."""
-        real, labels = batch
-        latent = self.batch_latents(len(real), player)
-        size = -(-len(real) // self.micro_batches)
-        for first in range(0, len(real), size):
-            rows = slice(first, first + size)
-            with torch.set_grad_enabled(differentiable):
-                fake = self.generator(latent[rows])
-            yield MicroBatch(first, real[rows], None if labels is None else labels[rows], latent[rows], fake)
-
-    def round(self, player: Player, piece: MicroBatch, size: int) -> Round:
-        """The round that `player` plays with `piece` of this rank's batch of `size` samples."""
-        discriminating = player == "discriminator"
-        images = self.image_gradients and discriminating and not self.compiled
-        first = self.rank * size + piece.first
-        fake = piece.fake.detach() if discriminating and piece.fake.requires_grad else piece.fake
-        return Round(
-            generator=self.generator,
-            discriminator=self.discriminator,
-            latent=piece.latent,
-            real=piece.real.detach().requires_grad_() if images else piece.real,
-            fake=fake.requires_grad_() if images else fake,
-            labels=piece.labels,
-            discriminator_updates=self.discriminator_updates,
-            noise=Noise(
-                self.seed, player, "round", self.discriminator_updates, first=first, batch_size=size * self.ranks
-            ),
-            all_reduce_mean=self.trainer.strategy.reduce,
-        )
-
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        if self.clip_gradient_norm is not None:
-            clip(optimizer, self.clip_gradient_norm, self.trainer)
-
-    def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
-        optimizers, schedules = [], []
-        for network, make_optimizer, make_schedule in self.players:
-            optimizer = make_optimizer(network.parameters())
-            optimizers.append(optimizer)
-            if make_schedule is not None:
-                schedules.append(make_schedule(optimizer))
-        return optimizers, schedules
-
-    # Noise and samples
+        clip(optimizer, self.clip_gradient_norm, getattr(self.trainer.precision_plugin, "scaler", None))
 
     def batch_latents(self, count: int, stream: str) -> Latent:
-        """This rank's `count` rows of the latents of the global batch, a function of (seed, stream, turn)."""
+        """Return this rank's `count` rows of the global batch's latents, a function of (seed, stream, step)."""
         rng = self.rng.manual_seed(seed_of(self.seed, stream, self.discriminator_updates))
-        latent = self.prior.sample(count * self.ranks, rng)
-        first = count * self.rank
-        return latent[first : first + count]
+        return self.prior.sample(count * self.ranks, rng)[count * self.rank : count * (self.rank + 1)]
 
     def fixed_latents(self, count: int, stream: str) -> Latent:
-        """`count` fixed latents: the same seed and stream give the same ones on every rank, at any time."""
+        """Return `count` fixed latents: the same for one seed and stream on every rank, at any time."""
         return self.prior.sample(count, generator_for(self.seed, stream, device=self.device))
 
     @torch.no_grad()
     def generate(self, latent: Latent) -> Tensor:
-        """Samples of the averaged generator, float32, without autocast."""
+        """Return the averaged generator's samples, float32, computed without autocast."""
         with torch.autocast(self.device.type, enabled=False):
             return self.averaged_generator.eval()(latent).float()
 
-    @torch.no_grad()
-    def score(self, samples: Tensor) -> Tensor:
-        """The discriminator's logits for `samples`, (batch,), float32, in evaluation mode and without autocast."""
-        was_training = self.discriminator.training
-        try:
-            with torch.autocast(self.device.type, enabled=False):
-                return discriminate(self.discriminator.eval(), samples, uncompiled=True).logits.float()
-        finally:
-            self.discriminator.train(was_training)
+    def sample(
+        self, count: int, labels: Sequence[int] | None = None, seed: int = 0, truncation: float | None = None
+    ) -> Tensor:
+        """Return `count` samples of the averaged generator, (count, ...) of float32 on the GAN's device.
 
-    # What a checkpoint keeps beside weights, optimizers and schedules
+        Args:
+            count: how many, at least 1; images are in [-1, 1].
+            labels: classes, as many samples of each of them, in order; None leaves them to the prior.
+            seed: of the latents.
+            truncation: the largest absolute value of Gaussian noise; None leaves it.
+
+        Raises:
+            ValueError: the prior is not class-conditional, does not have these classes or no Gaussian noise.
+        """
+        prior = self.prior if truncation is None else self.prior.truncated(truncation)
+        classes = None if labels is None else spread_labels(labels, count)
+        latent = prior.sample(count, generator_for(seed, "samples", device=self.device), classes)
+        return torch.cat([self.generate(latent[first : first + 500]) for first in range(0, count, 500)])
+
+    def score(self, samples: Tensor) -> Tensor:
+        """Return the discriminator's logits, (batch,) of float32, in evaluation mode and without autocast."""
+        return game.score(self.discriminator, samples)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["game"] = {
-            "iterations": self.iterations,
-            "discriminator_updates": self.discriminator_updates,
-            "images": self.images,
-        }
-        checkpoint["precision"] = str(self.trainer.precision)
+        checkpoint |= {"game": self.state.counters(), "precision": str(self.trainer.precision)}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        game = checkpoint["game"]
-        self.iterations, self.discriminator_updates, self.images = (
-            game["iterations"],
-            game["discriminator_updates"],
-            game["images"],
-        )
-
-
-def as_gan(module: LightningModule) -> GAN:
-    """`module` as the GAN it is."""
-    if not isinstance(module, GAN):
-        raise TypeError(f"this callback watches a GAN, not a {type(module).__name__}")
-    return module
+        self.state = TrainState(**checkpoint["game"])

@@ -1,11 +1,17 @@
-"""Learning rates as functions of the iteration: a run that goes on with a longer budget follows the longer curve."""
+"""Learning rates as functions of the iteration, gradient clipping, and weights that a step leaves alone.
+
+A run that is resumed with a longer budget follows the longer curve.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import torch
+from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -69,3 +75,31 @@ def check(name: str, value: float, iterations: int) -> None:
         raise ValueError(f"{name} must be 0 or more, not {value}")
     if iterations < 1:
         raise ValueError(f"a schedule must be at least 1 iteration long, not {iterations}")
+
+
+def clip(optimizer: Optimizer, norm: float | None, scaler: torch.amp.GradScaler | None = None) -> None:
+    """Scale the gradients of `optimizer` down to a 2-norm of `norm` if it is larger.
+
+    Args:
+        optimizer: whose gradients.
+        norm: the largest 2-norm of all of them together, above 0; None leaves them alone.
+        scaler: what has scaled them, under float16.
+    """
+    if norm is None:
+        return
+    # A gradient scaler leaves its scale to optimizers that can undo it themselves, the fused ones.
+    if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
+        scaler.unscale_(optimizer)
+    torch.nn.utils.clip_grad_norm_([weight for group in optimizer.param_groups for weight in group["params"]], norm)
+
+
+@contextmanager
+def frozen(weights: Sequence[nn.Parameter]) -> Iterator[None]:
+    """Within, `weights` take no gradient; afterwards all do."""
+    for weight in weights:
+        weight.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for weight in weights:
+            weight.requires_grad_(True)

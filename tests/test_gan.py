@@ -16,6 +16,7 @@ from gan_lightning.ema import Averaging
 from gan_lightning.game import Latent, Objective, Round
 from gan_lightning.gan import GAN
 from gan_lightning.losses.adversarial import NonSaturating, Wasserstein
+from gan_lightning.priors import ClassConditional, Gaussian
 from gan_lightning.randomness import generator_for
 from gan_lightning.regularizers.gradient_penalties import R1, GradientPenalty
 
@@ -31,19 +32,19 @@ def test_the_game_is_algorithm_1_written_by_hand():
     of_g, of_d = (torch.optim.Adam(net.parameters(), lr=1e-2, betas=(0.5, 0.999)) for net in (generator, discriminator))
     averaged = weights(generator)
 
-    def noise(stream: str, turn: int) -> Latent:
-        return Latent(torch.randn(8, 3, generator=generator_for(0, stream, turn)))
+    def noise(stream: str, step: int) -> Latent:
+        return Latent(torch.randn(8, 3, generator=generator_for(0, stream, step)))
 
-    for turn in range(8):
-        fake = generator(noise("discriminator", turn)).detach()
-        real_logits, fake_logits = discriminator(batch_of(turn)).logits, discriminator(fake).logits
+    for step in range(8):
+        fake = generator(noise("discriminator", step)).detach()
+        real_logits, fake_logits = discriminator(batch_of(step)).logits, discriminator(fake).logits
         loss = softplus(-real_logits).mean() + softplus(fake_logits).mean()
         of_d.zero_grad()
         loss.backward()
         of_d.step()
-        if turn % 2 == 1:
-            # The counter of turns has moved on when the generator draws.
-            loss = softplus(-discriminator(generator(noise("generator", turn + 1))).logits).mean()
+        if step % 2 == 1:
+            # The discriminator's update has been counted when the generator draws.
+            loss = softplus(-discriminator(generator(noise("generator", step + 1))).logits).mean()
             of_g.zero_grad()
             loss.backward()
             of_g.step()
@@ -70,7 +71,7 @@ def test_each_player_moves_by_its_own_optimizer_alone(moving: str):
 
 
 class Watching(Objective):
-    """Notes who requires gradient, and when it is told of a step."""
+    """Notes who requires gradient, and when `after_discriminator_step` is called."""
 
     def __init__(self, image_gradients: bool = False) -> None:
         super().__init__()
@@ -96,7 +97,7 @@ class Watching(Objective):
 
 
 @pytest.mark.parametrize("image_gradients", [False, True])
-def test_who_takes_gradient_in_each_turn(image_gradients: bool):
+def test_who_takes_gradient_in_each_update(image_gradients: bool):
     watching = Watching(image_gradients)
     gan = tiny_gan({"adversarial": NonSaturating(), "watching": watching}, max_iterations=1, discriminator_steps=2)
     play(gan)
@@ -114,13 +115,13 @@ def test_who_takes_gradient_in_each_turn(image_gradients: bool):
 @pytest.mark.parametrize("size", [8, 10])
 def test_micro_batches_make_the_same_update(size: int):
     objectives = {"adversarial": NonSaturating(), "r1": R1(1.0)}
-    whole, pieces = (tiny_gan(objectives, micro_batches=count, optimizer=SGD) for count in (1, 4))
+    whole, parts = (tiny_gan(objectives, micro_batches=count, optimizer=SGD) for count in (1, 4))
     play(whole, size=size)
-    play(pieces, size=size)
-    torch.testing.assert_close(weights(pieces.generator), weights(whole.generator))
-    torch.testing.assert_close(weights(pieces.discriminator), weights(whole.discriminator))
+    play(parts, size=size)
+    torch.testing.assert_close(weights(parts.generator), weights(whole.generator))
+    torch.testing.assert_close(weights(parts.discriminator), weights(whole.discriminator))
     for name, loss in whole.losses.items():
-        torch.testing.assert_close(pieces.losses[name], loss)
+        torch.testing.assert_close(parts.losses[name], loss)
 
 
 def test_clipping_bounds_each_players_step():
@@ -161,7 +162,7 @@ def test_ranks_take_consecutive_rows_of_one_global_batch():
     whole = rows(0, 1)
     for world_size in (2, 4):
         assert torch.equal(torch.cat([rows(rank, world_size) for rank in range(world_size)]), whole)
-    gan.discriminator_updates += 1
+    gan.state.discriminator_updates += 1
     assert not torch.equal(rows(0, 1), whole)
 
 
@@ -174,7 +175,7 @@ def test_fixed_latents_are_fixed():
     assert not torch.equal(tiny_gan(seed=1).fixed_latents(4, "samples").z, drawn)
 
 
-def test_stopping_and_going_on_is_the_same_as_going_through(tmp_path: Path):
+def test_a_resumed_game_is_the_same_as_an_uninterrupted_one(tmp_path: Path):
     through = tiny_gan(max_iterations=6, discriminator_steps=2, batch_norm=True)
     play(through)
     first = tiny_gan(max_iterations=3, discriminator_steps=2, batch_norm=True)
@@ -218,7 +219,7 @@ def test_a_penalty_is_exact_under_autocast():
     """Its gradient for the weights is a second derivative: dD/dx = W'(1 - tanh(W x)^2), in closed form here."""
     gan = tiny_gan({"r1": OnlyPenalty(2.0)}, optimizer=SGD, max_iterations=1)
     gan.discriminator = TanhCritic()
-    gan.players = ((gan.generator, SGD, None), (gan.discriminator, SGD, None))
+    gan.make_optimizers = (SGD, SGD)
     before = gan.discriminator.layer.weight.detach().clone()
     play(gan, precision="bf16-mixed")
     step = (before - gan.discriminator.layer.weight.detach()) / 0.1
@@ -239,7 +240,7 @@ def test_generate_uses_the_averaged_generator_in_evaluation_mode():
     assert gan.generator.training
 
 
-def test_judge_leaves_the_discriminator_as_it_was():
+def test_score_leaves_the_discriminator_as_it_was():
     gan = tiny_gan()
     logits = gan.score(torch.ones(4, 2))
     assert logits.shape == (4,)
@@ -291,3 +292,49 @@ def test_losses_are_named_by_player_and_objective():
     trainer.fit(gan, Batches(gan))
     assert set(gan.losses) == {"discriminator/adversarial", "discriminator/r1", "generator/adversarial"}
     assert not any(loss.requires_grad for loss in gan.losses.values())
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "words"),
+    [
+        ("max_iterations", 0, "max_iterations must be a whole number of at least 1, not 0"),
+        ("max_iterations", 2.5, "max_iterations must be a whole number of at least 1, not 2.5"),
+        ("micro_batches", "two", "micro_batches must be a whole number of at least 1, not 'two'"),
+        ("discriminator_steps", 0, "loss.discriminator_steps must be a whole number of at least 1, not 0"),
+        ("clip_gradient_norm", 0, "clip_gradient_norm must be above 0, not 0"),
+        ("clip_gradient_norm", "much", "clip_gradient_norm must be a finite number, not 'much'"),
+    ],
+)
+def test_settings_out_of_range_are_an_error_that_names_the_key(setting: str, value: Any, words: str):
+    with pytest.raises(ValueError, match=f"^{words}$"):
+        tiny_gan(**{setting: value})
+
+
+def test_a_sample_is_a_function_of_seed_and_number():
+    gan = tiny_gan(batch_norm=True)
+    samples = gan.sample(700)
+    assert samples.shape == (700, 2)
+    assert samples.dtype == torch.float32
+    assert not samples.requires_grad
+    latent = gan.prior.sample(700, generator_for(0, "samples"))
+    torch.testing.assert_close(samples, gan.generate(latent))
+    assert torch.equal(gan.sample(700), samples)
+    assert not torch.equal(gan.sample(700, seed=1), samples)
+
+
+def test_samples_of_truncated_noise_leave_the_prior_as_it_was():
+    gan = tiny_gan()
+    gan.averaged_generator.forward = lambda latent: latent.z
+    wide = gan.sample(500)
+    assert gan.sample(500, truncation=0.5).abs().max() <= 0.5
+    assert wide.abs().max() > 2
+    assert torch.equal(gan.sample(500), wide)
+
+
+def test_samples_are_conditioned_on_their_labels():
+    gan = tiny_gan()
+    gan.prior = ClassConditional(3, Gaussian(3), 4)
+    gan.averaged_generator.forward = lambda latent: latent.labels
+    assert gan.sample(6, labels=[3, 1]).tolist() == [3, 3, 3, 1, 1, 1]
+    with pytest.raises(ValueError, match="class"):
+        tiny_gan().sample(6, labels=[3])

@@ -1,4 +1,4 @@
-"""What a turn is made of: its fakes, its pieces, its noise and what objectives see after it."""
+"""What a step is made of: its fakes, its micro-batches, its noise and what objectives see after it."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def test_shared_fakes_are_the_discriminators_own_written_by_hand():
     gan, twin = (tiny_gan(share_fakes=True, max_iterations=3, optimizer=SGD) for _ in range(2))
     generator, discriminator = twin.generator, twin.discriminator
     of_g, of_d = SGD(generator.parameters()), SGD(discriminator.parameters())
-    for turn in range(3):
-        fake = generator(Latent(torch.randn(8, 3, generator=generator_for(0, "discriminator", turn))))
-        scores, of_fakes = discriminator(batch_of(turn)).logits, discriminator(fake.detach()).logits
+    for step in range(3):
+        fake = generator(Latent(torch.randn(8, 3, generator=generator_for(0, "discriminator", step))))
+        scores, of_fakes = discriminator(batch_of(step)).logits, discriminator(fake.detach()).logits
         of_d.zero_grad()
         (softplus(-scores).mean() + softplus(of_fakes).mean()).backward()
         of_d.step()
@@ -39,7 +39,7 @@ def test_shared_fakes_are_the_discriminators_own_written_by_hand():
 
 @pytest.mark.parametrize("share_fakes", [False, True])
 def test_passes_through_the_generator(share_fakes: bool):
-    """One for each player's update; with shared fakes one for both, and the critic's own turns as before."""
+    """One for each player's update; with shared fakes one for both, and the critic's own updates as before."""
     gan = tiny_gan(share_fakes=share_fakes, max_iterations=2, discriminator_steps=3)
     passes: list[bool] = []
     gan.generator.register_forward_hook(lambda *_: passes.append(torch.is_grad_enabled()))
@@ -48,16 +48,16 @@ def test_passes_through_the_generator(share_fakes: bool):
 
 
 @pytest.mark.parametrize("share_fakes", [False, True])
-def test_pieces_take_their_rows_of_one_noise(share_fakes: bool):
-    """The mixing weights of a gradient penalty, with a batch that the pieces do not divide evenly."""
+def test_micro_batches_take_their_rows_of_one_noise(share_fakes: bool):
+    """The mixing weights of a gradient penalty, with a batch that the parts do not divide evenly."""
     objectives = {"adversarial": Wasserstein(), "gradient_penalty": GradientPenalty()}
-    whole, pieces = (
+    whole, parts = (
         tiny_gan(objectives, micro_batches=count, optimizer=SGD, share_fakes=share_fakes) for count in (1, 3)
     )
     play(whole, size=10)
-    play(pieces, size=10)
-    torch.testing.assert_close(weights(pieces.discriminator), weights(whole.discriminator))
-    torch.testing.assert_close(weights(pieces.generator), weights(whole.generator))
+    play(parts, size=10)
+    torch.testing.assert_close(weights(parts.discriminator), weights(whole.discriminator))
+    torch.testing.assert_close(weights(parts.generator), weights(whole.generator))
 
 
 def test_the_noise_of_a_round_is_its_rows_of_the_global_batch():
@@ -88,7 +88,7 @@ class NoteNoise(Objective):
         self.drawn.append(round.normal(2))
 
 
-def test_noise_differs_by_player_and_turn_and_repeats_with_the_run():
+def test_noise_differs_by_player_and_step_and_repeats_with_the_run():
     notes = []
     for _ in range(2):
         note = NoteNoise()
@@ -104,12 +104,12 @@ class Dropping(TinyDiscriminator):
         self.layers.append(nn.Dropout(0.5))
 
 
-def test_dropout_is_a_function_of_seed_and_turn_alone():
+def test_dropout_is_a_function_of_seed_and_step_alone():
     def played(disturb: bool) -> Tensor:
         gan = tiny_gan()
         gan.discriminator = Dropping()
         gan.discriminator.load_state_dict(tiny_gan().discriminator.state_dict())
-        gan.players = ((gan.generator, SGD, None), (gan.discriminator, SGD, None))
+        gan.make_optimizers = (SGD, SGD)
         if disturb:
             torch.manual_seed(99)
         play(gan)
@@ -138,16 +138,16 @@ class Following(Objective):
 
 def test_state_follows_the_whole_batch_however_it_is_cut():
     states = []
-    for pieces in (1, 3):
+    for parts in (1, 3):
         following = Following()
-        play(tiny_gan({"adversarial": NonSaturating(), "x": following}, micro_batches=pieces, optimizer=SGD), size=10)
+        play(tiny_gan({"adversarial": NonSaturating(), "x": following}, micro_batches=parts, optimizer=SGD), size=10)
         assert following.sizes == [10] * 3
         states.append(following.level)
     torch.testing.assert_close(*states)
     assert states[0] != 0
 
 
-def test_joined_rounds_keep_rows_and_outputs_in_order():
+def test_concatenated_rounds_keep_rows_and_outputs_in_order():
     generator, discriminator = TinyGenerator(), TinyDiscriminator()
     z, real, labels = torch.randn(4, 3), torch.randn(4, 2), torch.arange(4)
 

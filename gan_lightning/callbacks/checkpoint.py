@@ -12,9 +12,9 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch import callbacks as lightning_callbacks
 
 from gan_lightning.callbacks.evaluation import Evaluation
-from gan_lightning.callbacks.periodic import Periodic
+from gan_lightning.callbacks.periodic import Periodic, as_gan
 from gan_lightning.diagnostics.probe import not_finite
-from gan_lightning.gan import GAN, as_gan
+from gan_lightning.gan import GAN
 from gan_lightning.utils.files import UNFINISHED, atomic_write
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from lightning import LightningModule, Trainer
 from torch import Tensor, nn
 
 from gan_lightning.callbacks.evaluation import real_data
-from gan_lightning.callbacks.periodic import Periodic
+from gan_lightning.callbacks.periodic import Periodic, as_gan
 from gan_lightning.data.base import RealData
 from gan_lightning.data.distributions import Distribution
 from gan_lightning.data.toys import ToyData
@@ -18,7 +18,7 @@ from gan_lightning.figures.images import MOST_FRAMES, AnimationFrames, log_pictu
 from gan_lightning.figures.scene import Scene, Snapshot
 from gan_lightning.figures.theory import Array, Box, bounds, game_value
 from gan_lightning.game import takes_labels
-from gan_lightning.gan import GAN, as_gan
+from gan_lightning.gan import GAN
 from gan_lightning.randomness import generator_for
 
 PICTURE_DPI, ANIMATION_DPI = 120, 70

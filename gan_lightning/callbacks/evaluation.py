@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 from lightning import LightningModule, Trainer
 
-from gan_lightning.callbacks.periodic import Periodic
+from gan_lightning.callbacks.periodic import Periodic, as_gan
 from gan_lightning.data.base import RealData
 from gan_lightning.evaluation.evaluator import BATCH_SIZE, Evaluator
 from gan_lightning.evaluation.protocol import same_protocol
-from gan_lightning.gan import GAN, as_gan
+from gan_lightning.gan import GAN
 from gan_lightning.metrics.base import SampleMetric
 from gan_lightning.utils.checks import check_int
 from gan_lightning.utils.distributed import run_on_rank_zero

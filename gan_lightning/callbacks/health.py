@@ -11,12 +11,12 @@ from lightning import LightningModule, Trainer
 
 from gan_lightning.callbacks.checkpoint import Checkpoint
 from gan_lightning.callbacks.evaluation import Evaluation, real_data
-from gan_lightning.callbacks.periodic import Periodic
+from gan_lightning.callbacks.periodic import Periodic, as_gan
 from gan_lightning.diagnostics import symptoms
 from gan_lightning.diagnostics.probe import bad_loss, bad_network, bad_objective, batch_for, probe, spread_samples
 from gan_lightning.diagnostics.symptoms import ADVICE, AT_START, FEWEST_TURNS, Record, SymptomTracker
 from gan_lightning.game import Batch
-from gan_lightning.gan import GAN, as_gan
+from gan_lightning.gan import GAN
 from gan_lightning.loggers import WandB
 from gan_lightning.utils.checks import check_int, check_positive
 

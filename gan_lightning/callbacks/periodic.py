@@ -7,7 +7,18 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
-from gan_lightning.gan import GAN, as_gan
+from gan_lightning.gan import GAN
+
+
+def as_gan(module: LightningModule) -> GAN:
+    """Return `module` as the GAN it is.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if not isinstance(module, GAN):
+        raise TypeError(f"this callback watches a GAN, not a {type(module).__name__}")
+    return module
 
 
 class Periodic(Callback, ABC):
@@ -35,7 +46,7 @@ class Periodic(Callback, ABC):
             self.run(trainer, gan)
 
     def next_iteration(self, iterations: int) -> float:
-        """The iteration after whose end this acts next; until then nobody need ask it."""
+        """Return the iteration after whose end this acts next; until then it need not be called."""
         return (iterations // self.every + 1) * self.every
 
     def on_train_batch_end(

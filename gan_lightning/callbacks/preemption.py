@@ -15,7 +15,8 @@ from lightning.pytorch import callbacks as lightning_callbacks
 from rich import get_console
 
 from gan_lightning.callbacks.checkpoint import Checkpoint, NotSavedError
-from gan_lightning.gan import GAN, as_gan
+from gan_lightning.callbacks.periodic import as_gan
+from gan_lightning.gan import GAN
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +90,7 @@ class Preemption(lightning_callbacks.Checkpoint):
         if self.received is None or isinstance(exception, (Interrupted, NotSavedError)):
             return
         gan = as_gan(pl_module)
-        if self._first and not gan.within_turn:
+        if self._first and not gan.state.within_step:
             self._leave(trainer, gan)
         if not self._first:
             os._exit(TRY_AGAIN)  # the first rank has saved and gone, and the connection with it

@@ -18,7 +18,8 @@ from rich.progress import Progress as Bar
 from rich.table import Column
 from torch import Tensor
 
-from gan_lightning.gan import GAN, as_gan
+from gan_lightning.callbacks.periodic import as_gan
+from gan_lightning.gan import GAN
 
 REFRESH_SECONDS = 0.25
 WINDOW_SECONDS = 30.0

@@ -10,7 +10,7 @@ from lightning import LightningModule, Trainer
 from torch import Tensor
 
 from gan_lightning.callbacks.evaluation import real_data
-from gan_lightning.callbacks.periodic import Periodic
+from gan_lightning.callbacks.periodic import Periodic, as_gan
 from gan_lightning.figures.images import (
     MOST_FRAMES,
     AnimationFrames,
@@ -20,7 +20,7 @@ from gan_lightning.figures.images import (
     save_animation,
     save_picture,
 )
-from gan_lightning.gan import GAN, as_gan
+from gan_lightning.gan import GAN
 from gan_lightning.models.cyclegan import is_translator
 from gan_lightning.randomness import generator_for
 

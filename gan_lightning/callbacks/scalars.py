@@ -35,7 +35,7 @@ class LogScalars(Periodic):
 
     def run(self, trainer: Trainer, gan: GAN) -> None:
         scalars = dict(gan.losses)
-        for name, objective in gan.named_objectives:
+        for name, objective in gan.objectives.items():
             if isinstance(objective, HasScalars):
                 scalars |= {f"{name}/{reading}": value for reading, value in objective.scalars().items()}
         found = torch.stack([scalar.float() for scalar in scalars.values()]).tolist()

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from gan_lightning.data.base import RealData
-from gan_lightning.game import Batch, Latent, Round, discriminate
+from gan_lightning.game import Batch, Latent, Round, discriminate, loss_terms
 from gan_lightning.gan import GAN
 from gan_lightning.randomness import Noise
-from gan_lightning.trainer.fast_path import frozen
+from gan_lightning.schedules import frozen
 
 ENDS = 0.99
 """How far from the middle of its range, as a share of the half of it, a value counts as being at an end."""
@@ -144,7 +144,7 @@ def slope_at_fakes(gan: GAN, batch: Batch, fake: Tensor, latent: Latent) -> floa
         round = Round(
             gan.generator, gan.discriminator, latent, batch[0], fake, batch[1], gan.discriminator_updates, noise
         )
-        terms = [term.float() for _, term in gan.terms("generator", round, share=1.0)]
+        terms = [term.float() for term in loss_terms(gan.objectives, "generator", round).values()]
         if not any(term.requires_grad for term in terms):
             return None
         (gradient,) = torch.autograd.grad(reduce(add, terms), fake, allow_unused=True)

@@ -1,77 +1,98 @@
-"""What manual optimization asks of Lightning and of weights, and no more than it needs."""
+"""Lightning's work around each step is a third of a toy's time: where nothing listens, it is left out."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
-import torch
-from lightning import Callback, Trainer
-from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.profilers import PassThroughProfiler
-from torch import nn
+from lightning.pytorch.strategies import SingleDeviceStrategy, Strategy
+from torch import Tensor
 from torch.optim import Optimizer
 
+from gan_lightning.callbacks.periodic import as_gan
+from gan_lightning.game import Batch
 
-@contextmanager
-def frozen(weights: list[nn.Parameter]) -> Iterator[None]:
-    """Within, `weights` take no gradient."""
-    for weight in weights:
-        weight.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for weight in weights:
-            weight.requires_grad_(True)
+LONGEST_SECONDS = 0.05
+"""Seconds of steps after which Lightning has its turn even if no callback is to act, so that signals are noticed."""
+
+
+def callbacks_with(trainer: Trainer, *hooks: str) -> list[Callback]:
+    """Return the callbacks that define one of `hooks`."""
+    callbacks: list[Callback] = getattr(trainer, "callbacks", [])  # which its type does not declare
+    return [
+        part for part in callbacks if any(getattr(type(part), hook) is not getattr(Callback, hook) for hook in hooks)
+    ]
 
 
 def unwatched(trainer: Trainer, *hooks: str) -> bool:
-    """Whether nobody would notice that Lightning's `hooks` around a backward pass or a step are left out.
-
-    They take about a tenth of a toy's iteration. A callback that defines one, a profiler or a gradient scaler needs
-    them.
-    """
-    callbacks: list[Callback] = getattr(trainer, "callbacks", [])  # which its type does not declare
-    watched = any(getattr(type(part), hook) is not getattr(Callback, hook) for part in callbacks for hook in hooks)
+    """Return whether no callback, profiler or gradient scaler needs Lightning's `hooks`."""
     scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
-    return not watched and not scaled and isinstance(getattr(trainer, "profiler", None), PassThroughProfiler)
+    profiled = not isinstance(getattr(trainer, "profiler", None), PassThroughProfiler)
+    return not callbacks_with(trainer, *hooks) and not scaled and not profiled
 
 
-def watchers(trainer: Trainer) -> list[Callable[[int], float]] | None:
-    """What tells, given the iterations played, at which iteration each callback next acts; None: at every turn.
+class Direct(Strategy):
+    """A strategy's backward passes and steps go straight to torch where nothing listens to them; a mix-in."""
 
-    A callback that takes part in every turn (it defines ``on_train_batch_start`` or ``on_train_batch_end``) may have a
-    method ``next_iteration`` that tells so. One that has none is called at every turn, as Lightning promises.
+    direct_backward = direct_step = False
+
+    def setup(self, trainer: Trainer) -> None:
+        super().setup(trainer)
+        unclipped = getattr(trainer.lightning_module, "clip_gradient_norm", None) is None
+        self.direct_backward = unwatched(trainer, "on_before_backward", "on_after_backward")
+        self.direct_step = unclipped and unwatched(trainer, "on_before_optimizer_step")
+
+    def backward(self, closure_loss: Tensor, optimizer: Optimizer | None, *args: Any, **kwargs: Any) -> Tensor:
+        if not self.direct_backward:
+            return super().backward(closure_loss, optimizer, *args, **kwargs)
+        self.pre_backward(closure_loss)
+        closure_loss.backward()
+        self.post_backward(closure_loss)
+        return closure_loss
+
+    def optimizer_step(self, optimizer: Optimizer, closure: Callable[[], Any], model: Any = None, **kwargs: Any) -> Any:
+        if not self.direct_step:
+            return super().optimizer_step(optimizer, closure, model, **kwargs)
+        return optimizer.step()
+
+
+class SingleDevice(Direct, SingleDeviceStrategy):
+    """One device."""
+
+
+class Pacing(Callback):
+    """Makes several steps in one call of `GAN.training_step`: all until a callback is to act.
+
+    A callback that defines ``on_train_batch_start`` or ``on_train_batch_end`` may have a method ``next_iteration``,
+    which takes the iterations made and returns the one at which the callback next acts. One that has none is called
+    after every step, as Lightning promises. So it is on several devices, too.
     """
-    hooks = ("on_train_batch_start", "on_train_batch_end")
-    callbacks: list[Callback] = getattr(trainer, "callbacks", [])
-    taking_part = [
-        part for part in callbacks if any(getattr(type(part), hook) is not getattr(Callback, hook) for hook in hooks)
-    ]
-    known = [part.next_iteration for part in taking_part if hasattr(part, "next_iteration")]
-    return known if len(known) == len(taking_part) and unwatched(trainer) else None
 
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        gan = as_gan(pl_module)
+        watching = callbacks_with(trainer, "on_train_batch_start", "on_train_batch_end")
+        dues: list[Callable[[int], float]] = [
+            part.next_iteration for part in watching if hasattr(part, "next_iteration")
+        ]
+        alone = isinstance(trainer.strategy, SingleDeviceStrategy)
+        if not alone or len(dues) < len(watching) or not unwatched(trainer):
+            return
 
-def clip(optimizer: Optimizer, norm: float, trainer: Trainer) -> None:
-    """Scale the gradients of `optimizer` down to a 2-norm of `norm` if it is larger."""
-    # A gradient scaler leaves its scale to optimizers that can undo it themselves, the fused ones.
-    scaler = getattr(trainer.precision_plugin, "scaler", None)
-    if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
-        scaler.unscale_(optimizer)
-    torch.nn.utils.clip_grad_norm_([weight for group in optimizer.param_groups for weight in group["params"]], norm)
+        def paced(batches: Iterator[tuple[Batch, int, int]]) -> Iterator[Batch]:
+            pause = min([gan.max_iterations, *(due(gan.iterations) for due in dues)])
+            until = time.perf_counter() + LONGEST_SECONDS
+            for batch, _, _ in batches:
+                yield batch
+                if gan.iterations >= pause or time.perf_counter() >= until:
+                    return
 
+        vars(gan)["paced"] = paced
 
-def step(optimizer: LightningOptimizer, plainly: bool) -> None:
-    """A step of `optimizer`, counted by Lightning; `plainly`: by nothing but the optimizer itself."""
-    if not plainly:
-        optimizer.step()
-        return
-    optimizer._on_before_step()
-    optimizer.optimizer.step()
-    optimizer._on_after_step()
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        vars(pl_module).pop("paced", None)
 
-
-def as_list(found: Any) -> list[Any]:
-    """What Lightning returns for one, several or no optimizers or schedules, as a list."""
-    return [] if found is None else found if isinstance(found, list) else [found]
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        vars(pl_module).pop("paced", None)

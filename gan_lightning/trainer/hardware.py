@@ -14,6 +14,7 @@ from lightning.pytorch.strategies import Strategy
 
 from gan_lightning.gan import GAN
 from gan_lightning.trainer.compile import Compile
+from gan_lightning.trainer.fast_path import Pacing, SingleDevice
 from gan_lightning.trainer.launcher import RankCommand, job_command
 from gan_lightning.trainer.precision import HalfPrecision, ScalePerPlayer, set_tf32
 from gan_lightning.trainer.ranks import device_count, in_srun, slurm_env
@@ -47,8 +48,17 @@ def trainer_settings(trainer: dict[str, Any], shape: Sequence[int]) -> dict[str,
     if devices > 1 or nodes > 1:
         settings["strategy"] = STRATEGIES[settings["strategy"]](job_command())
     else:
-        settings["strategy"] = "auto"
+        settings["strategy"] = single_device(settings["accelerator"], settings["devices"], gpu)
     return settings
+
+
+def single_device(accelerator: str, devices: Any, gpu: bool) -> Strategy | str:
+    """Return the strategy for one device; a Mac's GPU is left to Lightning."""
+    if gpu:
+        return SingleDevice(
+            torch.device("cuda", devices[0] if isinstance(devices, Sequence) and devices != "auto" else 0)
+        )
+    return "auto" if accelerator != "cpu" and on_a_mac() else SingleDevice(torch.device("cpu"))
 
 
 OUR_KEYS = ("channels_last", "compile", "tf32")
@@ -66,7 +76,8 @@ def configure_hardware(gan: GAN, trainer: Mapping[str, Any]) -> list[Callback]:
     set_tf32(trainer["tf32"])
     if trainer["channels_last"]:
         gan.to(memory_format=torch.channels_last)
-    return [Compile(cuda_graphs=trainer["compile"] == "cuda_graphs")] if trainer["compile"] else []
+    compiling = [Compile(cuda_graphs=trainer["compile"] == "cuda_graphs")] if trainer["compile"] else []
+    return [Pacing(), *compiling]
 
 
 def refuse_without_gpu(settings: Mapping[str, Any], gpu: bool) -> None:

@@ -50,7 +50,7 @@ class ScalePerPlayer(HalfPrecision):
         if not isinstance(module, GAN):
             raise TypeError("a gradient scale for each player needs a game that says who plays")
         # The step that follows is the same player's, and uses this scaler too.
-        self.scaler = self.scalers[module.player]
+        self.scaler = self.scalers[module.state.player]
         return super().pre_backward(tensor, module)
 
     def state_dict(self) -> dict[str, Any]:

@@ -6,8 +6,8 @@ import pytest
 from helpers.tiny_gan import Batches, quiet_trainer, tiny_gan
 from lightning import Callback, LightningModule, Trainer
 
-from gan_lightning.callbacks.periodic import Periodic
-from gan_lightning.gan import GAN, as_gan
+from gan_lightning.callbacks.periodic import Periodic, as_gan
+from gan_lightning.gan import GAN
 
 
 class Noting(Periodic):

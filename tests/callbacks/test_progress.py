@@ -15,7 +15,6 @@ from lightning import Callback, Trainer
 from rich.console import Console
 from torch import Tensor
 
-from gan_lightning import gan as game_module
 from gan_lightning.callbacks import progress
 from gan_lightning.callbacks.progress import Progress, Speed, losses_by_player
 
@@ -23,7 +22,6 @@ from gan_lightning.callbacks.progress import Progress, Speed, losses_by_player
 @pytest.fixture
 def every_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "REFRESH_SECONDS", 0.0)
-    monkeypatch.setattr(game_module, "LONGEST_SECONDS", 0.0)
 
 
 def page(terminal: bool = False, width: int = 100) -> Console:
@@ -68,7 +66,7 @@ def test_a_slow_run_says_early_how_long_it_will_take():
     bar = Progress(None, console)
     started = time.monotonic()
     bar.on_train_start(Trainer(logger=False, accelerator="cpu"), gan)
-    gan.iterations, gan.images = 11, 88
+    gan.state.iterations, gan.state.images = 11, 88
     bar.show(gan, started + 5)
     assert written(console) == ""
     for seconds in (11, 12, 13):
@@ -123,7 +121,6 @@ def test_the_bar_stops_before_an_error_is_told():
 def test_losses_are_fetched_at_most_four_times_a_second(monkeypatch: pytest.MonkeyPatch):
     times: Iterator[float] = iter(step * 0.01 for step in range(10**6))
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(times))
-    monkeypatch.setattr(game_module, "LONGEST_SECONDS", 0.0)
     fetched = Counter[str]()
 
     def count(losses: dict[str, Tensor]) -> dict[str, float]:

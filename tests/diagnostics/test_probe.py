@@ -41,7 +41,6 @@ def game(objective: Objective, discriminator: nn.Module) -> GAN:
     """One that has been played for a turn with a rate of 0, so that it is as it was."""
     gan = tiny_gan({"adversarial": objective}, optimizer=lambda weights: torch.optim.SGD(weights, lr=0.0))
     gan.discriminator = discriminator
-    gan.players = (gan.players[0], (discriminator, *gan.players[1][1:]))
     play(gan)
     return gan
 

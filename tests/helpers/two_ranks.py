@@ -18,7 +18,7 @@ from torch import Tensor
 from gan_lightning.game import Objective, Round
 from gan_lightning.losses.adversarial import NonSaturating, Wasserstein
 from gan_lightning.regularizers.gradient_penalties import R1, GradientPenalty
-from gan_lightning.trainer import strategy as strategies
+from gan_lightning.trainer.strategy import GameStrategy
 from helpers.tiny_gan import Batches, quiet_trainer, tiny_gan
 
 SIZE = 8
@@ -52,7 +52,7 @@ GAMES: dict[str, dict[str, Any]] = {
     "wgan_gp": {"objectives": {"adversarial": Wasserstein(), "gp": GradientPenalty()}, "discriminator_steps": 2},
     "stateful": {"objectives": {"adversarial": NonSaturating(), "following": Following()}, "discriminator_steps": 2},
     "lazy": {"objectives": {"adversarial": NonSaturating(), "r1": R1(1.0, every=2)}},
-    "pieces": {"objectives": {"adversarial": Wasserstein(), "gp": GradientPenalty()}, "micro_batches": 2},
+    "micro_batches": {"objectives": {"adversarial": Wasserstein(), "gp": GradientPenalty()}, "micro_batches": 2},
     "shared": {"share_fakes": True, "micro_batches": 2},
     "clipped": {"clip_gradient_norm": 0.01},
 }
@@ -113,27 +113,15 @@ def sizes_of_messages(play: Callable[[], object]) -> list[int]:
     return sizes
 
 
-class Sending(strategies.GameStrategy):
-    """As between two machines, which have no memory in common."""
-
-    def memory_for(self, weights: int) -> None:
-        return None
-
-
 def main(folder: Path) -> None:
-    """Play every game on this rank, in one message and in many, and count the messages of the last."""
+    """Play every game on this rank, and count the messages of one."""
     found: dict[str, Any] = {}
     two = {"devices": 2, "use_distributed_sampler": False}
     for name in GAMES:
-        found[name] = played(name, strategy=strategies.GameStrategy(), **two)
-        found[f"{name} in one message"] = played(name, strategy=Sending(), **two)
-    strategies.BUCKET_BYTES = 40
-    for name in GAMES:
-        found[f"{name} in buckets"] = played(name, strategy=strategies.GameStrategy(), **two)
-    strategies.BUCKET_BYTES = 2**20
-    found["messages"] = sizes_of_messages(lambda: played("pieces", strategy=Sending(), **two))
+        found[name] = played(name, strategy=GameStrategy(), **two)
+    found["messages"] = sizes_of_messages(lambda: played("micro_batches", strategy=GameStrategy(), **two))
     gan = tiny_gan(batch_norm=True)
-    play_rows(gan, 2, strategy=strategies.GameStrategy(), **two)
+    play_rows(gan, 2, strategy=GameStrategy(), **two)
     found["batch norm"] = {key: tensor.clone() for key, tensor in gan.state_dict().items()}
     torch.save(found, folder / f"{os.environ['LOCAL_RANK']}.pt")
 

@@ -94,8 +94,8 @@ def test_pieces_of_a_batch_are_one_turn() -> None:
     play(whole)
     play(pieces)
     torch.testing.assert_close(weights(pieces.discriminator), weights(whole.discriminator), rtol=1e-4, atol=1e-6)
-    for name, anchor in whole.objectives.state_dict().items():
-        torch.testing.assert_close(pieces.objectives.state_dict()[name], anchor, rtol=1e-4, atol=1e-6)
+    for name, anchor in nn.ModuleDict(whole.objectives).state_dict().items():
+        torch.testing.assert_close(nn.ModuleDict(pieces.objectives).state_dict()[name], anchor, rtol=1e-4, atol=1e-6)
         assert anchor != 0
 
 

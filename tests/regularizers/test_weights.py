@@ -129,8 +129,8 @@ def test_the_past_is_in_the_checkpoint(tmp_path: Path) -> None:
     trainer.save_checkpoint(tmp_path / "half.ckpt")
     play(second, ckpt_path=tmp_path / "half.ckpt")
     assert torch.equal(weights(second.discriminator), weights(whole.discriminator))
-    for name, value in whole.objectives.state_dict().items():
-        assert torch.equal(second.objectives.state_dict()[name], value), name
+    for name, value in nn.ModuleDict(whole.objectives).state_dict().items():
+        assert torch.equal(nn.ModuleDict(second.objectives).state_dict()[name], value), name
 
 
 def test_the_memory_format_of_weights_does_not_matter() -> None:

@@ -26,7 +26,7 @@ GAMES: dict[str, dict[str, Any]] = {
     "r1": {"objectives": {"adversarial": NonSaturating(), "r1": R1(1.0, every=2)}},
     "wgan_gp": {"objectives": {"adversarial": Wasserstein(), "gp": GradientPenalty()}, "discriminator_steps": 2},
     "shared": {"share_fakes": True},
-    "pieces": {"micro_batches": 2},
+    "micro_batches": {"micro_batches": 2},
 }
 
 
@@ -60,30 +60,33 @@ def test_a_compiled_game_is_the_same_game(name: str, precision: Any):
 
 
 class Graphs(Compile):
-    """Counts the graphs after the rehearsal and at the end."""
+    """Counts the graphs after the first iteration and at the end."""
 
     def on_train_start(self, *args: Any) -> None:
         counters.clear()
         super().on_train_start(*args)
-        self.rehearsed = counters["stats"]["unique_graphs"]
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, *args: Any) -> None:
+        if pl_module.iterations == 1:
+            self.at_first = counters["stats"]["unique_graphs"]
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         pl_module.generate(pl_module.fixed_latents(5, "samples"))
         pl_module.score(torch.zeros(3, 2))
         self.in_the_end = counters["stats"]["unique_graphs"]
-        self.while_playing = pl_module.compiled
+        self.while_playing = pl_module.state.compiled
 
 
 @pytest.mark.parametrize("name", GAMES)
-def test_nothing_is_compiled_after_the_rehearsal(name: str):
-    """Through both players' turns, evaluations with other batches included."""
+def test_nothing_is_compiled_after_the_first_iteration(name: str):
+    """Through both players' updates, evaluations with other batches included."""
     graphs = Graphs()
     gan = tiny_gan(max_iterations=4, **GAMES[name])
     play(gan, graphs)
     assert graphs.while_playing
-    assert 3 <= graphs.rehearsed <= 6
-    assert graphs.in_the_end == graphs.rehearsed
-    assert not gan.compiled
+    assert 3 <= graphs.at_first <= 6
+    assert graphs.in_the_end == graphs.at_first
+    assert not gan.state.compiled
 
 
 def test_where_it_cannot_work_one_line_says_so(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
@@ -104,10 +107,17 @@ def test_where_it_cannot_work_one_line_says_so(monkeypatch: pytest.MonkeyPatch, 
         assert torch.equal(gan.state_dict()[key], tensor)
 
 
+def test_a_mistake_of_a_network_is_raised_as_it_is():
+    gan = tiny_gan()
+    gan.discriminator.score = nn.Linear(7, 1)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        play(gan, Compile())
+
+
 def test_spectral_norm_stays_uncompiled_and_one_line_says_so(caplog: pytest.LogCaptureFixture):
     gan = tiny_gan()
     gan.discriminator = nn.Sequential(spectral_norm(nn.Linear(2, 1)), nn.Flatten(0))
-    gan.players = ((gan.generator, SGD, None), (gan.discriminator, SGD, None))
+    gan.make_optimizers = (SGD, SGD)
     with caplog.at_level(logging.WARNING):
         play(gan, Compile())
     (record,) = (record for record in caplog.records if "compile" in record.message)
@@ -120,8 +130,8 @@ def test_with_the_real_compiler(monkeypatch: pytest.MonkeyPatch, caplog: pytest.
     monkeypatch.undo()
     gan, plain = (tiny_gan(**GAMES["r1"]) for _ in range(2))
     play(plain)
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.WARNING):
         play(gan, Compile())
-    assert any("compiled in" in record.message for record in caplog.records)
+    assert not any("uncompiled" in record.message for record in caplog.records)
     for key, tensor in plain.state_dict().items():
         torch.testing.assert_close(gan.state_dict()[key], tensor, rtol=1e-4, atol=1e-5, msg=key)

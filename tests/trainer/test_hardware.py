@@ -14,6 +14,7 @@ from torch import nn
 
 from gan_lightning.trainer import hardware
 from gan_lightning.trainer.compile import Compile
+from gan_lightning.trainer.fast_path import Pacing, SingleDevice
 from gan_lightning.trainer.hardware import OUR_KEYS, configure_hardware, trainer_settings
 from gan_lightning.trainer.launcher import job_command, write_failure
 from gan_lightning.trainer.precision import ScalePerPlayer
@@ -47,8 +48,8 @@ def test_auto_precision_is_half_for_images_where_the_hardware_has_it(
         assert [plugin.precision for plugin in settings.get("plugins", [])] == [wanted] * (wanted == "bf16-mixed")
 
 
-def test_one_device_needs_no_strategy_and_two_get_ours():
-    assert trainer_settings(TRAINER, [2])["strategy"] == "auto"
+def test_one_device_and_two_get_a_strategy_of_their_own():
+    assert isinstance(trainer_settings(TRAINER, [2])["strategy"], SingleDevice)
     with composed("trainer.devices=2", directory="/runs/one"):
         strategy = trainer_settings({**TRAINER, "devices": 2}, [2])["strategy"]
         assert isinstance(strategy, GameStrategy)
@@ -89,8 +90,8 @@ def test_our_own_keys_are_followed_and_kept_from_lightning(monkeypatch: pytest.M
         configure_hardware(gan, {**TRAINER, "channels_last": last})
         weight = gan.discriminator.weight
         assert weight.is_contiguous(memory_format=torch.channels_last) == last
-    assert not configure_hardware(tiny_gan(), TRAINER)
-    (compiling,) = configure_hardware(tiny_gan(), {**TRAINER, "compile": "cuda_graphs"})
+    assert [type(part) for part in configure_hardware(tiny_gan(), TRAINER)] == [Pacing]
+    _, compiling = configure_hardware(tiny_gan(), {**TRAINER, "compile": "cuda_graphs"})
     assert isinstance(compiling, Compile)
     assert compiling.cuda_graphs
 

@@ -10,9 +10,6 @@ from helpers.tiny_gan import tiny_gan
 from helpers.two_ranks import GAMES, on_two_ranks, played
 from torch import Tensor, nn
 
-from gan_lightning.trainer import strategy as strategies
-from gan_lightning.trainer.strategy import buckets
-
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
@@ -20,11 +17,10 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     return on_two_ranks(tmp_path_factory.mktemp("ranks"))
 
 
-@pytest.mark.parametrize("sent", ["", " in one message", " in buckets"])
 @pytest.mark.parametrize("name", GAMES)
-def test_ranks_agree_to_the_bit_and_with_one_process(name: str, sent: str, found: list[dict[str, Any]]):
+def test_ranks_agree_to_the_bit_and_with_one_process(name: str, found: list[dict[str, Any]]):
     alone = played(name)
-    first, second = (rank[name + sent] for rank in found)
+    first, second = (rank[name] for rank in found)
     assert set(first) == set(alone)
     for key, tensor in alone.items():
         assert torch.equal(first[key], second[key]), key
@@ -35,7 +31,7 @@ def test_the_state_of_the_stateful_game_has_moved():
     assert 0 < played("stateful")["objectives.following.level"] < 1
 
 
-def test_one_message_a_step_however_many_pieces(found: list[dict[str, Any]]):
+def test_one_message_a_step_however_many_micro_batches(found: list[dict[str, Any]]):
     gan = tiny_gan()
     sizes = {len(flat(network)) for network in (gan.generator, gan.discriminator)}
     for rank in found:
@@ -52,12 +48,3 @@ def test_batch_norm_keeps_the_ranks_one_model(found: list[dict[str, Any]]):
     assert any("running_var" in key for key in first)
     for key, tensor in first.items():
         assert torch.equal(tensor, second[key]), key
-
-
-def test_buckets_hold_every_weight_once_and_begin_with_the_last(monkeypatch: pytest.MonkeyPatch):
-    weights = [torch.zeros(count) for count in (3, 5, 1, 9, 2)]
-    monkeypatch.setattr(strategies, "BUCKET_BYTES", 4 * 6)
-    sizes = [[len(weight) for weight in bucket] for bucket in buckets(weights)]
-    assert sizes == [[2, 9], [1, 5], [3]]
-    monkeypatch.setattr(strategies, "BUCKET_BYTES", 4 * 100)
-    assert [[len(weight) for weight in bucket] for bucket in buckets(weights)] == [[2, 9, 1, 5, 3]]

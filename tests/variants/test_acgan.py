@@ -10,7 +10,7 @@ from helpers.tiny_gan import TinyDiscriminator, TinyGenerator
 from torch import Tensor, nn
 
 from gan_lightning.game import DiscriminatorOutput, Latent, Round, discriminate, takes_labels
-from gan_lightning.trainer.fast_path import frozen
+from gan_lightning.schedules import frozen
 from gan_lightning.variants.acgan import AuxiliaryClassifier, ClassHead, ClassOutput
 from gan_lightning.wrappers.base import Wrapper
 

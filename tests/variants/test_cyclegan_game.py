@@ -84,7 +84,7 @@ def test_pieces_of_a_batch_play_the_same_game() -> None:
     run(pieces)
     for player in ("generator", "discriminator"):
         torch.testing.assert_close(weights(getattr(pieces, player)), weights(getattr(whole, player)))
-    pools = [gan.objectives.get_buffer("adversarial.bits").view(torch.float32) for gan in (whole, pieces)]
+    pools = [gan.objectives["adversarial"].get_buffer("bits").view(torch.float32) for gan in (whole, pieces)]
     torch.testing.assert_close(*pools)
     assert pools[0].any()
 

@@ -19,7 +19,7 @@ from gan_lightning.gan import GAN
 from gan_lightning.losses.adversarial import NonSaturating
 from gan_lightning.priors import Gaussian
 from gan_lightning.randomness import generator_for
-from gan_lightning.trainer.fast_path import frozen
+from gan_lightning.schedules import frozen
 from gan_lightning.variants.infogan import (
     SMALLEST_STD,
     CodeHead,
