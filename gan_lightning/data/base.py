@@ -171,7 +171,7 @@ class ImageData(RealData):
     def split(self, train: bool, device: torch.device | str) -> Images:
         """Return the training or test images as the run uses them, on `device`; read at the first call."""
         if train not in self._splits:
-            self._splits[train] = self._chosen(self.read(train))
+            self._splits[train] = self._select(self.read(train))
         pixels, labels = self._splits[train]
         self._splits[train] = Images(pixels.to(device), None if labels is None else labels.to(device))
         return self._splits[train]
@@ -186,7 +186,7 @@ class ImageData(RealData):
     @property
     def reference_size(self) -> int:
         """Return the number of images in the split that metrics compare with."""
-        return len(self._wherever(self.reference == "train").pixels)
+        return len(self._read_split(self.reference == "train").pixels)
 
     @property
     def reference_split(self) -> str:
@@ -205,13 +205,13 @@ class ImageData(RealData):
 
     def fingerprint(self, train: bool | None = None) -> str | None:
         """See `RealData`: of the pixels and labels as they are used."""
-        return fingerprint_of(self._wherever(self.reference == "train" if train is None else train))
+        return fingerprint_of(self._read_split(self.reference == "train" if train is None else train))
 
-    def _wherever(self, train: bool) -> Images:
+    def _read_split(self, train: bool) -> Images:
         """Return a split where it is; where the trainer wants it when it has not been read yet."""
         return self._splits.get(train) or self.split(train, self.placement().device)
 
-    def _chosen(self, images: Images) -> Images:
+    def _select(self, images: Images) -> Images:
         """Return the images of the wanted classes at the wanted size, checked against `shape` and `num_classes`."""
         pixels, labels = images
         if labels is not None:
