@@ -12,10 +12,13 @@ import numpy as np
 import pytest
 import torch
 from helpers.sampled_runs import SMALL, run, sampled, written
+from omegaconf import OmegaConf
 from PIL import Image
 
+from gan_lightning.data.pixels import to_uint8
 from gan_lightning.priors import ClassConditional, Gaussian
 from gan_lightning.randomness import generator_for
+from gan_lightning.runs.checkpoints import load
 from gan_lightning.sampling import output
 from gan_lightning.sampling.generate import sample_latents
 from gan_lightning.utils.errors import UserError, WorkError
@@ -85,6 +88,29 @@ def test_a_grid_has_whole_rows_of_each_class(labelled: Path, tmp_path: Path) -> 
     assert width * (3 * 30 + 2) == height * (4 * 30 + 2)  # tiles of 28 with 2 between and around
     width, height = Image.open(written(labelled, "count=40", f"output={tmp_path}")).size
     assert width * (10 * 30 + 2) == height * (4 * 30 + 2)
+
+
+@pytest.mark.parametrize(
+    "overrides", ["count=7", "count=7 seed=3", "count=5 classes=[3,5]", "count=501 truncation=0.7"]
+)
+def test_gan_sample_returns_what_the_command_line_writes(overrides: str, labelled: Path, tmp_path: Path) -> None:
+    path = written(labelled, "format=npz", f"output={tmp_path}", *overrides.split())
+    gan = load(labelled / "checkpoints" / "last.ckpt", "cpu").gan
+    settings = OmegaConf.from_dotlist(overrides.split())
+    images = gan.sample(settings.count, settings.get("classes"), settings.get("seed", 0), settings.get("truncation"))
+    assert images.shape == (settings.count, 1, 28, 28) and -1 <= images.min() < images.max() <= 1
+    assert (np.load(path)["samples"] == to_uint8(images).permute(0, 2, 3, 1).numpy()).all()
+
+
+def test_gan_sample_refuses_what_the_model_cannot_do_and_changes_nothing(unlabelled: Path) -> None:
+    gan = load(unlabelled / "checkpoints" / "last.ckpt", "cpu").gan
+    before = gan.sample(3)
+    with pytest.raises(ValueError, match="not class-conditional"):
+        gan.sample(3, labels=[3])
+    with pytest.raises(ValueError, match="Gaussian noise"):
+        gan.sample(3, truncation=0.5)
+    gan.sample(3, seed=1)
+    assert torch.equal(gan.sample(3), before) and not torch.equal(gan.sample(3, seed=1), before)
 
 
 def test_without_classes_there_are_no_labels(unlabelled: Path, tmp_path: Path) -> None:
