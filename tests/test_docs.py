@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
 import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers.compose import GROUPS, answers, composed
 from hydra.core.override_parser.overrides_parser import OverridesParser
+
+import gan_lightning
+from gan_lightning.gan import GAN
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -85,6 +91,34 @@ def test_commands_compose(line: str):
     overrides = [single(argument) for argument in arguments if "=" in argument]
     with composed(*overrides, config_name=program.removesuffix(".py")) as config:
         assert config.hydra.job.name
+
+
+# Python
+
+
+def test_the_parts_train_without_a_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The last block of docs/python.md, with a short budget."""
+    monkeypatch.chdir(tmp_path)
+    block = re.findall(r"```python\n(.*?)```", DOCS["docs/python.md"], re.DOTALL)[-1]
+    names: dict[str, Any] = {}
+    exec(block.replace("max_iterations=500", "max_iterations=2"), names)
+    assert names["gan"].iterations == 2
+    assert names["samples"].shape == (1000, 2)
+
+
+def front_door_calls() -> list[ast.Call]:
+    """Return the calls of ``gl.<function>`` and ``gan.<method>`` in the blocks of the README and of docs/python.md."""
+    text = "\n".join(re.findall(r"```python\n([^#].*?)```", README + DOCS["docs/python.md"], re.DOTALL))
+    calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+    return [call for call in calls if re.match(r"(gl|gan)\.", ast.unparse(call))]
+
+
+@pytest.mark.parametrize("call", front_door_calls(), ids=ast.unparse)
+def test_calls_of_the_front_door_fit_its_signatures(call: ast.Call):
+    owner, _, name = ast.unparse(call.func).partition(".")
+    function = getattr(gan_lightning if owner == "gl" else GAN, name)
+    arguments = [None] * (len(call.args) + (owner == "gan"))
+    inspect.signature(function).bind(*arguments, **{str(keyword.arg): None for keyword in call.keywords})
 
 
 # What is named
