@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, one_hot
 
 from gan_lightning.game import Latent
-from gan_lightning.utils.checks import check_positive
+from gan_lightning.utils.checks import check_ints, check_positive
 
 PARALLEL = 1e-6
 """Sine of an angle below which two vectors lie on one line, where a sphere has no one way from here to there."""
@@ -258,8 +258,9 @@ def spread_labels(classes: Sequence[int], count: int) -> Tensor:
     """Return `count` labels, (count,) of int64: `classes` in their order, each as often as the others up to one.
 
     Raises:
-        ValueError: there are more classes than `count`.
+        ValueError: `classes` is no list of whole numbers, or there are more of them than `count`.
     """
+    check_ints("labels", classes)
     if count < len(classes):
         raise ValueError(f"count={count} is fewer than the {len(classes)} classes: choose count={len(classes)} or more")
     return torch.tensor(classes)[torch.arange(count) * len(classes) // count]

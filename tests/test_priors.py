@@ -1,9 +1,10 @@
-"""What every prior does: it follows its law, takes labels or refuses them, is truncated, and leads from z to z."""
+"""Every prior follows its law, takes labels or refuses them, is truncated, and is interpolated."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,16 @@ from scipy import stats
 from torch import Tensor, nn
 
 from gan_lightning.game import Latent
-from gan_lightning.priors import ClassConditional, Gaussian, Prior, TruncatedGaussian, Uniform, lerp, slerp
+from gan_lightning.priors import (
+    ClassConditional,
+    Gaussian,
+    Prior,
+    TruncatedGaussian,
+    Uniform,
+    lerp,
+    slerp,
+    spread_labels,
+)
 from gan_lightning.randomness import generator_for
 
 PRIORS = {
@@ -87,6 +97,12 @@ def test_noise_that_is_not_gaussian_is_not_truncated(prior: Prior) -> None:
         prior.truncated(0.5)
     with pytest.raises(ValueError, match="truncation must be above 0"):
         ClassConditional(3, Gaussian(3), num_classes=4).truncated(0)
+
+
+@pytest.mark.parametrize("classes", [[], 3, [1.5], ["1"], [-1], [0, 1, 2, 3]])
+def test_labels_that_cannot_be_spread_are_refused(classes: Any) -> None:
+    with pytest.raises(ValueError, match=r"labels must be a list|number in labels|count=3 is fewer than the 4 classes"):
+        spread_labels(classes, 3)
 
 
 def test_only_a_prior_with_codes_is_traversed() -> None:
