@@ -41,11 +41,11 @@ BATCH = 500
 PRECISION_K, DENSITY_K = 3, 5
 LIBRARIES = ["benchmarks.common", "gan_lightning.metrics.precision_recall", "gan_lightning.metrics.kid"]
 LIBRARIES += ["torchmetrics.image.fid", "torchmetrics.image.kid", "torch_fidelity", "pytorch_fid.fid_score"]
-"""What every measuring process has loaded before it begins; those that are not installed are passed over."""
+"""Modules that every measuring process has loaded before it begins; those that are not installed are left out."""
 
 
 class Measured(NamedTuple):
-    """What one process found: seconds; memory at its peak beyond libraries and features, in MiB; the numbers."""
+    """The findings of one process: seconds; memory at its peak beyond libraries and features, in MiB; the numbers."""
 
     seconds: float
     mib: float
@@ -73,7 +73,7 @@ class Same(nn.Identity):
 
 
 def random_features(count: int, dim: int, seed: int, scale: float = 1.0) -> Tensor:
-    """(count, dim) of float32, not negative, correlated; their standard deviations fall as a power."""
+    """Return (count, dim) of float32, not negative, correlated; their standard deviations fall as a power."""
     mixing = torch.randn(dim, dim, generator=torch.Generator().manual_seed(0))
     mixing *= torch.arange(1, dim + 1)[:, None] ** -0.6
     rng = torch.Generator().manual_seed(seed)
@@ -81,29 +81,29 @@ def random_features(count: int, dim: int, seed: int, scale: float = 1.0) -> Tens
 
 
 def shown(metric: SampleMetric, fake: Tensor, real: Tensor) -> list[float]:
-    """What our metric says of features shown in batches."""
+    """Return our metric's numbers of features shown in batches."""
     for batch in real.split(BATCH):
         metric.update(batch, real=True)
-    return judged(metric, fake)
+    return compute_fakes(metric, fake)
 
 
-def judged(metric: SampleMetric, fake: Tensor) -> list[float]:
-    """What our metric, which has seen the real samples, says of fakes shown in batches."""
+def compute_fakes(metric: SampleMetric, fake: Tensor) -> list[float]:
+    """Return the numbers of fakes shown in batches to our metric, which has seen the real samples."""
     for batch in fake.split(BATCH):
         metric.update(batch, real=False)
     return list(metric.compute().values())
 
 
 def again(metric: SampleMetric, fake: Tensor, real: Tensor) -> tuple[list[float], float]:
-    """As `shown`, and the seconds of a second evaluation, for which the real samples are known."""
+    """Return what `shown` does, and the seconds of a second evaluation, for which the real samples are known."""
     shown(metric, fake, real)
     started = time.perf_counter()
     metric.reset()
-    return judged(metric, fake), time.perf_counter() - started
+    return compute_fakes(metric, fake), time.perf_counter() - started
 
 
 def of_torchmetrics(name: str, fake: Tensor, real: Tensor) -> list[float]:
-    """FID or KID by torchmetrics."""
+    """Return FID or KID by torchmetrics."""
     from torchmetrics.image.fid import FrechetInceptionDistance
     from torchmetrics.image.kid import KernelInceptionDistance
 
@@ -118,7 +118,7 @@ def of_torchmetrics(name: str, fake: Tensor, real: Tensor) -> list[float]:
 
 
 def of_torch_fidelity(name: str, fake: Tensor, real: Tensor) -> list[float]:
-    """FID, KID, or precision and recall by torch-fidelity."""
+    """Return FID, KID, or precision and recall by torch-fidelity."""
     from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
     from torch_fidelity.metric_kid import kid_features_to_metric
     from torch_fidelity.metric_prc import prc_features_to_metric
@@ -134,7 +134,7 @@ def of_torch_fidelity(name: str, fake: Tensor, real: Tensor) -> list[float]:
 
 
 def of_pytorch_fid(fake: Tensor, real: Tensor) -> list[float]:
-    """FID by pytorch-fid."""
+    """Return FID by pytorch-fid."""
     from pytorch_fid.fid_score import calculate_frechet_distance
 
     moments = [(x.mean(axis=0), np.cov(x, rowvar=False)) for x in (fake.numpy(), real.numpy())]
@@ -142,14 +142,14 @@ def of_pytorch_fid(fake: Tensor, real: Tensor) -> list[float]:
 
 
 def all_distances(fake: Tensor, real: Tensor) -> list[float]:
-    """Density and coverage as Naeem et al. 2020 publish them: from all distances at once."""
+    """Return density and coverage as Naeem et al. 2020 publish them: from all distances at once."""
     radii = torch.cdist(real, real).kthvalue(DENSITY_K + 1).values
     inside = torch.cdist(real, fake) < radii[:, None]
     return [inside.sum(dim=0).double().mean().item() / DENSITY_K, inside.any(dim=1).double().mean().item()]
 
 
 def ours(name: str, dim: int) -> SampleMetric:
-    """Our metric of a name."""
+    """Return our metric of a name."""
     kinds: dict[str, type[FrechetDistance | KernelDistance | PrecisionRecall | DensityCoverage]] = {
         "FID": FrechetDistance,
         "KID": KernelDistance,
@@ -191,13 +191,13 @@ def measure_here(name: str, contender: str, folder: Path) -> Measured:
 
 
 def write_features(count: int, dim: int, folder: Path) -> None:
-    """The features of both sides, as files."""
+    """Write the features of both sides to files."""
     np.save(folder / "real.npy", random_features(count, dim, seed=1).numpy())
     np.save(folder / "fake.npy", random_features(count, dim, seed=2, scale=1.1).numpy())
 
 
 def send(sender: Connection, work: Callable[..., object], given: tuple[object, ...]) -> None:
-    """Do `work` and send what comes of it, or what went wrong in a line."""
+    """Do `work` and send its result, or what went wrong in a line."""
     try:
         sender.send(work(*given))
     except Exception as error:
@@ -205,7 +205,7 @@ def send(sender: Connection, work: Callable[..., object], given: tuple[object, .
 
 
 def in_own_process(work: Callable[..., object], *given: object) -> object:
-    """What `work` returns in a process that has loaded the libraries and done nothing; a sentence where it fails."""
+    """Return the result of `work` in a process that has only loaded the libraries; a line where it fails."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(LIBRARIES)
     receiver, sender = context.Pipe(duplex=False)
@@ -221,7 +221,7 @@ def in_own_process(work: Callable[..., object], *given: object) -> object:
 
 
 def measure(name: str, contender: str, folder: Path) -> Measured | str:
-    """Measure in a process of its own; why not, where it cannot be."""
+    """Measure in a process of its own; return why not, where that fails."""
     if contender == "pytorch-fid" and importlib.util.find_spec("pytorch_fid") is None:
         return "not installed"
     found = in_own_process(measure_here, name, contender, folder)
@@ -230,7 +230,7 @@ def measure(name: str, contender: str, folder: Path) -> Measured | str:
 
 
 def row_of(name: str, contender: str, found: Measured | str, first: Measured) -> list[str]:
-    """A line of the table, beside our own measurement."""
+    """Return a row of the table, beside our own measurement."""
     if isinstance(found, str):
         return [name, contender, found, "", "", "", ""]
     values = ", ".join(f"{value:.6g}" for value in found.values)
@@ -239,19 +239,19 @@ def row_of(name: str, contender: str, found: Measured | str, first: Measured) ->
 
 
 Results = Mapping[tuple[str, str], Measured | str]
-"""By the metric and who computes it."""
+"""By the metric and the library that computes it."""
 HEADERS = ["metric", "by", "seconds", "peak MiB", "seconds / ours", "MiB / ours", "value"]
 
 
 def rows_of(results: Results) -> list[list[str]]:
-    """The lines of the table."""
+    """Return the rows of the table."""
     firsts = {name: found for (name, by), found in results.items() if by == OURS and isinstance(found, Measured)}
     nothing = Measured(float("nan"), float("nan"), [])
     return [row_of(name, by, found, firsts.get(name, nothing)) for (name, by), found in results.items()]
 
 
 def remarks(count: int, dim: int, seconds: float, results: Results) -> Iterable[str]:
-    """What is to be said of the table."""
+    """Yield the remarks under the table."""
     yield f"{count:,} fakes and as many real samples, {dim:,} features of float32; {timedelta(seconds=round(seconds))}."
     yield (
         "Seconds are from features to the number. Peak MiB is what a process held at most beyond its libraries and the "
@@ -266,7 +266,7 @@ def remarks(count: int, dim: int, seconds: float, results: Results) -> Iterable[
 
 
 def markdown(rows: Iterable[Iterable[str]], said: Iterable[str]) -> str:
-    """The whole file."""
+    """Return the table and its remarks as Markdown."""
     table = [HEADERS, ["---"] * 2 + ["---:"] * (len(HEADERS) - 3) + ["---"], *rows]
     lines = "\n".join(f"| {' | '.join(cells)} |" for cells in table)
     listed = "\n".join(f"- {sentence}" for sentence in [*said, *hardware().splitlines()])

@@ -77,11 +77,11 @@ def test_the_table_of_metrics_has_ratios_and_says_what_is_not_installed() -> Non
 
 
 def test_the_measurement_of_metrics_writes_its_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[str, str]] = []
+    measured: list[tuple[str, str]] = []
 
     def measure(name: str, by: str, folder: Path) -> metrics.Measured:
         assert (folder / "fake.npy").is_file() and (folder / "real.npy").is_file()
-        asked.append((name, by))
+        measured.append((name, by))
         return metrics.measure_here(name, by, folder)
 
     monkeypatch.setattr(metrics, "measure", measure)
@@ -91,6 +91,6 @@ def test_the_measurement_of_metrics_writes_its_table(tmp_path: Path, monkeypatch
         sys, "argv", ["metrics", "--count", "30", "--dim", "6", "--results", str(tmp_path / "results" / "m.md")]
     )
     metrics.main()
-    assert asked == [("FID", metrics.OURS), ("FID", metrics.LATER), ("KID", metrics.OURS), ("KID", "torch-fidelity")]
+    assert measured == [("FID", metrics.OURS), ("FID", metrics.LATER), ("KID", metrics.OURS), ("KID", "torch-fidelity")]
     lines = (tmp_path / "results" / "m.md").read_text().splitlines()
     assert sum(line.startswith(("| FID", "| KID")) for line in lines) == 4

@@ -1,4 +1,4 @@
-"""Trains the digit classifier that judges generated digits, and writes its weights into the package.
+"""Trains the classifier that reads generated digits, and writes its weights into the package.
 
     python -m tools.train_digit_classifier
 
@@ -28,14 +28,14 @@ PEAK_LEARNING_RATE = 2e-3
 
 
 def digits(split: str) -> tuple[Tensor, Tensor]:
-    """Images (n, 1, 28, 28) in [-1, 1] and labels (n,) of the split "train" or "t10k"."""
+    """Return images (n, 1, 28, 28) in [-1, 1] and labels (n,) of the split "train" or "t10k"."""
     images = read_idx(DIGITS / f"{split}-images-idx3-ubyte.gz")
     labels = read_idx(DIGITS / f"{split}-labels-idx1-ubyte.gz")
     return images[:, None].float().div(127.5).sub(1.0), labels.long()
 
 
 def train(images: Tensor, labels: Tensor) -> DigitClassifier:
-    """A classifier after the last of `EPOCHS` epochs."""
+    """Return a classifier after the last of `EPOCHS` epochs."""
     torch.manual_seed(SEED)
     rng = torch.Generator().manual_seed(SEED)
     classifier = DigitClassifier()
@@ -57,7 +57,7 @@ def train(images: Tensor, labels: Tensor) -> DigitClassifier:
 
 @torch.no_grad()
 def quality(classifier: DigitClassifier, images: Tensor, labels: Tensor) -> dict[str, float]:
-    """Accuracy, mean confidence (largest probability) and cross-entropy in nats."""
+    """Return accuracy, mean confidence (largest probability) and cross-entropy in nats."""
     logits = classifier(images)
     return {
         "test_accuracy": (logits.argmax(dim=1) == labels).double().mean().item(),

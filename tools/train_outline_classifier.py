@@ -1,4 +1,4 @@
-"""Trains the classifier that judges outlines of digits, and writes its weights into the package.
+"""Trains the classifier that reads outlines of digits, and writes its weights into the package.
 
     python -m tools.train_outline_classifier
 
@@ -36,12 +36,12 @@ STROKES = 0.5
 
 
 def outlined(strokes: Tensor) -> Tensor:
-    """The outlines of images in [-1, 1], in the same range."""
+    """Return the outlines of images in [-1, 1], in the same range."""
     return outlines(strokes) - 1.0
 
 
 def train(images: Tensor, labels: Tensor) -> DigitClassifier:
-    """A classifier after the last of `EPOCHS` epochs."""
+    """Return a classifier after the last of `EPOCHS` epochs."""
     torch.manual_seed(SEED)
     rng = torch.Generator().manual_seed(SEED)
     classifier = outline_classifier(FEATURE_DIM)
@@ -67,7 +67,7 @@ def train(images: Tensor, labels: Tensor) -> DigitClassifier:
 
 @torch.no_grad()
 def quality(classifier: DigitClassifier, images: Tensor, labels: Tensor) -> dict[str, float]:
-    """The share of outlines read as their digit, and the share of strokes seen to be no outline."""
+    """Return the share of outlines read as their digit, and the share of strokes read as no outline."""
     of_outlines, of_strokes = (classifier(kind).argmax(dim=1) for kind in (outlined(images), images))
     return {
         "accuracy": (of_outlines == labels).double().mean().item(),

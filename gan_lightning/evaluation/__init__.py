@@ -1,1 +1,1 @@
-"""How numbers come about: metrics over reference samples and fakes, with their protocol."""
+"""Evaluation: metrics over reference samples and fakes, with the protocol of every number."""

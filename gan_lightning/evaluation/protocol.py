@@ -1,4 +1,4 @@
-"""How a number was measured, beside the number: two stand in one table only where that is the same."""
+"""The protocol of a number: how it was measured. Numbers of different protocols never stand in one table."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ UNKNOWN = "its protocol is not known"
 
 
 class MixedProtocolsError(ValueError):
-    """Numbers that were measured in different ways were about to be compared."""
+    """Raised where numbers that were measured in different ways were about to be compared."""
 
 
 def protocol_of(
     metrics: Mapping[str, SampleMetric], data: RealData, *, num_fakes: int, batch_size: int, **more: Any
 ) -> dict[str, Any]:
-    """How the numbers of `metrics` come about, as JSON holds it.
+    """Return how the numbers of `metrics` are measured, as JSON can hold it.
 
     Args:
-        metrics: that judge, prepared.
-        data: the source of the real samples.
-        num_fakes: how many fakes are judged.
+        metrics: by any names, prepared.
+        data: the source of the reference samples.
+        num_fakes: how many fakes are evaluated.
         batch_size: how many samples at a time.
-        more: what else there is to say, such as `seed` and `weights`.
+        more: further facts, such as `seed` and `weights`.
 
     Returns:
-        That of all numbers; the reference; and by the name of each number what measures it.
+        What all numbers share; the reference samples; and the `metric_spec` of each number by its name.
     """
     reference = {
         "data": type(data).__qualname__,
@@ -44,47 +44,46 @@ def protocol_of(
 
 
 def metric_spec(metric: SampleMetric) -> dict[str, Any]:
-    """The metric, its settings and what it looks through."""
-    through = metric.extractor if isinstance(metric, FeatureMetric) else None
+    """Return the metric's class, its config and its extractor."""
+    extractor = metric.extractor if isinstance(metric, FeatureMetric) else None
     return {
         "metric": type(metric).__qualname__,
-        "settings": dict(getattr(metric, "config", {})),
-        "extractor": through.fingerprint if through else None,
-        "preprocessing": through.preprocessing if through else None,
+        "config": dict(metric.config),
+        "extractor": None if extractor is None else extractor.fingerprint,
+        "preprocessing": None if extractor is None else extractor.preprocessing,
     }
 
 
 def comparable_fields(protocol: Protocol, key: str) -> dict[str, Any]:
-    """What has to be equal for two numbers named `key`; seeds and iterations may differ, and batches."""
+    """Return what has to be equal for two numbers named `key`; seeds, iterations and batch sizes may differ."""
     number, reference = protocol["numbers"].get(key, {}), protocol["reference"]
-    settings = number.get("settings", {})
     return {
         "number of fakes": protocol["num_fakes"],
         "weights": protocol.get("weights"),
         "precision": protocol.get("precision"),
         **{f"reference {name}": reference[name] for name in ("data", "split", "size", "shape", "fingerprint")},
         **{name: number.get(name) for name in ("metric", "extractor", "preprocessing")},
-        **{f"setting {name}": value for name, value in settings.items()},
+        **{f"config {name}": value for name, value in number.get("config", {}).items()},
     }
 
 
 def differences(first: Protocol, second: Protocol, key: str) -> list[str]:
-    """What differs in how the number `key` was measured, in words; nothing where the two may be compared."""
+    """Return what differs in how the number `key` was measured, in words; nothing where the two may be compared."""
     a, b = comparable_fields(first, key), comparable_fields(second, key)
     names = dict.fromkeys(chain(a, b))
     return [f"{name} {a.get(name)} and {b.get(name)}" for name in names if a.get(name) != b.get(name)]
 
 
 def same_protocol(first: Protocol, second: Protocol, key: str) -> bool:
-    """Whether two numbers named `key` may be compared."""
+    """Return whether two numbers named `key` may be compared."""
     return not differences(first, second, key)
 
 
 def require_same_protocol(protocols: Mapping[str, Protocol | None], key: str) -> None:
-    """See that the numbers `key` of all who have one may stand in one table.
+    """See that all numbers named `key` may stand in one table.
 
     Args:
-        protocols: how each was measured, by a name for it; None where nobody knows.
+        protocols: how each was measured, by a name for it; None where that is not known.
         key: the number, such as ``val/fid``.
 
     Raises:
@@ -104,13 +103,13 @@ def require_same_protocol(protocols: Mapping[str, Protocol | None], key: str) ->
 
 
 def describe(protocol: Protocol) -> list[str]:
-    """Lines that say how the numbers below them were measured."""
+    """Return lines that say how the numbers below them were measured."""
     reference = protocol["reference"]
     where = reference["data"] if reference["split"] == "all" else f"{reference['data']}, {reference['split']}"
     lines = [f"{protocol['num_fakes']} fakes against {reference['size']} real samples ({where})"]
-    looks: dict[str, list[str]] = {}
+    ways: dict[str, list[str]] = {}
     for key, number in protocol["numbers"].items():
         through = f"through {number['extractor']} ({number['preprocessing']})" if number["extractor"] else ""
-        chosen = ", ".join(f"{name} {value}" for name, value in number["settings"].items())
-        looks.setdefault("; ".join(part for part in (through, chosen) if part), []).append(key.removeprefix("val/"))
-    return lines + [f"{', '.join(keys)}: {words}" for words, keys in looks.items() if words]
+        chosen = ", ".join(f"{name} {value}" for name, value in number["config"].items())
+        ways.setdefault("; ".join(part for part in (through, chosen) if part), []).append(key.removeprefix("val/"))
+    return lines + [f"{', '.join(keys)}: {words}" for words, keys in ways.items() if words]

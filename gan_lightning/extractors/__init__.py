@@ -1,1 +1,1 @@
-"""What looks at images for the metrics: networks that turn them into features."""
+"""Feature extractors: frozen networks that turn images into features, for the metrics."""

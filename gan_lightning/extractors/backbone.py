@@ -15,18 +15,25 @@ from torch import Tensor, nn
 from gan_lightning.data.base import RealData
 from gan_lightning.data.pixels import quantise
 from gan_lightning.extractors.base import Extractor, Features, check_colours
-from gan_lightning.extractors.download import downloaded, file_given, in_hub, reach, weights_in, weights_told
+from gan_lightning.extractors.download import (
+    check_reachable,
+    download,
+    given_file,
+    hub_file,
+    read_weights,
+    weights_error_context,
+)
 from gan_lightning.utils.checks import fingerprint
 
 IMAGES_AT_ONCE = 64
 
 
 class Backbone(Extractor):
-    """What enters the last linear layer of a classifier of ImageNet, and its logits.
+    """The features before the last linear layer of a classifier of ImageNet, and its logits.
 
-    Kynkäänniemi et al. 2023, "The Role of ImageNet Classes in Fréchet Inception Distance", tell why one wants to look
-    through another network than Inception. Images are rounded to 8 bits, grey ones repeated to three channels, and then
-    prepared as the weights ask for.
+    Kynkäänniemi et al. 2023, "The Role of ImageNet Classes in Fréchet Inception Distance", say why one wants the
+    features of another network than Inception. Images are rounded to 8 bits, grey ones repeated to three channels, and
+    then prepared as the weights require.
 
     Args:
         name: torchvision's, such as resnet50 or convnext_tiny; its default weights are taken.
@@ -59,13 +66,15 @@ class Backbone(Extractor):
         self.network: nn.Module | None = None
 
     def weights_file(self, given: str | Path | None) -> Path | None:
-        """The file to load; None for the one that is to be downloaded. The errors are told above."""
+        """Return the file to load; None for the one that is to be downloaded. The class names the errors."""
         if given is not None:
-            return file_given(given, in_hub(self.weights.url).name)
-        if in_hub(self.weights.url).is_file():
-            return in_hub(self.weights.url)
+            return given_file(given, hub_file(self.weights.url).name)
+        if hub_file(self.weights.url).is_file():
+            return hub_file(self.weights.url)
         what = f"the weights of {self.name}"
-        reach(self.weights.url, what, in_hub(self.weights.url).name, "an extractor that needs none: extractor=digits")
+        check_reachable(
+            self.weights.url, what, hub_file(self.weights.url).name, "an extractor that needs none: extractor=digits"
+        )
         return None
 
     def prepare(self, data: RealData | None = None) -> None:
@@ -77,19 +86,19 @@ class Backbone(Extractor):
         """
         if self.network is not None:
             return
-        name = in_hub(self.weights.url).name
-        path = self.path or downloaded(self.weights.url, f"the weights of {self.name}")
+        name = hub_file(self.weights.url).name
+        path = self.path or download(self.weights.url, f"the weights of {self.name}")
         # torchvision's own reader would run code that the file holds. Its builders stay, as some do more than to load:
         # densenet's renames weights, those of googlenet, inception_v3 and vit build other layers for them.
-        with weights_told(path, f"torchvision's {self.name}", name):
-            state = weights_in(path, name)
+        with weights_error_context(path, f"torchvision's {self.name}", name):
+            state = read_weights(path, name)
             reading = patch.object(type(self.weights), "get_state_dict", lambda *_, **__: state)
             with torch.random.fork_rng(devices=[]), reading:
                 network = build(self.name, self.weights)
         self.network = network.eval().requires_grad_(False)
 
     def extract(self, images: Tensor) -> Features:
-        """Of images (batch, 1 or 3, height, width) in [-1, 1].
+        """Return the features of images (batch, 1 or 3, height, width) in [-1, 1].
 
         Raises:
             ValueError: the images have another number of channels.
@@ -97,16 +106,16 @@ class Backbone(Extractor):
         check_colours(images, self.name)
         self.prepare()
         assert self.network is not None
-        network, seen = self.network.to(images.device), list[Tensor]()
+        network, features = self.network.to(images.device), list[Tensor]()
         head = last_linear(network)
         assert head is not None
-        hook = head.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].flatten(1)))
+        hook = head.register_forward_pre_hook(lambda module, inputs: features.append(inputs[0].flatten(1)))
         try:
             pixels = quantise(images).to(torch.uint8).expand(-1, 3, -1, -1)
             logits = torch.cat([network(self.transforms(part)) for part in pixels.split(IMAGES_AT_ONCE)])
         finally:
             hook.remove()
-        return Features(torch.cat(seen), logits)
+        return Features(torch.cat(features), logits)
 
 
 def build_without_weights(name: str) -> nn.Module:

@@ -1,4 +1,4 @@
-"""What every extractor is: images in, features and class logits out, the same ones every time."""
+"""The interface of every extractor: images in, features and class logits out, the same ones every time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gan_lightning.data.base import RealData
 
 
 class Features(NamedTuple):
-    """What an extractor makes of a batch of images."""
+    """The features of a batch of images, and the logits."""
 
     features: Tensor
     """(batch, dim) of float32."""
@@ -25,17 +25,17 @@ class Features(NamedTuple):
 
 
 class Extractor(nn.Module, ABC):
-    """A frozen network that images are compared with.
+    """A frozen network in whose features images are compared.
 
     Attributes:
         dim: length of a feature vector.
         num_classes: of the logits; None where there are none.
         fingerprint: which network, weights and preprocessing, in a few words. Equal fingerprints give equal features;
-            figures of different ones never stand in one table.
+            numbers of different ones never stand in one table.
     """
 
     preprocessing: str
-    """What is done to images before the network sees them, in a few words."""
+    """How images are brought to the form that the network reads, in a few words."""
 
     def __init__(self, dim: int, num_classes: int | None, fingerprint: str) -> None:
         super().__init__()
@@ -45,13 +45,13 @@ class Extractor(nn.Module, ABC):
         """Load the weights, or learn them from `data`; called once, before any image, on every rank.
 
         Raises:
-            ValueError: the weights cannot be had, or `data` are no images for this network.
+            ValueError: the weights are not there, or `data` are no images for this network.
         """
         return
 
     @abstractmethod
     def extract(self, images: Tensor) -> Features:
-        """Features of float32 images (batch, channels, height, width) in [-1, 1], judged as 8-bit files of them.
+        """Return the features of float32 images (batch, channels, height, width) in [-1, 1], rounded to 8 bits.
 
         Raises:
             ValueError: the network does not read images of this shape.
@@ -83,7 +83,7 @@ def check_colours(images: Tensor, reader: str) -> None:
 
 @contextmanager
 def full_float32(device: torch.device) -> Iterator[None]:
-    """Float32 means float32 on `device` inside, whatever training allows: no autocast, no TF32, no bfloat16."""
+    """Within, compute in full float32 on `device`, whatever training allows: no autocast, no TF32, no bfloat16."""
     before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False

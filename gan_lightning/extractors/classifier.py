@@ -25,8 +25,8 @@ INSTEAD = "choose another extractor, such as extractor=inception"
 class Classifier(Extractor):
     """The penultimate values and the logits of a classifier that has learned the classes of the training images.
 
-    It is the same one for the same images, classes and seed. Its figures stand beside those of the same classifier
-    alone, whose fingerprint has the hash of its weights.
+    It is the same one for the same images, classes and seed. Its fingerprint has the hash of its weights: numbers
+    compare under the same classifier alone.
 
     Args:
         num_classes: of the data.
@@ -50,7 +50,7 @@ class Classifier(Extractor):
         self.classifier: ImageClassifier | None = None
 
     def prepare(self, data: RealData) -> None:
-        """Find the classifier of these images, or train it; of several processes that want the same one, one does.
+        """Find the classifier of these images, or train it; of several processes that need the same one, one does.
 
         Raises:
             ValueError: the data are no images with classes, or are too many to be held in memory.
@@ -75,14 +75,14 @@ class Classifier(Extractor):
         self.fingerprint = f"classifier-{digest_of(self.classifier)}"
 
     def recipe(self, data: ImageData) -> str:
-        """What stands for all that the classifier comes from: the images, their classes, and how it is trained."""
+        """Return a hash of all that the classifier comes from: the images, their classes, and how it is trained."""
         code = fingerprint(Path(classifier_training.__file__))
         return hashlib.sha256(
             f"{data.fingerprint(train=True)} {self.num_classes} {self.seed} {code}".encode()
         ).hexdigest()[:24]
 
     def read(self, path: Path, data: ImageData) -> ImageClassifier | None:
-        """The classifier that `path` holds; None where it holds none that is whole."""
+        """Return the classifier that `path` holds; None where it holds none that is whole."""
         weights = load_cached(path)
         if not isinstance(weights, dict):
             return None
@@ -97,7 +97,7 @@ class Classifier(Extractor):
         return classifier
 
     def trained_and_kept(self, data: ImageData, path: Path) -> ImageClassifier:
-        """Train it, and keep it where that can be done."""
+        """Train the classifier, and write it to `path` where that can be done."""
         classifier = self.trained(data)
         try:
             save_cached({name: weight.cpu() for name, weight in classifier.state_dict().items()}, path)
@@ -106,7 +106,7 @@ class Classifier(Extractor):
         return classifier
 
     def trained(self, data: ImageData) -> ImageClassifier:
-        """Train it."""
+        """Train the classifier."""
         pixels, labels = data.split(train=True, device="cpu")  # where it comes out the same
         if labels is None:
             raise ValueError(f"extractor=classifier learns from images with classes, and this data has none: {INSTEAD}")
@@ -115,7 +115,7 @@ class Classifier(Extractor):
         return train_classifier(pixels, labels, self.num_classes, seed=self.seed)
 
     def extract(self, images: Tensor) -> Features:
-        """Of images with as many channels as those it was trained on; other sizes are resized.
+        """Return the features of images with as many channels as those it was trained on; other sizes are resized.
 
         Raises:
             ValueError: they have other channels.
@@ -125,14 +125,14 @@ class Classifier(Extractor):
         if images.ndim != 4 or images.shape[1] != first.shape[1]:
             raise ValueError(
                 f"the classifier reads images (batch, {first.shape[1]}, height, width), not {tuple(images.shape)}: "
-                "its data must be those that are judged"
+                "it must be trained on the data that are evaluated"
             )
         features = self.classifier.to(images.device).features(quantise(images).div(127.5).sub(1.0))
         return Features(features, self.classifier.head(features))
 
 
 def digest_of(classifier: ImageClassifier) -> str:
-    """Twelve hexadecimal digits that stand for its weights."""
+    """Return twelve hexadecimal digits that stand for the weights of `classifier`."""
     digest = hashlib.sha256()
     for name, weight in classifier.state_dict().items():
         digest.update(name.encode())

@@ -16,7 +16,7 @@ from gan_lightning.utils.checks import fingerprint
 
 
 class Digits(Extractor):
-    """Its 64 penultimate values and ten logits, of grey images; no download."""
+    """The 64 penultimate values and ten logits of the package's classifier of digits, of grey images; no download."""
 
     preprocessing = "8 bits, 28x28 (antialiased bilinear)"
 
@@ -26,7 +26,7 @@ class Digits(Extractor):
         self.classifier = classifier
 
     def extract(self, images: Tensor) -> Features:
-        """Of grey images (batch, 1, height, width) in [-1, 1]; sizes other than 28x28 are resized.
+        """Return the features of grey images (batch, 1, height, width) in [-1, 1]; others than 28x28 are resized.
 
         Raises:
             ValueError: the images are not of one channel.
@@ -53,12 +53,12 @@ class DigitClassifier(ImageClassifier):
 
 
 def trained_digit_classifier() -> DigitClassifier:
-    """The classifier with the weights that come with the package, frozen (`train_digit_classifier.py`)."""
+    """Return the classifier with the weights that come with the package, frozen (`train_digit_classifier.py`)."""
     return with_weights(DIGIT_WEIGHTS, DigitClassifier)
 
 
 def with_weights(path: Path, make: Callable[[int], DigitClassifier]) -> DigitClassifier:
-    """The classifier that `make` builds for a number of features, with the weights of the file `path`, frozen."""
+    """Return the classifier that `make` builds for a number of features, with the weights in `path`, frozen."""
     weights = torch.load(path, map_location="cpu", weights_only=True)
     with torch.device("meta"):  # without weights of its own, which would be drawn from torch's random numbers
         classifier = make(weights["head.weight"].shape[1])
@@ -69,7 +69,7 @@ def with_weights(path: Path, make: Callable[[int], DigitClassifier]) -> DigitCla
 
 
 def digit_sized(images: Tensor) -> Tensor:
-    """Grey images brought to 28x28, as the classifier reads them.
+    """Return grey images brought to 28x28, as the classifier reads them.
 
     Args:
         images: (batch, 1, height, width) of any size and range.

@@ -1,4 +1,4 @@
-"""Weights from the network, or one sentence."""
+"""Weights of pretrained networks: found, downloaded and read, with errors that say what to do."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import torch
 CONNECT_SECONDS = 10.0
 
 
-def in_hub(url: str) -> Path:
-    """Where torch.hub keeps the file of `url`."""
+def hub_file(url: str) -> Path:
+    """Return where torch.hub keeps the file of `url`."""
     return Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
 
 
-def file_given(path: str | Path, name: str) -> Path:
-    """The file that `extractor.weights` names.
+def given_file(path: str | Path, name: str) -> Path:
+    """Return the file that `extractor.weights` names.
 
     Raises:
         FileNotFoundError: there is none.
@@ -31,12 +31,12 @@ def file_given(path: str | Path, name: str) -> Path:
     return found
 
 
-def weights_in(path: Path, name: str) -> Any:
-    """What the file holds, on the CPU, by a reader that runs none of its code; libraries' own may run it.
+def read_weights(path: Path, name: str) -> Any:
+    """Return the content of a file, on the CPU, by a reader that runs none of its code; libraries' own may run it.
 
     Raises:
-        FileNotFoundError: it cannot be read; the sentence asks for the file `name`.
-        Exception: of whatever kind, for a file may be broken in many ways.
+        FileNotFoundError: it cannot be read; the message names the file `name`.
+        Exception: of any kind, for a file may be broken in many ways.
     """
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
@@ -46,15 +46,15 @@ def weights_in(path: Path, name: str) -> Any:
         ) from error
 
 
-def downloaded(url: str, what: str) -> Path:
-    """The file of `url` in torch.hub's folder, fetched where it is not there yet: whole, or not at all.
+def download(url: str, what: str) -> Path:
+    """Return the file of `url` in torch.hub's folder, downloaded where it is not there yet: whole, or not at all.
 
-    The first digits of its SHA-256 are the last part of its name, and are held against what comes.
+    The first digits of its SHA-256 are the last part of its name, and are compared with those of the content.
 
     Raises:
-        FileNotFoundError: it cannot be had; the sentence says that `what` needs it.
+        FileNotFoundError: it cannot be downloaded; the message says that `what` needs it.
     """
-    path = in_hub(url)
+    path = hub_file(url)
     if not path.is_file():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,11 +66,11 @@ def downloaded(url: str, what: str) -> Path:
     return path
 
 
-def reach(url: str, what: str, name: str, instead: str) -> None:
+def check_reachable(url: str, what: str, name: str, instead: str) -> None:
     """See that `url` answers.
 
     Raises:
-        FileNotFoundError: it does not; the sentence says that `what` needs the file `name`, and what else to choose.
+        FileNotFoundError: it does not; the message says that `what` needs the file `name`, and what else to choose.
     """
     try:
         urlopen(url, timeout=CONNECT_SECONDS).close()
@@ -82,8 +82,8 @@ def reach(url: str, what: str, name: str, instead: str) -> None:
 
 
 @contextmanager
-def weights_told(path: Path, network: str, name: str) -> Iterator[None]:
-    """Within, whatever is wrong with the file `path` of the `network`'s weights is told in one sentence.
+def weights_error_context(path: Path, network: str, name: str) -> Iterator[None]:
+    """Within, raise one kind of error for all that can be wrong with the file `path` of the `network`'s weights.
 
     Raises:
         ValueError: it holds something else than the file `name`, in one of many ways.

@@ -12,7 +12,14 @@ from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, Featu
 from gan_lightning.data.base import RealData
 from gan_lightning.data.pixels import quantise
 from gan_lightning.extractors.base import Extractor, Features, check_colours
-from gan_lightning.extractors.download import downloaded, file_given, in_hub, reach, weights_in, weights_told
+from gan_lightning.extractors.download import (
+    check_reachable,
+    download,
+    given_file,
+    hub_file,
+    read_weights,
+    weights_error_context,
+)
 from gan_lightning.utils.checks import fingerprint
 
 FILE_NAME = Path(URL_INCEPTION_V3).name
@@ -52,10 +59,10 @@ class Inception(Extractor):
         """
         if self.network is not None:
             return
-        path = self.path or downloaded(URL_INCEPTION_V3, "the Inception weights")
-        with weights_told(path, "the Inception network", FILE_NAME):
+        path = self.path or download(URL_INCEPTION_V3, "the Inception weights")
+        with weights_error_context(path, "the Inception network", FILE_NAME):
             checked = io.BytesIO()  # torch-fidelity would run what code a file has: it is given what the weights are
-            torch.save(weights_in(path, FILE_NAME), checked)
+            torch.save(read_weights(path, FILE_NAME), checked)
             checked.seek(0)
             with torch.random.fork_rng(devices=[]):  # weights are drawn before they are loaded
                 network = FeatureExtractorInceptionV3(
@@ -66,7 +73,7 @@ class Inception(Extractor):
         self.network = network.eval().requires_grad_(False)
 
     def extract(self, images: Tensor) -> Features:
-        """Of images (batch, 1 or 3, height, width) in [-1, 1].
+        """Return the features of images (batch, 1 or 3, height, width) in [-1, 1].
 
         Raises:
             ValueError: the images have another number of channels.
@@ -80,10 +87,10 @@ class Inception(Extractor):
 
 
 def weights_file(given: str | Path | None) -> Path | None:
-    """The file to load; None for the one that is to be downloaded. The errors are told above."""
+    """Return the file to load; None for the one that is to be downloaded. `Inception` names the errors."""
     if given is not None:
-        return file_given(given, FILE_NAME)
-    if in_hub(URL_INCEPTION_V3).is_file():
-        return in_hub(URL_INCEPTION_V3)
-    reach(URL_INCEPTION_V3, "the Inception weights", FILE_NAME, "metrics=sliced_wasserstein")
+        return given_file(given, FILE_NAME)
+    if hub_file(URL_INCEPTION_V3).is_file():
+        return hub_file(URL_INCEPTION_V3)
+    check_reachable(URL_INCEPTION_V3, "the Inception weights", FILE_NAME, "metrics=sliced_wasserstein")
     return None

@@ -58,18 +58,18 @@ class ImageClassifier(nn.Module):
         self.head = nn.Linear(dim, num_classes)
 
     def features(self, images: Tensor) -> Tensor:
-        """The penultimate layer, (batch, dim), of images (batch, channels, height, width) in [-1, 1]."""
+        """Return the penultimate layer, (batch, dim), of images (batch, channels, height, width) in [-1, 1]."""
         if images.shape[-2:] != (self.size, self.size):
             images = vision.resize(images, [self.size, self.size], antialias=True)
         return self.body(images)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits, (batch, num_classes), of images (batch, channels, height, width) in [-1, 1]."""
+        """Return logits, (batch, num_classes), of images (batch, channels, height, width) in [-1, 1]."""
         return self.head(self.features(images))
 
 
 def augmented(images: Tensor, rng: torch.Generator, strength: float = 1.0) -> Tensor:
-    """Every image rotated, scaled and shifted by a little of its own; its border goes on outside.
+    """Return every image rotated, scaled and shifted by a little of its own; its border is repeated outside.
 
     Args:
         images: (batch, channels, height, width).
@@ -106,7 +106,7 @@ def fit(
         loss_of: the mean loss of some of the samples, which are given as numbers below `count`, (batch,).
         count: how many samples there are.
         rng: of the CPU; it shuffles the samples.
-        epochs: how often each sample is seen.
+        epochs: how often each sample is used.
         peak_learning_rate: the schedule's largest.
         progress: what stands before a progress bar; None draws none, as where another is drawn already.
     """
@@ -130,7 +130,7 @@ def train_classifier(
     epochs: int = EPOCHS,
     progress: str | None = "training a classifier",
 ) -> ImageClassifier:
-    """A classifier of images that was trained on these, on their device.
+    """Train a classifier of images on their device.
 
     Nine thousand digits take about 40 seconds of a CPU core. Equal images, labels and seeds give equal classifiers on
     one kind of machine. It may be called anywhere, under autocast and inference mode too, and leaves PyTorch's own
@@ -141,7 +141,7 @@ def train_classifier(
         labels: (n,) of int64, below `num_classes`.
         num_classes: how many classes there are; some may lack images.
         seed: of the weights, the order and the augmentation.
-        epochs: how often each image is seen.
+        epochs: how often each image is used.
         progress: what stands before a progress bar, which is drawn on a terminal; None draws none.
 
     Returns:
@@ -179,7 +179,7 @@ def train_classifier(
 
 
 def small(pixels: Tensor) -> Tensor:
-    """Images of uint8 with sides of at most 32 pixels: larger ones are brought to 32x32, a thousand at a time."""
+    """Return images of uint8 with sides of at most 32 pixels; larger ones are brought to 32x32."""
     if max(pixels.shape[-2:]) <= LARGEST_SIZE:
         return pixels.clone()  # a tensor of inference mode could not be trained on
     size = [LARGEST_SIZE, LARGEST_SIZE]
@@ -187,7 +187,7 @@ def small(pixels: Tensor) -> Tensor:
 
 
 def new_classifier(channels: int, num_classes: int, size: int, seed: int) -> ImageClassifier:
-    """A classifier with random weights, which are those of PyTorch's own random numbers under `seed`."""
+    """Return a classifier with random weights, which are those of PyTorch's own random numbers under `seed`."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         classifier = ImageClassifier(channels, num_classes, size)

@@ -1,1 +1,1 @@
-"""How good the fakes are: one metric a file, all of one interface."""
+"""Metrics of fakes: one in each file, all with one interface."""

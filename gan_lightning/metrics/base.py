@@ -1,4 +1,4 @@
-"""What every metric is: samples in, a few named numbers out."""
+"""The interface of every metric: samples in, a few named numbers out."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from gan_lightning.extractors.base import Extractor, Features, full_float32
 
 
 class SampleMetric(Metric, ABC):
-    """Judges fakes, beside real samples or beside a distribution that is known.
+    """A metric of fakes, against real samples or against a distribution that is known.
 
     A subclass declares its states with `add_state`, so that the states of several ranks reduce to those of one. States
     named `real_...` describe the data, which does not change: `reset` keeps them.
 
     Attributes:
-        settings: how it is measured, beside the extractor and the number of fakes, by plain names and values: figures
-            of different ones never stand in one table.
+        config: how it is measured, beside the extractor and the number of fakes, by plain names and values: numbers of
+            different ones never stand in one table, nor do their states of real samples share a file.
         min_fakes: with fewer there is no number.
     """
 
@@ -31,7 +31,7 @@ class SampleMetric(Metric, ABC):
     """Names of the numbers that `compute` returns."""
 
     needs_labels: ClassVar[bool] = False
-    """True: fakes are judged by the classes that they were made for, and without them not at all."""
+    """True: the metric needs the classes that fakes were made for."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class SampleMetric(Metric, ABC):
 
         Args:
             samples: (batch, ...) of float32.
-            labels: of int64; (batch,), or of fakes (batch, n) where a latent asks for n of them.
+            labels: of int64; (batch,), or of fakes (batch, n) where a latent has n of them.
             real: whether the samples come from the data; else `labels` are what the fakes were made for.
         """
         return
@@ -149,7 +149,7 @@ class FeatureMetric(SampleMetric, ABC):
         super().__init__()
         if extractor is None:
             raise ValueError(
-                f"{' and '.join(self.keys)}: looks through an extractor, and this data brings none: add extractor=..., "
+                f"{' and '.join(self.keys)}: needs an extractor, and this data brings none: add extractor=..., "
                 "such as extractor=inception for images, or choose other metrics"
             )
         self.extractor = extractor
@@ -170,7 +170,7 @@ class FeatureMetric(SampleMetric, ABC):
 
 
 def check_classes(keys: tuple[str, ...], num_classes: int | None) -> int:
-    """The number of classes that the metric of `keys` needs to know.
+    """Return the number of classes that the metric of `keys` needs to know.
 
     Raises:
         ValueError: it is None, since the data have no classes.
@@ -196,7 +196,7 @@ def check_one_label(keys: tuple[str, ...], labels: Tensor, num_classes: int) -> 
 
 
 def concatenated(state: list[Tensor], *shape: int) -> Tensor:
-    """All of a list state of vectors, also when it holds nothing or was gathered from the ranks.
+    """Return all of a list state of vectors, also when it holds nothing or was gathered from the ranks.
 
     Args:
         state: whose vectors hold whole rows.

@@ -1,4 +1,4 @@
-"""Can fakes stand in for the data? A classifier is trained on them, and tested on real images.
+"""The accuracy on real images of a classifier that is trained on fakes.
 
 Ravuri and Vinyals 2019, 'Classification Accuracy Score for Conditional Generative Models'.
 """
@@ -21,7 +21,7 @@ AT_ONCE = 1000
 class ClassificationAccuracy(SampleMetric):
     """The accuracy on real images of a classifier that was trained on labelled fakes alone.
 
-    It is high only where fakes look like the data, vary like them, and show the class that was asked for. The
+    It is high only where fakes look like the data, vary like them, and show the class that they were made for. The
     classifier is a small convolutional network on images of at most 32x32, trained anew at every evaluation by a fixed
     recipe (`train_classifier`): about 4 ms a fake on a CPU core. The paper's is a ResNet-50; figures compare under one
     classifier and one number of fakes. The order of the fakes counts a little; it is the same on any number of ranks,
@@ -40,7 +40,7 @@ class ClassificationAccuracy(SampleMetric):
 
     Args:
         num_classes: how many classes there are.
-        epochs: how often each fake is seen in training.
+        epochs: how often each fake is used in training.
         seed: of the training.
 
     Raises:
@@ -71,7 +71,7 @@ class ClassificationAccuracy(SampleMetric):
         self.add_state("fake_broken", torch.tensor(0), dist_reduce_fx="sum")
 
     def accumulate(self, samples: Tensor, real: bool) -> None:
-        """Nothing is taken of images alone, but they are looked at.
+        """Take nothing of images without labels, but refuse samples that are no images.
 
         Raises:
             ValueError: they are no images.
@@ -119,6 +119,6 @@ class ClassificationAccuracy(SampleMetric):
         return {"classification_accuracy": right.item() / len(real_labels)}
 
     def images(self, kind: str) -> Tensor:
-        """What was kept of "real" or "fake", as uint8 (n, channels, height, width)."""
+        """Return the images kept of "real" or "fake", as uint8 (n, channels, height, width)."""
         shape = concatenated(getattr(self, f"{kind}_shapes"), 3)[0].tolist()
         return concatenated(getattr(self, f"{kind}_pixels"), *shape)

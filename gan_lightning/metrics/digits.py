@@ -14,7 +14,7 @@ from gan_lightning.metrics.fid import FrechetDistance
 
 
 class DigitQuality(FrechetDistance):
-    """Are they digits, all ten of them, and spread as the real ones are?
+    """The quality of digits: are they digits, all ten of them, and spread as the real ones are?
 
     `compute` gives
 
@@ -54,7 +54,7 @@ class DigitQuality(FrechetDistance):
             self.fake_classes += torch.bincount(probabilities.argmax(dim=1), minlength=self.num_classes)
 
     def compute(self) -> dict[str, float]:
-        """The numbers described above.
+        """Return the numbers described above.
 
         Raises:
             ValueError: fewer than two real or two fake images.

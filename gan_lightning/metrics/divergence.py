@@ -9,12 +9,12 @@ from torch import Tensor
 
 
 def entropy(p: Tensor) -> float:
-    """-sum p log p of probabilities (cells,), in [0, log cells]."""
+    """Return -sum p log p of probabilities (cells,), in [0, log cells]."""
     return torch.special.entr(p).sum().item()
 
 
 def jensen_shannon(p: Tensor, q: Tensor) -> float:
-    """H((p + q) / 2) - (H(p) + H(q)) / 2 of probabilities (cells,) each.
+    """Return H((p + q) / 2) - (H(p) + H(q)) / 2 of probabilities (cells,) each.
 
     Returns:
         A number in [0, log 2]: 0 where p = q, log 2 where they share no cell. It is the JSD of Goodfellow et al. 2014,

@@ -16,7 +16,7 @@ from gan_lightning.metrics.base import FeatureMetric
 
 
 def factor(covariance: Tensor) -> Tensor:
-    """A matrix L with L L^T = covariance, (dim, dim) of float64; full of NaN where one is not finite."""
+    """Return a matrix L with L L^T = covariance, (dim, dim) of float64; full of NaN where one is not finite."""
     if not torch.isfinite(covariance).all():
         return torch.full_like(covariance, math.nan)
     triangle, failed = torch.linalg.cholesky_ex(covariance)
@@ -30,7 +30,7 @@ def factor(covariance: Tensor) -> Tensor:
 def frechet_distance(
     mean_a: Tensor, covariance_a: Tensor, mean_b: Tensor, covariance_b: Tensor, factor_a: Tensor | None = None
 ) -> float:
-    """|m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)), the squared 2-Wasserstein distance of two Gaussians.
+    """Return |m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)), the squared 2-Wasserstein distance of two Gaussians.
 
     C_a C_b has the eigenvalues of the symmetric L^T C_b L with L L^T = C_a, so its root's trace needs symmetric
     eigenvalues only: they are real, and stay so when there are fewer samples than features and both matrices are
@@ -57,7 +57,7 @@ def frechet_distance(
 
 
 def moments(count: Tensor, total: Tensor, outer: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean (dim,) and unbiased covariance (dim, dim), from the count, the sum and the sum of outer products."""
+    """Return mean (dim,) and unbiased covariance (dim, dim), from the count, the sum and the sum of outer products."""
     mean = total / count
     return mean, (outer - count * torch.outer(mean, mean)) / (count - 1)
 
@@ -110,7 +110,7 @@ class FrechetDistance(FeatureMetric):
             self.fake_outer += vectors.mT @ vectors
 
     def compute(self) -> dict[str, float]:
-        """The distance of what was accumulated.
+        """Return the distance of what was accumulated.
 
         Raises:
             ValueError: fewer than two samples on a side, which have no covariance.

@@ -19,7 +19,7 @@ SPLITS, SEED = 10, 2020
 
 
 def inception_score(logits: Tensor, splits: int = SPLITS, seed: int = SEED) -> tuple[float, float]:
-    """exp E KL(p(y|x) || p(y)) of random parts; under an equal seed they are those that torch-fidelity makes.
+    """Return exp E KL(p(y|x) || p(y)) of random parts; under an equal seed they are those that torch-fidelity makes.
 
     Args:
         logits: (n, classes); log-probabilities are logits too.
@@ -86,7 +86,7 @@ class InceptionScore(FeatureMetric):
             self.fake_log_probabilities.append(features.logits.log_softmax(dim=1).flatten())
 
     def compute(self) -> dict[str, float]:
-        """The score of what was accumulated.
+        """Return the score of what was accumulated.
 
         Raises:
             ValueError: there are fewer fakes than parts.

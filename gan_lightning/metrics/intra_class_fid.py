@@ -98,7 +98,7 @@ class IntraClassFrechet(FeatureMetric):
             )
 
     def compute(self) -> dict[str, float]:
-        """The mean distance; NaN as the class says.
+        """Return the mean distance; NaN as the class says.
 
         Raises:
             ValueError: there are no fakes at all.
@@ -112,7 +112,7 @@ class IntraClassFrechet(FeatureMetric):
         return {"intra_fid": fmean(self.distance(kind) for kind in classes)}
 
     def distance(self, kind: int) -> float:
-        """The Frechet distance within a class."""
+        """Return the Frechet distance within a class."""
         return frechet_distance(
             *moments(self.real_count[kind], self.real_sum[kind], self.real_outer[kind]),
             *moments(self.fake_count[kind], self.fake_sum[kind], self.fake_outer[kind]),

@@ -19,12 +19,12 @@ SUBSETS, SUBSET_SIZE, SEED = 100, 1000, 2020
 
 
 def cubic_kernel(x: Tensor, y: Tensor) -> Tensor:
-    """(x . y / dim + 1)^3 of every row of `x` (n, dim) with every row of `y` (m, dim): (n, m)."""
+    """Return (x . y / dim + 1)^3 of every row of `x` (n, dim) with every row of `y` (m, dim): (n, m)."""
     return (x @ y.mT).div_(x.shape[1]).add_(1.0).pow_(3)
 
 
 def squared_mmd(x: Tensor, y: Tensor) -> float:
-    """The unbiased estimate of the squared maximum mean discrepancy of two samples under the cubic kernel.
+    """Return the unbiased estimate of the squared maximum mean discrepancy of two samples under the cubic kernel.
 
     Args:
         x: (n, dim) of float32.
@@ -46,7 +46,7 @@ def squared_mmd(x: Tensor, y: Tensor) -> float:
 def kernel_distance(
     fake: Tensor, real: Tensor, subsets: int = SUBSETS, subset_size: int = SUBSET_SIZE, seed: int = SEED
 ) -> tuple[float, float]:
-    """`squared_mmd` of random subsets without replacement, those that torch-fidelity draws under an equal seed.
+    """Return `squared_mmd` of random subsets without replacement, those that torch-fidelity draws under an equal seed.
 
     Args:
         fake: (n, dim) of float32.
@@ -88,7 +88,7 @@ class KernelDistance(FeatureMetric):
         seed: of the draw.
 
     Raises:
-        ValueError: no subset, or one of less than two samples, is asked for.
+        ValueError: there are no subsets, or they have fewer than two samples.
     """
 
     keys: ClassVar[tuple[str, ...]] = ("kid", "kid_std")
@@ -116,7 +116,7 @@ class KernelDistance(FeatureMetric):
         (self.real_features if real else self.fake_features).append(features.features.flatten())
 
     def compute(self) -> dict[str, float]:
-        """The distance of what was accumulated.
+        """Return the distance of what was accumulated.
 
         Raises:
             ValueError: fewer than two samples on a side.

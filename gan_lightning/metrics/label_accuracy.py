@@ -1,4 +1,4 @@
-"""Do fakes show what was asked for? A classifier of digits reads them, and its answers are held against the labels."""
+"""Agreement of fakes with their labels, as a classifier of digits reads them."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class LabelCounts(FeatureMetric, ABC):
         self.fake_readings += cells.reshape(num_labels, DIGITS)
 
     def share(self, right: Tensor) -> float:
-        """`right` fakes, a scalar, as a share of all.
+        """Return `right` fakes, a scalar, as a share of all.
 
         Raises:
             ValueError: there are none.
@@ -64,7 +64,7 @@ class LabelCounts(FeatureMetric, ABC):
 
 
 class ConditionalAccuracy(LabelCounts):
-    """Are the fakes the digits that were asked for?
+    """The accuracy of class-conditional digits: are they the digits of their labels?
 
     `compute` gives `label_accuracy`, the share of fakes that are read as the digit of their label, in [0, 1]; .1 is
     chance.
@@ -76,12 +76,12 @@ class ConditionalAccuracy(LabelCounts):
         super().__init__(DIGITS)
 
     def compute(self) -> dict[str, float]:
-        """The number described above."""
+        """Return the number described above."""
         return {"label_accuracy": self.share(self.fake_readings.trace())}
 
 
 class ClusterAccuracy(LabelCounts):
-    """Do codes that were learned without labels stand for digits?
+    """The accuracy of codes that were learned without labels: do they stand for digits?
 
     Each is matched to a digit, as in Chen et al. 2016, "InfoGAN", section 7.2. `compute` gives `code_accuracy`, the
     share of fakes that are read as the digit of their code, under the one-to-one matching that makes it the largest, in
@@ -98,6 +98,6 @@ class ClusterAccuracy(LabelCounts):
         super().__init__(num_labels)
 
     def compute(self) -> dict[str, float]:
-        """The number described above."""
+        """Return the number described above."""
         codes, digits = linear_sum_assignment(self.fake_readings.cpu().numpy(), maximize=True)
         return {"code_accuracy": self.share(self.fake_readings[codes, digits].sum())}

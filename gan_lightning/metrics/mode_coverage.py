@@ -64,7 +64,7 @@ class MixtureQuality(SampleMetric):
         """
         modes, dim = self.centers.shape
         if samples.ndim != 2 or samples.shape[1] != dim:
-            raise ValueError(f"the metrics of this mixture judge samples (batch, {dim}), not {tuple(samples.shape)}")
+            raise ValueError(f"the metrics of this mixture read samples (batch, {dim}), not {tuple(samples.shape)}")
         if real:
             return
         offsets = (samples.double().unsqueeze(1) - self.centers.double()) / self.std
@@ -77,7 +77,7 @@ class MixtureQuality(SampleMetric):
         self.fake_squares.index_add_(0, mode[near], squares[near])
 
     def compute(self) -> dict[str, float]:
-        """The numbers described above.
+        """Return the numbers described above.
 
         Raises:
             ValueError: there are no fakes.
@@ -97,7 +97,7 @@ class MixtureQuality(SampleMetric):
         }
 
     def sigma_ratio(self) -> float:
-        """See the class."""
+        """Return the `sigma_ratio` that the class describes."""
         several = self.fake_near >= 2
         if not several.any():
             return 0.0
@@ -109,13 +109,13 @@ class MixtureQuality(SampleMetric):
 
 
 def digest(centers: Tensor) -> str:
-    """A few characters that stand for `centers`, alike on machines that differ in the last bits."""
+    """Return a few characters that stand for `centers`, alike on machines that differ in the last bits."""
     rounded = np.round(centers.double().cpu().numpy(), 5) + 0.0  # + 0.0: no negative zeros
     return hashlib.sha256(f"{rounded.tolist()}".encode()).hexdigest()[:8]
 
 
 def width_before_cut(variance: Tensor, dim: int) -> Tensor:
-    """Standard deviation, at most `RADIUS`, of the centred Gaussian that has `variance` when cut off at `RADIUS`.
+    """Return the standard deviation, up to `RADIUS`, of the centred Gaussian that has `variance` when cut off there.
 
     Cut off at radius r, N(0, s² I) has in each direction the variance s² P(X_{dim+2} <= r²/s²) / P(X_dim <= r²/s²), X_k
     being chi-square with k degrees of freedom. That grows with s, so it is inverted by a table.
@@ -131,10 +131,10 @@ def width_before_cut(variance: Tensor, dim: int) -> Tensor:
 
 
 def chi_square_cdf(x: Tensor, degrees: int) -> Tensor:
-    """P(X <= x) of the chi-square distribution: the share of a standard Gaussian in `degrees` dimensions within √x."""
+    """Return P(X <= x) of the chi-square distribution: the share of a `degrees`-dimensional Gaussian within √x."""
     return torch.special.gammainc(torch.full_like(x, degrees / 2), x / 2)
 
 
 def with_rest(shares: Tensor) -> Tensor:
-    """`shares` (cells,) with one further cell for what they lack to 1."""
+    """Return `shares` (cells,) with one further cell for what they lack to 1."""
     return torch.cat([shares, (1.0 - shares.sum()).clamp_min(0.0).unsqueeze(0)])

@@ -17,14 +17,14 @@ class Density(Protocol):
 
     @property
     def mean(self) -> float:
-        """Its mean."""
+        """Return the mean."""
 
     @property
     def std(self) -> float:
-        """Its standard deviation."""
+        """Return the standard deviation."""
 
     def log_density(self, x: Tensor) -> Tensor:
-        """Natural logarithm of the density, (count,), at `x` of (count, 1)."""
+        """Return the natural logarithm of the density, (count,), at `x` of (count, 1)."""
 
 
 # In standard deviations of the truth.
@@ -34,7 +34,7 @@ BIN = 0.1
 
 
 class OneDimensional(SampleMetric):
-    """How the distribution of generated numbers differs from the true one.
+    """The difference of the distribution of generated numbers from the true one.
 
     `compute` gives
 
@@ -74,12 +74,12 @@ class OneDimensional(SampleMetric):
             ValueError: a sample is not one number.
         """
         if samples.ndim != 2 or samples.shape[1] != 1:
-            raise ValueError(f"the metrics of the line judge samples (batch, 1), not {tuple(samples.shape)}")
+            raise ValueError(f"the metrics of the line read samples (batch, 1), not {tuple(samples.shape)}")
         if not real:
             self.fake_values.append(samples.squeeze(1))
 
     def compute(self) -> dict[str, float]:
-        """The numbers described above.
+        """Return the numbers described above.
 
         Raises:
             ValueError: fewer than two fakes.
@@ -95,16 +95,16 @@ class OneDimensional(SampleMetric):
         }
 
     def quantiles(self, count: int) -> Tensor:
-        """The true quantiles at (i - 1/2)/count for i = 1 ... count, (count,) of float64."""
+        """Return the true quantiles at (i - 1/2)/count for i = 1 ... count, (count,) of float64."""
         levels = (np.arange(count) + 0.5) / count
         return torch.from_numpy(np.interp(levels, self._cumulative.numpy(), self._grid.numpy()))
 
     def shares(self, values: Tensor) -> Tensor:
-        """Share of `values` (n,) in each cell, (cells,)."""
+        """Return the share of `values` (n,) in each cell, (cells,)."""
         return torch.bincount(torch.bucketize(values, self._edges), minlength=len(self._edges) + 1) / len(values)
 
     def probabilities(self) -> Tensor:
-        """True probability of each cell, (cells,) of float64."""
+        """Return the true probability of each cell, (cells,) of float64."""
         below = torch.from_numpy(np.interp(self._edges.numpy(), self._grid.numpy(), self._cumulative.numpy()))
         ends = torch.tensor([0.0, 1.0], dtype=torch.float64)
         return torch.cat([ends[:1], below, ends[1:]]).diff()

@@ -1,4 +1,4 @@
-"""How much of the fakes lies where the data lie, and how much of the data the fakes reach, by nearest neighbours.
+"""Precision and recall, density and coverage: the share of fakes among the data and of data among the fakes.
 
 Kynkaanniemi et al. 2019, 'Improved Precision and Recall Metric for Assessing Generative Models', section 2, and
 Naeem et al. 2020, 'Reliable Fidelity and Diversity Metrics for Generative Models', section 3.
@@ -20,7 +20,7 @@ ROWS = 2048  # of a block of distances, and columns: 16 MiB, whatever the number
 
 
 def radii(features: Tensor, neighbour: int) -> Tensor:
-    """The distance of each sample to its k-th nearest neighbour among the others.
+    """Return the distance of each sample to its k-th nearest neighbour among the others.
 
     A block of distances serves the neighbours of its rows and of its columns, so that half of them is computed.
 
@@ -31,7 +31,7 @@ def radii(features: Tensor, neighbour: int) -> Tensor:
     Returns:
         (n,). With k + 1 equal samples or more, theirs is 0, up to the rounding of `torch.cdist`.
     """
-    # Each is its own nearest, at distance 0: one more is kept than is asked for.
+    # Each is its own nearest, at distance 0: one more is kept than is needed.
     nearest = features.new_full((len(features), neighbour + 1), math.inf)
     blocks = torch.arange(len(features), device=features.device).split(ROWS)
     with full_float32(features.device):
@@ -45,14 +45,14 @@ def radii(features: Tensor, neighbour: int) -> Tensor:
 
 
 def smallest(distances: Tensor, nearest: Tensor) -> Tensor:
-    """Of each row of both, (n, m) and (n, k), the k smallest, in order."""
+    """Return the k smallest of each row of both, (n, m) and (n, k), in order."""
     k = nearest.shape[1]
     among = distances.topk(min(k, distances.shape[1]), largest=False).values
     return torch.cat([among, nearest], dim=1).topk(k, largest=False).values
 
 
 def precision_recall(fake: Tensor, real: Tensor, fake_radii: Tensor, real_radii: Tensor) -> tuple[float, float]:
-    """Share of fakes in the ball of at least one real sample, and of real samples in the ball of at least one fake.
+    """Return the share of fakes in a real sample's ball, and of real samples in a fake's ball.
 
     Args:
         fake: (n, dim) of float32.
@@ -73,7 +73,7 @@ def precision_recall(fake: Tensor, real: Tensor, fake_radii: Tensor, real_radii:
 
 
 def density_coverage(fake: Tensor, real: Tensor, real_radii: Tensor, neighbour: int) -> tuple[float, float]:
-    """In how many real samples' balls a fake lies, divided by k; the share of real samples with a fake in their ball.
+    """Return the mean number of real samples' balls around a fake over k, and the share of balls with a fake in them.
 
     Args:
         fake: (n, dim) of float32.
@@ -94,7 +94,7 @@ def density_coverage(fake: Tensor, real: Tensor, real_radii: Tensor, neighbour: 
 
 
 class Manifold(FeatureMetric, ABC):
-    """Judges by balls around samples that reach to their k-th nearest neighbour among their like.
+    """A metric by balls around samples that reach to their k-th nearest neighbour among their like.
 
     Keeps all features, in float32. The real radii are found once.
 
@@ -122,7 +122,7 @@ class Manifold(FeatureMetric, ABC):
 
     @classmethod
     def name(cls) -> str:
-        """What is measured."""
+        """Return the names of the numbers."""
         return " and ".join(cls.keys)
 
     def accumulate_features(self, features: Features, real: bool) -> None:
@@ -135,7 +135,7 @@ class Manifold(FeatureMetric, ABC):
             self._real_radii = None
 
     def compute(self) -> dict[str, float]:
-        """The numbers described above; NaN where a feature is not finite.
+        """Return the numbers described above; NaN where a feature is not finite.
 
         Raises:
             ValueError: not more than k samples on a side, which have no k-th nearest neighbour.
@@ -154,7 +154,7 @@ class Manifold(FeatureMetric, ABC):
 
     @abstractmethod
     def compare(self, fake: Tensor, real: Tensor, real_radii: Tensor) -> tuple[float, float]:
-        """The numbers named in `keys`, of features (n, dim) and (m, dim) and real radii (m,)."""
+        """Return the numbers named in `keys`, of features (n, dim) and (m, dim) and real radii (m,)."""
 
 
 class PrecisionRecall(Manifold):
@@ -175,7 +175,7 @@ class PrecisionRecall(Manifold):
         super().__init__(extractor, neighbour)
 
     def compare(self, fake: Tensor, real: Tensor, real_radii: Tensor) -> tuple[float, float]:
-        """Precision and recall."""
+        """Return precision and recall."""
         return precision_recall(fake, real, radii(fake, self.neighbour), real_radii)
 
 
@@ -197,5 +197,5 @@ class DensityCoverage(Manifold):
         super().__init__(extractor, neighbour)
 
     def compare(self, fake: Tensor, real: Tensor, real_radii: Tensor) -> tuple[float, float]:
-        """Density and coverage."""
+        """Return density and coverage."""
         return density_coverage(fake, real, real_radii, self.neighbour)

@@ -11,7 +11,7 @@ from gan_lightning.randomness import generator_for
 
 
 def wasserstein_1d(a: Tensor, b: Tensor, order: float) -> Tensor:
-    """Mean of |difference|^order under the optimal coupling of two samples on a line, for each column by itself.
+    """Return the mean of |difference|^order under the optimal coupling of two samples on a line, for each column.
 
     On a line the optimal coupling pairs equal quantiles. The quantile function of n points is a staircase with n equal
     steps; between the union of both stairs' breaks the difference is constant, so samples of unequal size need neither
@@ -70,7 +70,7 @@ class SlicedWasserstein(SampleMetric):
         self.add_list_state("fake_projected")
 
     def directions(self, dim: int) -> Tensor:
-        """Unit vectors (dim, projections), uniform on the sphere; float32, on the CPU."""
+        """Return unit vectors (dim, projections), uniform on the sphere; float32, on the CPU."""
         if self._directions is None or len(self._directions) != dim:
             rng = generator_for("sliced_wasserstein")
             self._directions = F.normalize(torch.randn(dim, self.projections, generator=rng), dim=0)
@@ -83,7 +83,7 @@ class SlicedWasserstein(SampleMetric):
         (self.real_projected if real else self.fake_projected).append(projected)
 
     def compute(self) -> dict[str, float]:
-        """The distance over all samples.
+        """Return the distance over all samples.
 
         Raises:
             ValueError: there are no real or no fake samples.

@@ -1,4 +1,4 @@
-"""Whether digits are still the same digits after they were translated into another domain."""
+"""The share of digits that are still the same digits after translation into another domain."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gan_lightning.utils.checks import fingerprint
 
 OUTLINE_WEIGHTS = Path(__file__).parent / "assets" / "outline_classifier.pt"
 NO_OUTLINE = 10
-"""What the classifier of outlines calls an image that is none."""
+"""The class of an image without an outline, for the classifier of outlines."""
 INSTEAD = "choose variant=cyclegan data=digit_outlines, or metrics=sliced_wasserstein for other images"
 
 
@@ -56,16 +56,16 @@ class DigitTranslation(SampleMetric):
         self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
 
     def check_labels(self, labels: Tensor | None) -> None:
-        """Refuse fakes of which nobody knows what their sources show.
+        """Refuse fakes whose sources have no known digits.
 
         Raises:
-            ValueError: they are such.
+            ValueError: they have none.
         """
         if labels is None or labels.ndim != 2:
             raise ValueError(f"metrics=translation is for pairs of digits whose classes are known: {INSTEAD}")
 
     def accumulate(self, samples: Tensor, real: bool) -> None:
-        """Nothing is taken of images alone, but they are looked at.
+        """Take nothing of images without labels, but refuse other shapes.
 
         Raises:
             ValueError: they are not pairs of grey digits, (batch, 2, 28, 28).
@@ -93,24 +93,24 @@ class DigitTranslation(SampleMetric):
         self.count += len(labels)
 
     def compute(self) -> dict[str, float]:
-        """The numbers described above.
+        """Return the numbers described above.
 
         Raises:
             ValueError: there are no fakes.
         """
         if self.count == 0:
-            raise ValueError("metrics=translation has no fakes to judge: raise metrics.num_fakes")
+            raise ValueError("metrics=translation has no fakes to evaluate: raise metrics.num_fakes")
         a_to_b, b_to_a = (self.kept_digits.double() / self.count).tolist()
         return {"kept_a_to_b": a_to_b, "kept_b_to_a": b_to_a, "kept": (a_to_b + b_to_a) / 2}
 
 
 def outline_classifier(dim: int) -> DigitClassifier:
-    """A classifier of 28x28 outlines in [-1, 1] with eleven logits: the ten digits, and `NO_OUTLINE`; untrained."""
+    """Return an untrained classifier of 28x28 outlines in [-1, 1]: logits of the ten digits and of `NO_OUTLINE`."""
     classifier = DigitClassifier(dim)
     classifier.head = nn.Linear(dim, NO_OUTLINE + 1)
     return classifier
 
 
 def trained_outline_classifier() -> DigitClassifier:
-    """The classifier with the weights that come with the package, frozen (`train_outline_classifier.py`)."""
+    """Return the classifier with the weights that come with the package, frozen (`train_outline_classifier.py`)."""
     return with_weights(OUTLINE_WEIGHTS, outline_classifier)

@@ -17,19 +17,19 @@ from gan_lightning.utils.errors import UserError
 
 
 def wandb_arguments(checkpoint: Path) -> dict[str, Any]:
-    """What names the W&B run that `checkpoint` was saved by, as arguments of `WandB`; nothing is started.
+    """Return what names the W&B run that `checkpoint` was saved by, as arguments of `WandB`; nothing is started.
 
     Raises:
         UserError: it was not logged to W&B.
     """
     run = run_directory(checkpoint)
     id_file = run / "wandb_run_id"
-    settings = (read_checkpoint(checkpoint)["hyper_parameters"].get("logger") or {}).get("wandb")
-    if settings is None or not id_file.is_file():
+    config = (read_checkpoint(checkpoint)["hyper_parameters"].get("logger") or {}).get("wandb")
+    if config is None or not id_file.is_file():
         raise UserError(f"{run} was not logged to W&B: leave wandb=true out (the numbers are written all the same)")
-    # Only what names the run: nothing is built of what a checkpoint says.
-    known = {key: settings.get(key) for key in ("entity", "name", "group")}
-    return {"project": str(settings.get("project")), "save_dir": run, "id_file": id_file, **known}
+    # Only what names the run: nothing is built of a checkpoint's configuration.
+    known = {key: config.get(key) for key in ("entity", "name", "group")}
+    return {"project": str(config.get("project")), "save_dir": run, "id_file": id_file, **known}
 
 
 def send(checkpoint: Path, values: Mapping[str, float], protocol: Mapping[str, Any], iteration: int) -> None:
@@ -41,25 +41,25 @@ def send(checkpoint: Path, values: Mapping[str, float], protocol: Mapping[str, A
         UserError: it was not logged to W&B.
     """
     logger = WandB(**wandb_arguments(checkpoint))
-    places = {key: series(checkpoint.stem, protocol, key) for key in values}
-    logger.log_metrics({f"{places[key]}/{key.removeprefix('val/')}": values[key] for key in values}, step=iteration)
-    logger.experiment.config.update(dict.fromkeys(places.values(), dict(protocol)), allow_val_change=True)
+    names = {key: series(checkpoint.stem, protocol, key) for key in values}
+    logger.log_metrics({f"{names[key]}/{key.removeprefix('val/')}": values[key] for key in values}, step=iteration)
+    logger.experiment.config.update(dict.fromkeys(names.values(), dict(protocol)), allow_val_change=True)
     logger.finalize("success")
 
 
 def series(checkpoint: str, protocol: Mapping[str, Any], key: str) -> str:
-    """Where a number belongs, such as ``eval/last_raw_5000_digits-0a1b2c_s0_3f2e1d``.
+    """Return the series that a number belongs to, such as ``eval/last_raw_5000_digits-0a1b2c_s0_3f2e1d``.
 
     That is the checkpoint's name, raw weights, the number of fakes, the extractor, the seed, and a few characters that
     stand for all that has to be equal for two numbers to be compared: different protocols never share a series.
     """
-    told = json.dumps(comparable_fields(protocol, key), sort_keys=True, default=str)
+    fields = json.dumps(comparable_fields(protocol, key), sort_keys=True, default=str)
     parts = [
         checkpoint,
         "raw" if protocol.get("weights") == "raw" else None,
         protocol["num_fakes"],
         protocol["numbers"][key]["extractor"],
         f"s{protocol.get('seed')}",
-        hashlib.sha256(told.encode()).hexdigest()[:6],
+        hashlib.sha256(fields.encode()).hexdigest()[:6],
     ]
     return "eval/" + "_".join(re.sub(r"[^\w.=-]+", "-", str(part)) for part in parts if part is not None)

@@ -1,4 +1,4 @@
-"""What several ranks do together, where there are several: without a process group, a rank is alone."""
+"""Communication between ranks on the host: without a process group, a rank is alone and each function is its work."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ LONGEST_WORK = timedelta(days=2)
 
 
 def is_distributed() -> bool:
-    """Whether other ranks can be talked to."""
+    """Return whether there is a process group of several ranks."""
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
 def broadcast_object(value: T) -> T:
-    """Rank 0's `value`, on every rank."""
+    """Return rank 0's `value`, on every rank."""
     if not is_distributed():
         return value
     values = [value]
@@ -29,7 +29,7 @@ def broadcast_object(value: T) -> T:
 
 
 def all_gather_object(value: T) -> list[T]:
-    """Every rank's `value`, in their order, on every rank."""
+    """Return every rank's `value`, in their order, on every rank."""
     if not is_distributed():
         return [value]
     values = [value] * dist.get_world_size()
@@ -38,7 +38,7 @@ def all_gather_object(value: T) -> list[T]:
 
 
 def run_on_rank_zero(work: Callable[[], T]) -> T:
-    """What `work` gives on rank 0, the only one to do it, on every rank.
+    """Do `work` on rank 0 alone and return its result on every rank.
 
     Raises:
         ValueError, OSError: on every rank what it raised.
@@ -53,10 +53,10 @@ def run_on_rank_zero(work: Callable[[], T]) -> T:
 
 
 def rank_zero_first(work: Callable[[], T]) -> T:
-    """`work`, done by rank 0 and then by all others, which find what it has made.
+    """Do `work` on rank 0 and then on all others, which find what it has made; return each rank's own result.
 
     Raises:
-        ValueError, OSError: on every rank what it raised on any, so that nobody waits for a rank that is gone.
+        ValueError, OSError: on every rank what it raised on any, so that no rank waits for one that is gone.
     """
     if not is_distributed():
         return work()
@@ -71,7 +71,7 @@ def rank_zero_first(work: Callable[[], T]) -> T:
 def wait_for_rank_zero() -> None:
     """Wait until rank 0 comes here too: for longer than a broadcast may, which NCCL ends after ten minutes."""
     store, rank = dist.distributed_c10d._get_default_store(), dist.get_rank()
-    # Counted where the ranks meet, and not in each process: rank 0 of a sweep has played the jobs before this one too.
+    # Counted where the ranks meet, and not in each process: rank 0 of a sweep has run the jobs before this one too.
     key = f"gan_lightning/done/{store.add(f'gan_lightning/works/{rank}', 1)}"
     if rank == 0:
         store.set(key, "done")
@@ -80,7 +80,7 @@ def wait_for_rank_zero() -> None:
 
 
 def capture_exception(work: Callable[[], T]) -> tuple[Exception | None, T | None]:
-    """What `work` raised, in a form that can be sent, or its result."""
+    """Do `work` and return what it raised, in a form that can be sent, or its result."""
     try:
         return None, work()
     except OSError as error:

@@ -37,14 +37,14 @@ def test_training_is_bit_identical_with_and_without_it():
         assert torch.equal(value, without.state_dict()[name]), name
 
 
-def test_a_metric_of_classes_without_classes_is_told_before_the_first_update():
+def test_a_metric_of_classes_refuses_other_priors_before_the_first_update():
     gan = tiny_gan()
-    with pytest.raises(ValueError, match="asked: no fake was made for a class: .*prior=labelled"):
+    with pytest.raises(ValueError, match="labelled: no fake was made for a class: .*prior=labelled"):
         fit(gan, evaluation(metrics={"labels": LabelsOfFakes()}, every=1000))
     assert gan.discriminator_updates == 0
 
 
-def test_it_judges_the_averaged_generator():
+def test_it_evaluates_the_averaged_generator():
     gan = tiny_gan(max_iterations=2)
     fit(gan, evaluation())
     latent = gan.fixed_latents(23, "evaluation")
@@ -71,19 +71,19 @@ def test_a_second_fit_does_not_count_the_real_samples_again():
 
 def test_without_metrics_it_does_nothing():
     gan = tiny_gan(max_iterations=2)
-    play(gan, callbacks=[evaluation(metrics={})])  # a trainer without a data module: nothing is asked of it
+    play(gan, callbacks=[evaluation(metrics={})])  # a trainer without a data module: none is needed
     assert gan.metrics == {}
     assert torch.isfinite(weights(gan.generator)).all()
 
 
-def test_data_that_a_metric_cannot_judge_is_told_before_the_first_update():
+def test_data_that_a_metric_does_not_read_are_refused_before_the_first_update():
     gan = tiny_gan()
     with pytest.raises(ValueError, match="grey images"):
         fit(gan, evaluation(metrics={"digits": DigitQuality()}, every=1000))
     assert gan.discriminator_updates == 0
 
 
-def test_too_few_fakes_are_told_before_the_first_update():
+def test_too_few_fakes_are_refused_before_the_first_update():
     gan = tiny_gan()
     metric = MeanOfFakes()
     metric.min_fakes = 100
@@ -102,6 +102,6 @@ def test_too_few_fakes_are_told_before_the_first_update():
         ({"num_fakes": 0}, "metrics.num_fakes must be a whole number of at least 1, not 0"),
     ],
 )
-def test_what_cannot_work_is_told_at_construction(changes: dict[str, Any], message: str):
+def test_bad_arguments_are_refused_at_construction(changes: dict[str, Any], message: str):
     with pytest.raises(ValueError, match=message):
         evaluation(**changes)

@@ -91,8 +91,8 @@ def test_the_best_of_another_protocol_is_forgotten(
         fit(tiny_gan(max_iterations=4), second, ckpt_path=tmp_path / "last.ckpt")
     assert (second.best == -1e9) is kept
     assert second.best_iteration == (2 if kept else 4)
-    told = [line for line in caplog.messages if "is forgotten: it was measured in another way" in line]
-    assert len(told) == ("num_fakes" in changes)
+    lines = [line for line in caplog.messages if "is forgotten: it was measured in another way" in line]
+    assert len(lines) == ("num_fakes" in changes)
 
 
 def test_it_says_how_and_when_it_measured():
@@ -110,7 +110,7 @@ def test_it_says_how_and_when_it_measured():
 
 def test_metrics_stay_out_of_checkpoints(tmp_path: Path):
     gan = tiny_gan(max_iterations=2)
-    metrics = {"swd": SlicedWasserstein(), "judge": Judge()}
+    metrics = {"swd": SlicedWasserstein(), "network": WithNetwork()}
     fit(gan, evaluation(metrics=metrics, monitor="val/swd")).save_checkpoint(tmp_path / "last.ckpt")
     checkpoint = torch.load(tmp_path / "last.ckpt", weights_only=True)
     assert checkpoint["state_dict"].keys() == tiny_gan().state_dict().keys()
@@ -118,7 +118,7 @@ def test_metrics_stay_out_of_checkpoints(tmp_path: Path):
     assert state.keys() == {"best", "best_iteration", "last_iteration", "protocol", "monitor", "mode"}
 
 
-class Judge(MeanOfFakes):
+class WithNetwork(MeanOfFakes):
     """A metric with a network of its own."""
 
     def __init__(self) -> None:

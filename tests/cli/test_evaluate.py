@@ -1,4 +1,4 @@
-"""Runs judged anew: the numbers of training to the digit, or other ones for another question."""
+"""Runs evaluated again: the numbers of training to the digit, or other numbers by other options."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from helpers.compose import composed, job_part, resolved
-from helpers.evaluated_runs import SMALL, judged, mnist, result
+from helpers.evaluated_runs import SMALL, mnist, result, run_eval
 from helpers.jobs import train
 from helpers.run_script import run_script
 from hydra.utils import instantiate
@@ -92,19 +92,19 @@ def test_half_precision_in_training_leaves_the_numbers_those_of_float32(run: Pat
 
 def test_other_weights_checkpoints_seeds_and_metrics(run: Path, capsys: pytest.CaptureFixture[str]):
     final = result(run)["final"]
-    both = judged(f"ckpt_path={run}", "which=both")
+    both = run_eval(f"ckpt_path={run}", "which=both")
     assert both["last"]["val/fid"] == final["val/fid"]
     assert both["best"]["val/fid"] == result(run)["best"]["val/fid"]
-    assert judged(f"ckpt_path={run}", "weights=raw")["last"]["val/fid"] != final["val/fid"]
+    assert run_eval(f"ckpt_path={run}", "weights=raw")["last"]["val/fid"] != final["val/fid"]
     assert "generator without averaging" in capsys.readouterr().out
-    assert judged(f"ckpt_path={run}", "seed=1")["last"]["val/fid"] != final["val/fid"]
-    other = judged(f"ckpt_path={run}", "metrics=sliced_wasserstein", "num_fakes=50")
+    assert run_eval(f"ckpt_path={run}", "seed=1")["last"]["val/fid"] != final["val/fid"]
+    other = run_eval(f"ckpt_path={run}", "metrics=sliced_wasserstein", "num_fakes=50")
     assert other["last"].keys() == {"val/swd"}
     assert "50 fakes" in capsys.readouterr().out
     names = {path.name for path in (run / "evaluations").iterdir()}
     assert {"last_digits_230_s0.json", "last_raw_digits_230_s0.json", "last_digits_230_s1.json"} < names
     before = len(names)
-    judged(f"ckpt_path={run}")
+    run_eval(f"ckpt_path={run}")
     assert len(list((run / "evaluations").iterdir())) == before + 1, "nothing is overwritten"
 
 
@@ -129,10 +129,10 @@ def test_other_weights_checkpoints_seeds_and_metrics(run: Path, capsys: pytest.C
         (["real=a", "fake=b", "ckpt_path=null", "data.root=c"], "data.* is for checkpoints"),
     ],
 )
-def test_what_cannot_be_is_one_sentence(run: Path, overrides: list[str], words: str):
+def test_wrong_options_end_with_one_line(run: Path, overrides: list[str], words: str):
     before = sorted((run / "evaluations").glob("*"))
     with pytest.raises(UserError, match=re.escape(words)):
-        judged(f"ckpt_path={run}", *overrides)
+        run_eval(f"ckpt_path={run}", *overrides)
     assert sorted((run / "evaluations").glob("*")) == before
 
 
@@ -140,9 +140,9 @@ def test_what_cannot_be_is_one_sentence(run: Path, overrides: list[str], words: 
 def test_a_file_has_no_best(run: Path, which: str):
     file = run / "checkpoints" / "last.ckpt"
     with pytest.raises(UserError, match=f"which={which} chooses from a run directory, and .*last.ckpt is a file"):
-        judged(f"ckpt_path={file}", f"which={which}")
+        run_eval(f"ckpt_path={file}", f"which={which}")
     with pytest.raises(UserError, match="ckpt_path=none/such.ckpt holds no checkpoint"):
-        judged("ckpt_path=none/such.ckpt", f"which={which}")
+        run_eval("ckpt_path=none/such.ckpt", f"which={which}")
 
 
 def test_the_runs_own_metrics_look_through_what_is_chosen():
@@ -166,7 +166,7 @@ def test_data_without_an_extractor_say_so():
         trained = OmegaConf.create(resolved(config))
     with composed("metrics=fid", config_name="eval") as config:
         choose_metrics(trained, config.get("metrics"), config.get("extractor"))
-    with pytest.raises(UserError, match="fid: looks through an extractor, and this data brings none"), user_errors():
+    with pytest.raises(UserError, match="fid: needs an extractor, and this data brings none"), user_errors():
         instantiate(trained.metrics.metrics, _convert_="all")
 
 
@@ -208,8 +208,8 @@ def test_different_protocols_are_different_series_of_the_runs_own_wandb_run(
         content["hyper_parameters"]["logger"] = {"wandb": {"project": "test"}}
         torch.save(content, file)
     (logged / "wandb_run_id").write_text("0123abcd\n")
-    judged(f"ckpt_path={logged}", "which=both", "num_fakes=30", "metrics=sliced_wasserstein", "wandb=true")
-    judged(f"ckpt_path={logged}", "weights=raw", "num_fakes=40", "wandb=true")
+    run_eval(f"ckpt_path={logged}", "which=both", "num_fakes=30", "metrics=sliced_wasserstein", "wandb=true")
+    run_eval(f"ckpt_path={logged}", "weights=raw", "num_fakes=40", "wandb=true")
     expected = [
         rb"eval/last_30_s0_\w{6}/swd",
         rb"eval/best_30_s0_\w{6}/swd",

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.evaluated_images import Pictures, Sums, judges, looked_at
+from helpers.evaluated_images import RandomImages, Sums, images_seen, make_evaluator
 from torch import Tensor
 
-from gan_lightning.evaluation import evaluator as judging
+from gan_lightning.evaluation import evaluator as evaluator_module
 from gan_lightning.evaluation.evaluator import Evaluator
 from gan_lightning.extractors.digits import Digits
 from gan_lightning.metrics.base import FeatureMetric
@@ -29,7 +29,7 @@ def test_given_features_are_taken_for_those_of_the_images():
 
 
 def test_an_evaluation_gives_the_numbers_of_each_metric_by_itself():
-    data = Pictures()
+    data = RandomImages()
     fakes = torch.rand(40, 1, 4, 4, generator=torch.Generator().manual_seed(5)) * 2 - 1
 
     def made() -> dict[str, FeatureMetric]:
@@ -66,9 +66,9 @@ def test_only_rank_0_shows_how_far_it_is(monkeypatch: pytest.MonkeyPatch):
         shown.append(what)
         return batches
 
-    monkeypatch.setattr(judging, "track", track)
+    monkeypatch.setattr(evaluator_module, "track", track)
     for rank in (0, 1):
-        judges(None).prepare_reference(Pictures(), "cpu", rank, 2)
+        make_evaluator(None).prepare_reference(RandomImages(), "cpu", rank, 2)
     assert shown == ["reading real samples"]
 
 
@@ -77,7 +77,7 @@ def test_what_keeps_nothing_of_real_samples_is_shown_one_batch(monkeypatch: pyte
     metric = ConditionalAccuracy()
     monkeypatch.setattr(metric, "accumulate_features", lambda features, real: shown.append(len(features.features)))
     monkeypatch.setattr(metric.extractor, "extract", Sums().extract)
-    Evaluator({"labels": metric}, 7).prepare_reference(Pictures(), "cpu")
+    Evaluator({"labels": metric}, 7).prepare_reference(RandomImages(), "cpu")
     assert shown == [7]
 
 
@@ -88,7 +88,7 @@ def test_metrics_get_the_classes_of_real_samples():
         def accumulate_labelled(self, samples: Tensor, labels: Tensor, real: bool) -> None:
             given.append(labels)
 
-    Evaluator({"swd": Classes(4)}, 7).prepare_reference(Pictures(), "cpu")
+    Evaluator({"swd": Classes(4)}, 7).prepare_reference(RandomImages(), "cpu")
     assert torch.equal(torch.cat(given), torch.arange(60) % 3)
 
 
@@ -96,7 +96,7 @@ def test_equal_extractors_become_one_that_looks_once():
     made = Evaluator({"a": FrechetDistance(Sums()), "b": Kinder(Sums()), "c": Third(Sums("other"))}, 7)
     a, b, c = (metric.extractor for metric in made.metrics.values())
     assert a is b and a is not c
-    assert looked_at(made, Pictures()) == 2 * 60
+    assert images_seen(made, RandomImages()) == 2 * 60
 
 
 class Kinder(FrechetDistance):

@@ -1,4 +1,4 @@
-"""Folders of images judged without a run, and runs whose images were moved to another folder."""
+"""Folders of images evaluated without a run, and runs whose images were moved to another folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.compose import composed, job_part, resolved
-from helpers.evaluated_runs import SMALL, judged, mnist, result
+from helpers.evaluated_runs import SMALL, mnist, result, run_eval
 from helpers.jobs import train
 from omegaconf import OmegaConf
 from PIL import Image
@@ -42,11 +42,11 @@ def digits() -> tuple[torch.Tensor, torch.Tensor]:
     return images[:120], (images[120:200] + images[200:280]).clamp(-1, 1)
 
 
-def test_two_folders_are_judged_as_their_images_are(home: Path, digits: tuple[torch.Tensor, torch.Tensor]):
+def test_two_folders_give_the_numbers_of_their_images(home: Path, digits: tuple[torch.Tensor, torch.Tensor]):
     real, fake = digits
     folder(home / "real", real)
     folder(home / "fake", fake)
-    values = judged("real=real", "fake=fake", "metrics=[digits,sliced_wasserstein]")["fake"]
+    values = run_eval("real=real", "fake=fake", "metrics=[digits,sliced_wasserstein]")["fake"]
     metric = DigitQuality()
     metric.update(real, real=True)
     metric.update(fake, real=False)
@@ -56,11 +56,11 @@ def test_two_folders_are_judged_as_their_images_are(home: Path, digits: tuple[to
     assert written.name == "fake_digits-sliced_wasserstein_80.json"
     assert (known["num_fakes"], known["reference_size"]) == (80, 120)
     assert known["protocol"]["weights"] == "files" and known["values"] == values
-    again = judged("real=real", "fake=fake", "metrics=[fid]", "extractor=digits")["fake"]
+    again = run_eval("real=real", "fake=fake", "metrics=[fid]", "extractor=digits")["fake"]
     assert again["val/fid"] == values["val/fid"]
 
 
-def test_folders_of_different_kinds_are_one_sentence(home: Path, digits: tuple[torch.Tensor, torch.Tensor]):
+def test_folders_of_different_kinds_are_refused_with_the_way_out(home: Path, digits: tuple[torch.Tensor, torch.Tensor]):
     folder(home / "real", digits[0][:4])
     folder(home / "small", digits[1][:4, :, ::2, ::2])
     folder(home / "colour", digits[1][:4])
@@ -68,19 +68,19 @@ def test_folders_of_different_kinds_are_one_sentence(home: Path, digits: tuple[t
         Image.open(path).convert("RGB").save(path)
     chosen = ("metrics=digits", "extractor=digits")
     with pytest.raises(UserError, match=r"28x28 pixels .* of 14x14: bring them to one size by image_size=N"):
-        judged("real=real", "fake=small", *chosen)
+        run_eval("real=real", "fake=small", *chosen)
     with pytest.raises(UserError, match=r"holds grey images and fake=.*colour ones: bring them to one by channels=1"):
-        judged("real=real", "fake=colour", *chosen)
-    assert judged("real=real", "fake=colour", "channels=1", *chosen)["colour"]["val/fid"] >= 0
-    assert judged("real=real", "fake=small", "image_size=28", *chosen)["small"]["val/fid"] > 0
+        run_eval("real=real", "fake=colour", *chosen)
+    assert run_eval("real=real", "fake=colour", "channels=1", *chosen)["colour"]["val/fid"] >= 0
+    assert run_eval("real=real", "fake=small", "image_size=28", *chosen)["small"]["val/fid"] > 0
 
 
-def test_what_a_folder_cannot_answer_is_told_and_nothing_is_written(
+def test_folders_that_cannot_be_evaluated_are_refused_and_nothing_is_written(
     tmp_path: Path, digits: tuple[torch.Tensor, torch.Tensor], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # where nobody answers
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # where no proxy answers
     folder(tmp_path / "real", digits[0][:4])
     folder(tmp_path / "broken", digits[1][:4])
     path = tmp_path / "broken" / "0000.png"
@@ -92,7 +92,7 @@ def test_what_a_folder_cannot_answer_is_told_and_nothing_is_written(
         (("fake=real", "metrics=fid", "extractor=classifier"), "learns the classes of the data, and this has none"),
     ):
         with pytest.raises(UserError, match=words):
-            judged("real=real", *overrides)
+            run_eval("real=real", *overrides)
     assert not (tmp_path / "outputs").exists()
 
 
@@ -108,8 +108,8 @@ def test_images_that_were_moved_are_found_where_they_are_now(tmp_path: Path, dig
         train(job_part(config))
     (tmp_path / "before").rename(tmp_path / "now")
     with pytest.raises(UserError, match=r"data\.root="):
-        judged(f"ckpt_path={run}", "cache=null")
-    values = judged(f"ckpt_path={run}", f"data.root={tmp_path}/now", "cache=null")["last"]
+        run_eval(f"ckpt_path={run}", "cache=null")
+    values = run_eval(f"ckpt_path={run}", f"data.root={tmp_path}/now", "cache=null")["last"]
     assert values["val/swd"] == result(run)["final"]["val/swd"]
     (written,) = (run / "evaluations").iterdir()
     assert json.loads(written.read_text())["data"]["root"] == f"{tmp_path}/now"

@@ -40,7 +40,7 @@ def test_it_says_everything_and_json_can_hold_it():
     }
     fid = said["numbers"]["val/fid"]
     assert fid["extractor"].startswith("digits-") and fid["preprocessing"] == "8 bits, 28x28 (antialiased bilinear)"
-    assert said["numbers"]["val/swd"]["settings"] == {"projections": 4}
+    assert said["numbers"]["val/swd"]["config"] == {"projections": 4}
     text = "\n".join(describe(said))
     for words in ("100 fakes against 1000 real samples (Mnist10k, test)", fid["extractor"], "swd: projections 4"):
         assert words in text
@@ -52,7 +52,7 @@ def test_it_says_everything_and_json_can_hold_it():
         ({"num_fakes": 200}, "val/fid", "number of fakes 100 and 200"),
         ({"weights": "raw"}, "val/fid", "weights ema and raw"),
         ({"reference": "train"}, "val/fid", "reference split test and train; reference size 1000 and 9000"),
-        ({"projections": 5}, "val/swd", "setting projections 4 and 5"),
+        ({"projections": 5}, "val/swd", "config projections 4 and 5"),
     ],
 )
 def test_other_protocols_do_not_mix(changes: dict[str, Any], key: str, words: str):
@@ -133,6 +133,6 @@ def test_other_data_and_another_precision_are_another_protocol():
     assert differences(of(swd), of(swd, data), "val/swd") == ["reference data Mnist10k and " + Another.__qualname__]
 
 
-def test_what_nobody_knows_is_refused():
+def test_numbers_without_a_protocol_are_refused():
     with pytest.raises(MixedProtocolsError, match="val/fid of b cannot stand in a table: its protocol is not known"):
         require_same_protocol({"a": protocol(), "b": None}, "val/fid")

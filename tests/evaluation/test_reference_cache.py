@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.evaluated_images import Pictures, Sums, judges, looked_at, values
+from helpers.evaluated_images import RandomImages, Sums, images_seen, make_evaluator, values
 
 from gan_lightning.data.toys import ring
 from gan_lightning.evaluation import reference_cache
@@ -20,30 +20,30 @@ from gan_lightning.metrics.sliced_wasserstein import SlicedWasserstein
 
 
 def test_what_is_kept_gives_the_same_numbers_to_the_bit_without_a_look_at_the_data(tmp_path: Path):
-    plain = values(judges(None), Pictures())
+    plain = values(make_evaluator(None), RandomImages())
     assert not list(tmp_path.iterdir())
-    assert looked_at(judges(tmp_path), Pictures()) == 60
+    assert images_seen(make_evaluator(tmp_path), RandomImages()) == 60
     assert len(list(tmp_path.glob("statistics/*.pt"))) == 2
-    assert values(judges(tmp_path), Pictures()) == plain
-    warm = judges(tmp_path)
-    assert looked_at(warm, Pictures()) == 0
-    assert all(values(warm, Pictures()) == plain for _ in range(2)), "and a second evaluation knows them still"
+    assert values(make_evaluator(tmp_path), RandomImages()) == plain
+    warm = make_evaluator(tmp_path)
+    assert images_seen(warm, RandomImages()) == 0
+    assert all(values(warm, RandomImages()) == plain for _ in range(2)), "and a second evaluation knows them still"
 
 
 @pytest.mark.parametrize(
     ("data", "identity", "batch_size"),
     [
-        (Pictures(seed=1), "sums", 7),
-        (Pictures(reference="test"), "sums", 7),
-        (Pictures(classes=[0, 1]), "sums", 7),
-        (Pictures(image_size=5, shape=[1, 5, 5]), "sums", 7),
-        (Pictures(), "other", 7),
-        (Pictures(), "sums", 8),
+        (RandomImages(seed=1), "sums", 7),
+        (RandomImages(reference="test"), "sums", 7),
+        (RandomImages(classes=[0, 1]), "sums", 7),
+        (RandomImages(image_size=5, shape=[1, 5, 5]), "sums", 7),
+        (RandomImages(), "other", 7),
+        (RandomImages(), "sums", 8),
     ],
 )
-def test_another_question_has_another_file(tmp_path: Path, data: Pictures, identity: str, batch_size: int):
-    judges(tmp_path).prepare_reference(Pictures(), "cpu")
-    assert looked_at(judges(tmp_path, identity, batch_size), data) == data.reference_size
+def test_another_question_has_another_file(tmp_path: Path, data: RandomImages, identity: str, batch_size: int):
+    make_evaluator(tmp_path).prepare_reference(RandomImages(), "cpu")
+    assert images_seen(make_evaluator(tmp_path, identity, batch_size), data) == data.reference_size
 
 
 def test_other_settings_or_preprocessing_are_another_question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -57,7 +57,7 @@ def test_other_settings_or_preprocessing_are_another_question(tmp_path: Path, mo
 
 @pytest.mark.parametrize("damage", ["empty", "short", "flipped", "text", "other"])
 def test_a_damaged_file_is_computed_anew_and_mended(tmp_path: Path, damage: str):
-    plain = values(judges(tmp_path), Pictures())
+    plain = values(make_evaluator(tmp_path), RandomImages())
     for path in tmp_path.glob("statistics/*.pt"):
         content = bytearray(path.read_bytes())
         content[-200] ^= 1
@@ -70,17 +70,17 @@ def test_a_damaged_file_is_computed_anew_and_mended(tmp_path: Path, damage: str)
                 "other": torch.tensor(1).numpy().tobytes(),
             }[damage]
         )
-    assert values(judges(tmp_path), Pictures()) == plain
-    assert looked_at(judges(tmp_path), Pictures()) == 0
+    assert values(make_evaluator(tmp_path), RandomImages()) == plain
+    assert images_seen(make_evaluator(tmp_path), RandomImages()) == 0
 
 
-def test_a_folder_that_cannot_be_written_to_stops_nobody(tmp_path: Path):
+def test_a_folder_that_cannot_be_written_to_changes_no_number(tmp_path: Path):
     (tmp_path / "statistics").write_text("in the way")
-    assert values(judges(tmp_path), Pictures()) == values(judges(None), Pictures())
+    assert values(make_evaluator(tmp_path), RandomImages()) == values(make_evaluator(None), RandomImages())
 
 
 def test_files_have_the_mode_that_others_written_here_have(tmp_path: Path):
-    judges(tmp_path).prepare_reference(Pictures(), "cpu")
+    make_evaluator(tmp_path).prepare_reference(RandomImages(), "cpu")
     (tmp_path / "plain").write_text("")
     modes = {path.stat().st_mode for path in (tmp_path / "plain", *tmp_path.glob("statistics/*.pt"))}
     assert len(modes) == 1
@@ -98,10 +98,10 @@ def test_another_version_or_device_is_another_file(tmp_path: Path, monkeypatch: 
 
 def test_a_file_of_other_shapes_is_computed_anew(tmp_path: Path):
     """As of a metric whose config does not say how many features it has."""
-    judges(tmp_path).prepare_reference(Pictures(), "cpu")
-    evaluator = judges(tmp_path)
+    make_evaluator(tmp_path).prepare_reference(RandomImages(), "cpu")
+    evaluator = make_evaluator(tmp_path)
     evaluator.metrics["fid"].real_sum = torch.zeros(9, dtype=torch.float64)
-    assert reference_cache.ReferenceCache(tmp_path, Pictures().fingerprint(), 7, "cpu").load(
+    assert reference_cache.ReferenceCache(tmp_path, RandomImages().fingerprint(), 7, "cpu").load(
         evaluator.metrics, 0, 1
     ) == {"swd"}
 
@@ -109,7 +109,7 @@ def test_a_file_of_other_shapes_is_computed_anew(tmp_path: Path):
 def test_metrics_with_one_extractor_keep_its_features_once():
     metrics = {"kid": KernelDistance(Sums()), "pr": PrecisionRecall(Sums()), "dc": DensityCoverage(Sums())}
     evaluator = Evaluator(metrics, 7)
-    evaluator.prepare_reference(Pictures(), "cpu")
+    evaluator.prepare_reference(RandomImages(), "cpu")
     states: list[Any] = [metric.real_features for metric in evaluator.metrics.values()]
     kept = [[each.data_ptr() for each in state if len(each)] for state in states]
     assert kept[0] == kept[1] == kept[2]
@@ -118,7 +118,7 @@ def test_metrics_with_one_extractor_keep_its_features_once():
 
 def test_large_states_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(reference_cache, "LARGEST_BYTES", 1000)
-    judges(tmp_path).prepare_reference(Pictures(), "cpu")
+    make_evaluator(tmp_path).prepare_reference(RandomImages(), "cpu")
     assert len(list(tmp_path.glob("statistics/*.pt"))) == 1, "the moments, and not 60 x 16 projections"
 
 

@@ -107,7 +107,9 @@ def test_an_image_that_is_not_finite_has_neither_features_nor_logits(weights: Pa
         assert values.isnan().all(dim=1).tolist() == [True, False]
 
 
-def test_what_cannot_be_had_is_told_in_a_sentence(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch):
+def test_weights_that_are_not_there_are_refused_with_the_way_out(
+    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+):
     def unreachable(url: str, timeout: float) -> None:
         raise URLError("no route to host")
 

@@ -70,14 +70,14 @@ def test_what_is_no_image_is_refused(extractor: Inception, shape: tuple[int, ...
         extractor(torch.zeros(shape))
 
 
-def test_a_missing_file_is_told_at_once(tmp_path: Path):
+def test_a_missing_file_is_refused_at_once(tmp_path: Path):
     with pytest.raises(
         FileNotFoundError, match=r"extractor\.weights=.*absent\.pth does not exist: give the path of wei"
     ):
         Inception(tmp_path / "absent.pth")
 
 
-def test_without_network_the_way_out_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_without_network_the_error_names_the_way_out_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def unreachable(url: str, timeout: float) -> None:
         assert 0 < timeout <= 10
         raise URLError("no route to host")
@@ -194,7 +194,7 @@ def test_an_image_that_is_not_finite_has_neither_features_nor_logits(extractor: 
 
 
 @pytest.mark.slow
-def test_a_file_of_something_else_is_told(tmp_path: Path):
+def test_a_file_of_something_else_is_refused(tmp_path: Path):
     contents: list[object] = [{"state_dict": {}}, [1, 2]]
     for content in contents:
         torch.save(content, tmp_path / "other.pth")

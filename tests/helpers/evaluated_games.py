@@ -41,7 +41,7 @@ class MeanOfFakes(SampleMetric):
 class LabelsOfFakes(MeanOfFakes):
     """Remembers which fakes it was shown for which labels."""
 
-    keys = ("asked",)
+    keys = ("labelled",)
     needs_labels = True
     fake_labels: list[Tensor]
 
@@ -54,7 +54,7 @@ class LabelsOfFakes(MeanOfFakes):
             self.fake_labels.append(labels)
 
     def compute(self) -> dict[str, float]:
-        return {"asked": float(len(concatenated(self.fake_labels)))}
+        return {"labelled": float(len(concatenated(self.fake_labels)))}
 
 
 def data(reference_size: int = 50) -> ToyData:

@@ -1,4 +1,4 @@
-"""Random pictures, and judges that tell how many of them they looked at, for tests."""
+"""Random pictures, and make_evaluator that tell how many of them they looked at, for tests."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Sums(Extractor):
         return Features(flat @ torch.randn(flat.shape[1], 8, generator=torch.Generator().manual_seed(0)), None)
 
 
-class Pictures(ImageData):
+class RandomImages(ImageData):
     """Random grey images with classes."""
 
     def __init__(self, seed: int = 0, count: int = 60, **changes: Any) -> None:
@@ -44,7 +44,7 @@ class Pictures(ImageData):
         return Images(pixels, torch.arange(self.count) % 3)
 
 
-def judges(folder: Path | None, identity: str = "sums", batch_size: int = 7) -> Evaluator:
+def make_evaluator(folder: Path | None, identity: str = "sums", batch_size: int = 7) -> Evaluator:
     metrics = {"fid": FrechetDistance(Sums(identity)), "swd": SlicedWasserstein(16)}
     return Evaluator(metrics, batch_size, folder)
 
@@ -55,7 +55,7 @@ def values(made: Evaluator, data: ImageData) -> dict[str, float]:
     return made.evaluate(((part, None) for part in fakes.split(7)), 40)
 
 
-def looked_at(made: Evaluator, data: ImageData) -> int:
+def images_seen(made: Evaluator, data: ImageData) -> int:
     """Real images that the extractor looks at."""
     Sums.seen = 0
     made.prepare_reference(data, "cpu")

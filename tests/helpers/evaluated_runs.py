@@ -18,7 +18,7 @@ SMALL = (
 """A run of six iterations in half precision."""
 
 
-def judged(*overrides: str) -> dict[str, dict[str, float]]:
+def run_eval(*overrides: str) -> dict[str, dict[str, float]]:
     """What `python eval.py` finds."""
     with composed("device=cpu", *overrides, config_name="eval") as config:
         return evaluate(job_part(config))

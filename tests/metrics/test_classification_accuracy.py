@@ -22,7 +22,7 @@ def digits() -> tuple[Tensor, Tensor]:
     return pixels, labels
 
 
-def judged(fake: Tensor, fake_labels: Tensor, real: Tensor, real_labels: Tensor, epochs: int = 6) -> float:
+def evaluated(fake: Tensor, fake_labels: Tensor, real: Tensor, real_labels: Tensor, epochs: int = 6) -> float:
     metric = ClassificationAccuracy(10, epochs)
     metric.update(normalize(real), real=True, labels=real_labels)
     metric.update(normalize(fake), real=False, labels=fake_labels)
@@ -32,21 +32,21 @@ def judged(fake: Tensor, fake_labels: Tensor, real: Tensor, real_labels: Tensor,
 def test_fakes_like_the_data_teach_and_those_with_other_classes_or_one_digit_do_not(digits: tuple[Tensor, Tensor]):
     pixels, labels = digits
     halves = pixels[:500], labels[:500], pixels[500:], labels[500:]
-    assert judged(*halves) > 0.75
-    assert judged(pixels[:500], (labels[:500] + 1) % 10, *halves[2:]) < 0.1
+    assert evaluated(*halves) > 0.75
+    assert evaluated(pixels[:500], (labels[:500] + 1) % 10, *halves[2:]) < 0.1
     zero = (labels[:500] == 0).nonzero().flatten()[:20].repeat(10)
     share = (labels[500:] == 0).double().mean().item()
-    assert judged(pixels[zero], labels[zero], *halves[2:], epochs=2) == pytest.approx(share)
+    assert evaluated(pixels[zero], labels[zero], *halves[2:], epochs=2) == pytest.approx(share)
 
 
 def test_the_accuracy_is_that_of_the_classifier(digits: tuple[Tensor, Tensor]):
     pixels, labels = digits
     classifier = train_classifier(pixels[:200], labels[:200], 10, seed=0, epochs=2, progress=None)
     expected = (classifier(normalize(pixels[200:300])).argmax(dim=1) == labels[200:300]).double().mean().item()
-    assert judged(pixels[:200], labels[:200], pixels[200:300], labels[200:300], epochs=2) == expected
+    assert evaluated(pixels[:200], labels[:200], pixels[200:300], labels[200:300], epochs=2) == expected
 
 
-def test_training_repeats_wherever_it_is_asked_for(digits: tuple[Tensor, Tensor]):
+def test_training_repeats_wherever_it_runs(digits: tuple[Tensor, Tensor]):
     pixels, labels = digits[0][:150], digits[1][:150]
     first = train_classifier(pixels, labels, 10, seed=3, epochs=1, progress=None).state_dict()
     before = torch.get_rng_state()
@@ -108,7 +108,7 @@ def test_augmentation_moves_each_image_by_a_little_of_its_own():
     assert (augmented(images, rng, strength=0.0) - images).abs().max() < 1e-4
 
 
-def test_what_cannot_be_judged_is_told(digits: tuple[Tensor, Tensor]):
+def test_samples_that_do_not_fit_are_refused(digits: tuple[Tensor, Tensor]):
     images, labels = normalize(digits[0][:20]), digits[1][:20]
     with pytest.raises(ValueError, match="classification_accuracy: the data have no classes"):
         ClassificationAccuracy(None)

@@ -66,7 +66,7 @@ def test_one_kind_of_digit_has_no_class_entropy_and_two_have_log_2(digits: Tenso
     assert quality(digits, torch.cat([zeros, ones]))["class_entropy"] == pytest.approx(np.log10(2))
 
 
-def test_fakes_are_judged_as_the_8_bit_file_would_be(digits: Tensor):
+def test_fakes_are_read_as_the_8_bit_file_would_be(digits: Tensor):
     within_half_a_level = digits[:50] + 0.49 / 127.5 * (torch.rand(50, 1, 28, 28) * 2 - 1)
     assert quality(digits, within_half_a_level) == quality(digits, digits[:50])
 

@@ -56,14 +56,14 @@ def make(choice: str) -> SampleMetric:
     return metric
 
 
-def asked(choice: str, samples: Tensor) -> Tensor:
+def labels_for(choice: str, samples: Tensor) -> Tensor:
     """A label for each sample: by its brightness, so that it keeps it in every batch."""
     classes = 2 if choice == "intra_fid" else 10  # two samples or more of each
     return (samples.double().flatten(1).sum(1).abs() * 1e4).long() % classes
 
 
 def show(choice: str, metric: SampleMetric, samples: Tensor, real: bool) -> None:
-    metric.update(samples, real=real, labels=asked(choice, samples))
+    metric.update(samples, real=real, labels=labels_for(choice, samples))
 
 
 def close(values: dict[str, float]) -> Any:
@@ -85,7 +85,7 @@ def samples(choice: str, seed: int, count: int = 41) -> Tensor:
     return images[rows, None].float() / 127.5 - 1.0
 
 
-def judged(choice: str, real: Tensor, fake: Tensor) -> SampleMetric:
+def shown_all(choice: str, real: Tensor, fake: Tensor) -> SampleMetric:
     metric = make(choice)
     show(choice, metric, real, real=True)
     show(choice, metric, fake, real=False)
@@ -98,7 +98,7 @@ def choice(request: pytest.FixtureRequest) -> str:
 
 
 def test_computes_finite_floats_under_its_keys(choice: str):
-    values = judged(choice, samples(choice, 0), samples(choice, 1)).compute()
+    values = shown_all(choice, samples(choice, 0), samples(choice, 1)).compute()
     assert list(values) == list(make(choice).keys)
     assert all(type(value) is float and math.isfinite(value) for value in values.values())
 
@@ -106,8 +106,8 @@ def test_computes_finite_floats_under_its_keys(choice: str):
 def test_batches_and_ranks_add_up(choice: str):
     """Two ranks that saw uneven shares, in batches, say what one rank says that saw all at once."""
     real, fake = samples(choice, 0), samples(choice, 1)
-    whole = judged(choice, real, fake).compute()
-    one, other = judged(choice, real[:7], fake[:23]), judged(choice, real[7:20], fake[23:])
+    whole = shown_all(choice, real, fake).compute()
+    one, other = shown_all(choice, real[:7], fake[:23]), shown_all(choice, real[7:20], fake[23:])
     show(choice, other, real[20:], real=True)
     other.merge_state(one)  # what comes in stands first, as lower ranks do
     assert other.compute() == close(whole)
@@ -115,13 +115,13 @@ def test_batches_and_ranks_add_up(choice: str):
 
 def test_reset_forgets_fakes_and_keeps_the_real(choice: str):
     real, fake = samples(choice, 0), samples(choice, 1)
-    metric = judged(choice, real, samples(choice, 2) + 0.3)
+    metric = shown_all(choice, real, samples(choice, 2) + 0.3)
     first = metric.compute()
     for _ in range(2):
         metric.reset()
         show(choice, metric, fake, real=False)
         values = metric.compute()
-        assert values == judged(choice, real, fake).compute()
+        assert values == shown_all(choice, real, fake).compute()
         # Of so few fakes nothing is learned, and the accuracy is chance.
         assert values != first or choice == "classification_accuracy"
 
@@ -138,25 +138,25 @@ def test_without_fakes_it_says_what_to_do(choice: str):
 def test_autocast_and_half_precision_do_not_reach_it(choice: str):
     real, fake = samples(choice, 0), samples(choice, 1).bfloat16()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        values = judged(choice, real.double(), fake).compute()
-    assert values == judged(choice, real, fake.float()).compute()
+        values = shown_all(choice, real.double(), fake).compute()
+    assert values == shown_all(choice, real, fake.float()).compute()
 
 
 def test_leaves_torchs_random_state_alone(choice: str):
     before = torch.get_rng_state()
-    judged(choice, samples(choice, 0), samples(choice, 1)).compute()
+    shown_all(choice, samples(choice, 0), samples(choice, 1)).compute()
     assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.parametrize("choice", MONITORED)
 def test_a_generator_that_makes_nan_is_not_the_best(choice: str):
-    metric = judged(choice, samples(choice, 0), samples(choice, 1))
+    metric = shown_all(choice, samples(choice, 0), samples(choice, 1))
     made = config(choice)
     key, sign = made["monitor"].removeprefix("val/"), 1 if made["mode"] == "min" else -1
     good = metric.compute()[key]
     metric.reset()
     fake = samples(choice, 1)
-    metric.update(torch.full_like(fake, math.nan), real=False, labels=asked(choice, fake))
+    metric.update(torch.full_like(fake, math.nan), real=False, labels=labels_for(choice, fake))
     bad = metric.compute()[key]
     assert math.isnan(bad) or sign * bad > sign * good
 
@@ -164,7 +164,7 @@ def test_a_generator_that_makes_nan_is_not_the_best(choice: str):
 @pytest.mark.parametrize("choice", [*BY_FEATURES, "classification_accuracy"])
 def test_one_fake_that_is_nan_makes_every_number_nan(choice: str):
     fake = samples(choice, 1)
-    labels = asked(choice, fake)
+    labels = labels_for(choice, fake)
     fake[3] = math.nan
     metric = make(choice)
     show(choice, metric, samples(choice, 0), real=True)
@@ -173,13 +173,13 @@ def test_one_fake_that_is_nan_makes_every_number_nan(choice: str):
 
 
 @pytest.mark.parametrize("choice", [*BY_FEATURES, "classification_accuracy"])
-def test_too_few_samples_are_told_in_a_sentence(choice: str):
+def test_too_few_samples_are_refused_with_the_way_out(choice: str):
     metric, fake = make(choice), samples(choice, 1)
     show(choice, metric, samples(choice, 0), real=True)
     if choice != "classification_accuracy":  # one is enough to learn from, though not much
         show(choice, metric, fake[:1], real=False)
     with pytest.raises(ValueError, match=r"needs? .*: raise metrics\.num_fakes"):
-        # Classes are drawn, and a run does not end for one that came off badly: it is asked before.
+        # Classes are drawn, and a run does not end for one that came off badly: `check_count` refuses before.
         metric.check_count(1) if choice == "intra_fid" else metric.compute()
 
 
@@ -207,7 +207,7 @@ def test_two_processes_compute_what_one_computes(tmp_path: Path):
     ranks = [subprocess.Popen([sys.executable, __file__, str(tmp_path), str(r)], env=environment) for r in range(2)]
     assert [process.wait(timeout=300) for process in ranks] == [0, 0]
     for choice in CHOICES:
-        whole = judged(choice, samples(choice, 0), samples(choice, 1)).compute()
+        whole = shown_all(choice, samples(choice, 0), samples(choice, 1)).compute()
         for rank in range(2):
             assert torch.load(tmp_path / str(rank))[choice] == close(whole)
 
@@ -215,7 +215,7 @@ def test_two_processes_compute_what_one_computes(tmp_path: Path):
 def run_rank(directory: Path, rank: int) -> None:
     torch.distributed.init_process_group("gloo", f"file://{directory}/rendezvous", rank=rank, world_size=2)
     metrics = {
-        choice: judged(choice, samples(choice, 0), samples(choice, 1)) if rank == 0 else make(choice)
+        choice: shown_all(choice, samples(choice, 0), samples(choice, 1)) if rank == 0 else make(choice)
         for choice in CHOICES
     }
     torch.save({choice: metric.compute() for choice, metric in metrics.items()}, directory / str(rank))

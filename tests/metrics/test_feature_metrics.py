@@ -1,4 +1,4 @@
-"""What metrics that look through an extractor have in common."""
+"""Behaviour that metrics of features have in common."""
 
 from __future__ import annotations
 
@@ -22,12 +22,10 @@ from gan_lightning.metrics.precision_recall import DensityCoverage, PrecisionRec
 
 
 @pytest.mark.parametrize("kind", [FrechetDistance, KernelDistance, PrecisionRecall, DensityCoverage, InceptionScore])
-def test_without_an_extractor_there_is_one_sentence(kind: type[FeatureMetric]):
-    with pytest.raises(
-        ValueError, match=r"looks through an extractor, and this data brings none: add extractor=\.\.\."
-    ):
+def test_without_an_extractor_the_error_names_the_way_out(kind: type[FeatureMetric]):
+    with pytest.raises(ValueError, match=r"needs an extractor, and this data brings none: add extractor=\.\.\."):
         kind(None)
-    with pytest.raises(ValueError, match=r"^intra_fid: looks through an extractor"):
+    with pytest.raises(ValueError, match=r"^intra_fid: needs an extractor"):
         IntraClassFrechet(None, 10)  # type: ignore[arg-type]
 
 

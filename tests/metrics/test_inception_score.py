@@ -57,7 +57,7 @@ def test_is_nan_for_logits_that_are_not_finite(bad: float):
     assert all(math.isnan(value) for value in [*inception_score(given), *metric.compute().values()])
 
 
-def test_what_cannot_be_scored_is_told():
+def test_too_few_fakes_and_extractors_without_classes_are_refused():
     with pytest.raises(ValueError, match="knows classes, and plain does not: choose extractor=inception"):
         InceptionScore(Plain(4))
     with pytest.raises(ValueError, match="at least 1 split, not 0"):

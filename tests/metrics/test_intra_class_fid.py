@@ -19,7 +19,7 @@ def two_classes(seed: int, first: float = 0.0, second: float = 6.0) -> tuple[Ten
     return samples, labels
 
 
-def judged(fake: tuple[Tensor, Tensor], real: tuple[Tensor, Tensor]) -> float:
+def evaluated(fake: tuple[Tensor, Tensor], real: tuple[Tensor, Tensor]) -> float:
     metric = IntraClassFrechet(Plain(4), 3)
     for rows in (slice(0, 33), slice(33, None)):
         metric.update(real[0][rows], real=True, labels=real[1][rows])
@@ -37,24 +37,24 @@ def distance(fake: Tensor, real: Tensor) -> float:
 def test_is_the_mean_of_the_distances_within_classes():
     fake, real = two_classes(0, first=1.0), two_classes(1)
     within = [distance(fake[0][fake[1] == kind], real[0][real[1] == kind]) for kind in (0, 2)]
-    assert judged(fake, real) == pytest.approx(sum(within) / 2, rel=1e-9)
+    assert evaluated(fake, real) == pytest.approx(sum(within) / 2, rel=1e-9)
     assert within[0] > 3 > within[1]
 
 
 def test_sees_classes_that_are_mixed_up_where_the_distance_of_all_does_not():
     (fake, labels), real = two_classes(0), two_classes(1)
     swapped = fake, 2 - labels
-    assert judged((fake, labels), real) < 1
-    assert judged(swapped, real) > 100
+    assert evaluated((fake, labels), real) < 1
+    assert evaluated(swapped, real) > 100
     assert distance(fake, real[0]) < 1
 
 
 def test_is_zero_for_the_same_samples():
     real = two_classes(0)
-    assert judged(real, real) == pytest.approx(0.0, abs=1e-6)
+    assert evaluated(real, real) == pytest.approx(0.0, abs=1e-6)
 
 
-def test_what_cannot_be_judged_is_told():
+def test_samples_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="intra_fid: the data have no classes"):
         IntraClassFrechet(Plain(4), None)
     samples, labels = two_classes(0)
@@ -81,7 +81,7 @@ def test_classes_without_real_samples_are_passed_over():
     metric = IntraClassFrechet(Plain(4), 3)
     metric.update(real[0], real=True, labels=real[1])
     metric.update(more[0], real=False, labels=more[1])
-    assert metric.compute()["intra_fid"] == pytest.approx(judged((fake, labels), real), rel=1e-9)
+    assert metric.compute()["intra_fid"] == pytest.approx(evaluated((fake, labels), real), rel=1e-9)
 
 
 def test_a_class_with_too_few_ends_no_run():

@@ -1,4 +1,4 @@
-"""Metrics of asked classes, by known answers: digits that the classifier reads rightly, with labels that fit or not."""
+"""Metrics of labels, by known answers: digits that the classifier reads rightly, with labels that fit or not."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def value(metric: LabelCounts, images: Tensor, labels: Tensor) -> float:
     return number
 
 
-def test_label_accuracy_is_the_share_of_digits_that_were_asked_for(certain: Tensor) -> None:
+def test_label_accuracy_is_the_share_of_digits_of_their_labels(certain: Tensor) -> None:
     assert value(ConditionalAccuracy(), certain, SHOWN) == 1.0
     one_in_four_wrong = SHOWN.clone()
     one_in_four_wrong[::4] = (SHOWN[::4] + 1) % 10
@@ -75,16 +75,18 @@ def test_images_of_another_size_are_read_too(certain: Tensor) -> None:
 
 
 @pytest.mark.parametrize("metric", [ConditionalAccuracy, ClusterAccuracy])
-def test_what_cannot_be_judged_is_told(metric: type[ConditionalAccuracy | ClusterAccuracy], certain: Tensor) -> None:
-    judge = metric()
+def test_samples_that_do_not_fit_are_refused(
+    metric: type[ConditionalAccuracy | ClusterAccuracy], certain: Tensor
+) -> None:
+    scored = metric()
     with pytest.raises(ValueError, match="no fake was made for a class: .*prior=labelled"):
-        judge.update(certain, real=False)
+        scored.update(certain, real=False)
     with pytest.raises(ValueError, match=r"one label for each fake, \(batch,\), not \(40, 2\)"):
-        judge.update(certain, real=False, labels=torch.stack([SHOWN, SHOWN], 1))
+        scored.update(certain, real=False, labels=torch.stack([SHOWN, SHOWN], 1))
     with pytest.raises(ValueError, match="labels below 100?, not 100: choose metrics=digits"):
-        judge.update(certain, real=False, labels=torch.full((40,), 100))
+        scored.update(certain, real=False, labels=torch.full((40,), 100))
     with pytest.raises(ValueError, match="grey images"):
-        judge.update(certain.expand(-1, 3, -1, -1), real=False, labels=SHOWN)
-    judge.update(certain, real=True)
+        scored.update(certain.expand(-1, 3, -1, -1), real=False, labels=SHOWN)
+    scored.update(certain, real=True)
     with pytest.raises(ValueError, match="at least one fake with a label"):
-        judge.compute()
+        scored.compute()

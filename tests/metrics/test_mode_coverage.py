@@ -102,5 +102,5 @@ def test_chi_square_is_scipys():
 
 @pytest.mark.parametrize("shape", [(5,), (5, 3), (5, 1, 28, 28)])
 def test_samples_must_have_the_mixtures_coordinates(shape: tuple[int, ...]):
-    with pytest.raises(ValueError, match=r"judge samples \(batch, 2\)"):
+    with pytest.raises(ValueError, match=r"read samples \(batch, 2\)"):
         MixtureQuality(TRIANGLE).update(torch.zeros(shape), real=True)

@@ -101,5 +101,5 @@ def test_real_samples_change_nothing():
 
 @pytest.mark.parametrize("shape", [(5,), (5, 2), (5, 1, 28, 28)])
 def test_samples_must_be_numbers(shape: tuple[int, ...]):
-    with pytest.raises(ValueError, match=r"judge samples \(batch, 1\)"):
+    with pytest.raises(ValueError, match=r"read samples \(batch, 1\)"):
         OneDimensional(Gaussian(MEAN, STD)).update(torch.zeros(shape), real=True)

@@ -90,7 +90,7 @@ def images() -> tuple[Tensor, Tensor]:
     return pixels[:10], pixels[10:]
 
 
-def both(weights: Path, **asked: bool) -> tuple[dict[str, float], dict[str, float]]:
+def both(weights: Path, **chosen_metrics: bool) -> tuple[dict[str, float], dict[str, float]]:
     """Ours, each image seen once for all metrics, and torch-fidelity's, all of them by its own front door."""
     fake, real = images()
     extractor = Inception(weights)
@@ -100,7 +100,7 @@ def both(weights: Path, **asked: bool) -> tuple[dict[str, float], dict[str, floa
         "prc": PrecisionRecall(extractor),
         "fid": FrechetDistance(extractor),
     }
-    chosen = [metric for name, metric in metrics.items() if asked.get(name)]
+    chosen = [metric for name, metric in metrics.items() if chosen_metrics.get(name)]
     for pixels, is_real in ((real, True), (fake, False)):
         shown = normalize(pixels)
         for metric in chosen:
@@ -119,7 +119,7 @@ def both(weights: Path, **asked: bool) -> tuple[dict[str, float], dict[str, floa
         kid_subsets=SUBSETS,
         kid_subset_size=SUBSET_SIZE,
         isc_splits=SPLITS,
-        **asked,
+        **chosen_metrics,
     )
     return ours, theirs
 

@@ -23,7 +23,7 @@ def whole(*shape: int, seed: int = 0) -> Tensor:
     return torch.randint(4, shape, generator=torch.Generator().manual_seed(seed)).float()
 
 
-def judged(metric: Manifold, fake: Tensor, real: Tensor) -> dict[str, float]:
+def evaluated(metric: Manifold, fake: Tensor, real: Tensor) -> dict[str, float]:
     for rows in (slice(0, 13), slice(13, None)):
         metric.update(fake[rows], real=False)
         metric.update(real[rows], real=True)
@@ -50,7 +50,7 @@ def test_precision_and_recall_are_exactly_torch_fidelitys(rows: int, neighbour: 
     theirs = prc_features_to_metric(
         fake, real, prc_neighborhood=neighbour, prc_batch_size=10000, save_cpu_ram=False, verbose=False
     )
-    values = judged(PrecisionRecall(Plain(fake.shape[1]), neighbour), fake, real)
+    values = evaluated(PrecisionRecall(Plain(fake.shape[1]), neighbour), fake, real)
     # Theirs are means in float32.
     assert round(values["precision"] * len(fake), 6) == round(theirs["precision"] * len(fake), 3)
     assert round(values["recall"] * len(real), 6) == round(theirs["recall"] * len(real), 3)
@@ -66,7 +66,7 @@ def test_density_and_coverage_are_those_of_all_distances(rows: int, neighbour: i
     across = cdist(a, b)
     density = (across < radius[:, None]).sum(axis=0).mean() / neighbour
     coverage = (across.min(axis=1) < radius).mean()
-    values = judged(DensityCoverage(Plain(fake.shape[1]), neighbour), fake, real)
+    values = evaluated(DensityCoverage(Plain(fake.shape[1]), neighbour), fake, real)
     assert values == {"density": pytest.approx(density, rel=1e-12), "coverage": pytest.approx(coverage, rel=1e-12)}
     assert coverage > 0
 
@@ -89,8 +89,8 @@ def test_no_block_of_distances_grows_with_the_samples(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(manifold, "ROWS", 10)
     monkeypatch.setattr(torch, "cdist", watched)
-    judged(PrecisionRecall(Plain(3)), normal(45, 3), normal(52, 3, seed=1))
-    judged(DensityCoverage(Plain(3)), normal(45, 3), normal(52, 3, seed=1))
+    evaluated(PrecisionRecall(Plain(3)), normal(45, 3), normal(52, 3, seed=1))
+    evaluated(DensityCoverage(Plain(3)), normal(45, 3), normal(52, 3, seed=1))
     assert max(sizes) == 100
     # A block serves rows and columns: 21 of 36 blocks for the real samples, 15 of 25 for the fakes.
     assert len(sizes) == (21 + 15 + 5 * 6) + (21 + 5 * 6)
@@ -101,41 +101,43 @@ def test_values_by_hand():
     real = torch.tensor([[0.0], [1], [2], [3], [100]])
     fake = torch.tensor([[0.5], [0.5], [50.0], [-7.0]])
     # Fake balls: radius 0 twice, 49.5, 7.5 (which reaches 0).
-    assert judged(PrecisionRecall(Plain(1), 1), fake, real) == {"precision": 0.75, "recall": 1.0 - 1 / 5}
+    assert evaluated(PrecisionRecall(Plain(1), 1), fake, real) == {"precision": 0.75, "recall": 1.0 - 1 / 5}
     # .5 lies inside the balls of 0 and 1, 50 inside that of 100, -7 in none.
-    assert judged(DensityCoverage(Plain(1), 1), fake, real) == {"density": 5 / 4, "coverage": 3 / 5}
+    assert evaluated(DensityCoverage(Plain(1), 1), fake, real) == {"density": 5 / 4, "coverage": 3 / 5}
 
 
 def test_a_collapsed_generator_is_precise_and_recalls_nothing():
     real = normal(100, 5)
-    values = judged(PrecisionRecall(Plain(5)), real[:1].repeat(50, 1), real)
+    values = evaluated(PrecisionRecall(Plain(5)), real[:1].repeat(50, 1), real)
     assert values["precision"] == 1.0
     assert values["recall"] <= 0.01
 
 
 def test_real_radii_are_found_once_and_anew_for_new_samples(monkeypatch: pytest.MonkeyPatch):
     metric = PrecisionRecall(Plain(4))
-    asked: list[int] = []
+    counts: list[int] = []
 
     def noted(features: Tensor, neighbour: int) -> Tensor:
-        asked.append(len(features))
+        counts.append(len(features))
         return radii(features, neighbour)
 
     monkeypatch.setattr(manifold, "radii", noted)
-    judged(metric, normal(20, 4), normal(30, 4, seed=1))
+    evaluated(metric, normal(20, 4), normal(30, 4, seed=1))
     metric.reset()
     metric.update(normal(25, 4), real=False)
     metric.compute()
     metric.update(normal(10, 4, seed=2), real=True)
     grown = metric.compute()
-    assert [count for count in asked if count in (30, 40)] == [30, 40]
-    fresh = judged(PrecisionRecall(Plain(4)), normal(25, 4), torch.cat([normal(30, 4, seed=1), normal(10, 4, seed=2)]))
+    assert [count for count in counts if count in (30, 40)] == [30, 40]
+    fresh = evaluated(
+        PrecisionRecall(Plain(4)), normal(25, 4), torch.cat([normal(30, 4, seed=1), normal(10, 4, seed=2)])
+    )
     assert grown == fresh
 
 
-def test_what_cannot_be_judged_is_told():
+def test_samples_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="density and coverage need at least the 1st nearest neighbour, not number 0"):
         DensityCoverage(Plain(2), 0)
     with pytest.raises(ValueError, match=r"k=3 need 4 samples of each kind, not 9 real and 3 fake: raise metrics\.num"):
-        judged(PrecisionRecall(Plain(2)), normal(3, 2), normal(9, 2))
+        evaluated(PrecisionRecall(Plain(2)), normal(3, 2), normal(9, 2))
     assert PrecisionRecall(Plain(2)).config == {"k": 3} and DensityCoverage(Plain(2)).config == {"k": 5}

@@ -27,7 +27,7 @@ def held_out() -> tuple[Tensor, Tensor, Tensor]:
     return normalize(pixels), normalize(outlines(pixels)), labels
 
 
-def judged(fakes: Tensor, labels: Tensor) -> dict[str, float]:
+def evaluated(fakes: Tensor, labels: Tensor) -> dict[str, float]:
     metric = DigitTranslation()
     metric.update(fakes, real=False, labels=labels)
     return metric.compute()
@@ -51,7 +51,7 @@ def test_a_perfect_translation_keeps_nearly_all(held_out: tuple[Tensor, Tensor, 
     strokes, lines, labels = held_out
     shifted = torch.roll(torch.arange(1000), 1)
     # F(b) shows the stroke of b's digit, G(a) the outline of a's.
-    values = judged(torch.cat([strokes[shifted], lines], dim=1), torch.stack([labels, labels[shifted]], dim=1))
+    values = evaluated(torch.cat([strokes[shifted], lines], dim=1), torch.stack([labels, labels[shifted]], dim=1))
     assert values["kept_a_to_b"] > 0.95
     assert values["kept_b_to_a"] > 0.96
     assert values["kept"] == (values["kept_a_to_b"] + values["kept_b_to_a"]) / 2
@@ -59,10 +59,10 @@ def test_a_perfect_translation_keeps_nearly_all(held_out: tuple[Tensor, Tensor, 
 
 def test_the_wrong_digit_or_none_is_not_kept(held_out: tuple[Tensor, Tensor, Tensor]) -> None:
     strokes, lines, labels = held_out
-    other = judged(torch.cat([strokes, lines], dim=1), torch.stack([labels, labels], dim=1) + 1)
+    other = evaluated(torch.cat([strokes, lines], dim=1), torch.stack([labels, labels], dim=1) + 1)
     assert max(other.values()) < 0.05
     # What leaves its sources as they are translates nothing.
-    same = judged(torch.cat([lines, strokes], dim=1), torch.stack([labels, labels], dim=1))
+    same = evaluated(torch.cat([lines, strokes], dim=1), torch.stack([labels, labels], dim=1))
     assert same["kept_a_to_b"] < 0.03
     assert same["kept_b_to_a"] < 0.03
 

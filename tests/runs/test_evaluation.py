@@ -109,7 +109,7 @@ def test_other_data_take_the_place_of_the_runs(run: Path, gan: GAN):
         ({"device": "tpu"}, "device=tpu is not here"),
     ],
 )
-def test_what_cannot_be_evaluated_is_one_sentence(run: Path, choice: dict[str, Any], words: str):
+def test_wrong_choices_end_with_one_line(run: Path, choice: dict[str, Any], words: str):
     with pytest.raises(UserError, match=words):
         evaluate(run, **{"device": "cpu", **choice})
 
