@@ -125,7 +125,7 @@ def quiet_trainer(**settings: Any) -> Trainer:
     return Trainer(
         max_epochs=-1,
         limit_val_batches=0,
-        enable_checkpointing=any(isinstance(part, Checkpoint) for part in settings.get("callbacks", [])),
+        enable_checkpointing=any(isinstance(part, Checkpoint) for part in settings.get("callbacks") or []),
         enable_progress_bar=False,
         enable_model_summary=False,
         **{"accelerator": "cpu", "logger": False, **settings},
