@@ -3,8 +3,11 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 
 import pytest
+from helpers.run_script import Command, run_script
 
 from gan_lightning.trainer.ranks import RANK_VARIABLES
 
@@ -22,3 +25,9 @@ def no_ranks_left_behind() -> Iterator[None]:
         os.environ.pop(name, None)
         if value is not None:
             os.environ[name] = value
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Command:
+    """Runs a script in an empty folder; the finished process, with what it printed."""
+    return partial(run_script, tmp_path)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from helpers.compose import composed, job_part
 from helpers.jobs import train
-from helpers.run_script import Command
+from helpers.run_script import Command, run_anew, run_without_torch
 
 from gan_lightning.utils.errors import UserError
 
@@ -60,17 +60,9 @@ MISTAKES = {
 }
 
 
-@pytest.fixture
-def without_torch(tmp_path: Path) -> dict[str, str]:
-    """An environment in which importing torch fails loudly."""
-    (tmp_path / "fake").mkdir()
-    (tmp_path / "fake" / "torch.py").write_text("raise RuntimeError('torch was imported')\n")
-    return {"PYTHONPATH": str(tmp_path / "fake")}
-
-
 @pytest.mark.parametrize("line", MISTAKES)
-def test_mistakes_are_told_before_torch_is_imported(line: str, command: Command, without_torch, tmp_path: Path):
-    done = command("train.py", *line.split(), **without_torch)
+def test_mistakes_end_the_command_before_torch_is_imported(line: str, tmp_path: Path):
+    done = run_without_torch(tmp_path, "train.py", *line.split())
     assert done.returncode != 0
     for words in MISTAKES[line]:
         assert words in done.stderr
@@ -78,8 +70,8 @@ def test_mistakes_are_told_before_torch_is_imported(line: str, command: Command,
     assert not (tmp_path / "outputs").exists()
 
 
-def test_all_problems_are_told_at_once(command: Command, without_torch):
-    done = command("train.py", "optimizer.lr=abc", "seed=-1", "max_iterations=0", "prior.dim=none", **without_torch)
+def test_all_problems_are_reported_at_once(tmp_path: Path):
+    done = run_without_torch(tmp_path, "train.py", "optimizer.lr=abc", "seed=-1", "max_iterations=0", "prior.dim=none")
     assert done.returncode == 2
     assert "for 4 reasons" in done.stderr
     assert done.stderr.count("\n  - ") == 4
@@ -87,8 +79,8 @@ def test_all_problems_are_told_at_once(command: Command, without_torch):
 
 @pytest.mark.parametrize("script", ["train.py", "eval.py", "sample.py"])
 @pytest.mark.parametrize("flag", [["--help"], ["--cfg", "job"]])
-def test_questions_are_answered_without_torch(script: str, flag: list[str], command: Command, without_torch):
-    done = command(script, *flag, **without_torch)
+def test_help_and_configuration_are_printed_without_torch(script: str, flag: list[str], tmp_path: Path):
+    done = run_without_torch(tmp_path, script, *flag)
     assert done.returncode == 0, done.stderr
     assert "python train.py model=cs231n" in done.stdout or script != "train.py" or "--cfg" in flag
 
@@ -110,6 +102,17 @@ def test_what_only_the_parts_know_is_told_in_one_sentence_too(line: str, words: 
     (sentence,) = error.value.problems
     assert words in sentence and "\n" not in sentence
     assert '"status": "failed"' in (tmp_path / "result.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("script", "argument"), [("train.py", "optimizer.lr=0"), ("eval.py", "ckpt_path=/nowhere"), ("sample.py", "--help")]
+)
+def test_a_process_of_its_own_imports_no_torch(script: str, argument: str, tmp_path: Path):
+    (tmp_path / "fake").mkdir()
+    (tmp_path / "fake" / "torch.py").write_text("raise RuntimeError('torch was imported')\n")
+    done = run_anew(tmp_path, script, argument, PYTHONPATH=str(tmp_path / "fake"))
+    assert done.returncode == (0 if argument == "--help" else 2), done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_mistake_that_only_the_parts_know_ends_the_command(command: Command):

@@ -6,8 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+
+from helpers.fork_server import ForkServer
 
 ROOT = Path(__file__).parents[2]
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -28,8 +32,39 @@ TINY = (
 """A game of a few seconds."""
 
 
+MODULES = ("gan_lightning.cli.train", "gan_lightning.runs.training")
+"""What the forks of `run_script` have imported, with all that these import."""
+
+
 def run_script(folder: Path, script: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a script of the clone in `folder`, to the end."""
+    """Run a script of the clone in `folder`, to the end, in a fork that has imported torch and the package."""
+    return _fork(server(*MODULES), folder, script, *arguments, **environment)
+
+
+def run_without_torch(folder: Path, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a script of the clone in `folder`, to the end, in a fork where importing torch fails."""
+    return _fork(server("gan_lightning.cli.train", torch=False), folder, script, *arguments)
+
+
+def _fork(
+    server: ForkServer, folder: Path, script: str, *arguments: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    return server.run(folder, [str(ROOT / script), *arguments], {**environment_in(folder), **environment}, seconds=300)
+
+
+@cache
+def server(*modules: str, torch: bool = True) -> ForkServer:
+    """The process of this test session whose forks have imported `modules`, or one without torch."""
+    folder = Path(tempfile.mkdtemp(prefix="gan_lightning-"))
+    environment = environment_in(folder)
+    if not torch:
+        (folder / "torch.py").write_text("raise RuntimeError('torch was imported')\n")
+        environment["PYTHONPATH"] = str(folder)
+    return ForkServer(*modules, environment=environment)
+
+
+def run_anew(folder: Path, script: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a script of the clone in `folder`, to the end, in a process that has imported nothing."""
     return subprocess.run(
         [sys.executable, str(ROOT / script), *arguments],
         cwd=folder,
