@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
-from lightning import Callback, Trainer
+from lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.optim import Adam
 
@@ -21,7 +23,7 @@ from gan_lightning.gan import GAN
 from gan_lightning.losses.adversarial import NonSaturating
 from gan_lightning.models.mlp import MLPDiscriminator, MLPGenerator
 from gan_lightning.priors import Gaussian
-from helpers.tiny_gan import quiet_trainer
+from helpers.tiny_gan import Learned, quiet_trainer
 
 
 def data(mean: float = 3.0) -> ToyData:
@@ -83,3 +85,29 @@ class Scripted(Evaluation):
         if self.key == "val/fid":
             self.monitor = self.key
             self.remember(gan.metrics[self.key], gan.iterations)
+
+
+class Watch(Learned):
+    """Writes `watched.json`, which weights are trainable, learned and moved, and saves `watched.ckpt` at an iteration.
+
+    Args:
+        folder: of both files.
+        iteration: of the checkpoint.
+    """
+
+    def __init__(self, folder: str, iteration: int) -> None:
+        super().__init__()
+        self.folder, self.iteration = Path(folder), iteration
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.first = {name: weight.detach().clone() for name, weight in pl_module.named_parameters()}
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+        if pl_module.iterations == self.iteration and not (self.folder / "watched.ckpt").exists():
+            trainer.save_checkpoint(self.folder / "watched.ckpt")
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        trainable = {name: weight for name, weight in pl_module.named_parameters() if weight.requires_grad}
+        moved = [name for name, weight in trainable.items() if not torch.equal(weight, self.first[name])]
+        found = {"trainable": list(trainable), "learned": sorted(self.names), "moved": moved}
+        (self.folder / "watched.json").write_text(json.dumps(found))
