@@ -23,6 +23,7 @@ from torch import nn
 
 from gan_lightning.gan import GAN
 from gan_lightning.runs.safe_targets import checked_config
+from gan_lightning.utils.conf import plain
 from gan_lightning.utils.errors import UserError, user_errors
 
 COUNTERS = ("iterations", "discriminator_updates", "images")
@@ -113,6 +114,7 @@ def load(
     if not isinstance(gan, GAN):
         raise UserError(f"{checkpoint} holds no game, but a {type(gan).__name__}: give another ckpt_path")
     load_weights(gan, content["state_dict"], checkpoint)
+    gan.save_hyperparameters(plain(config), logger=False)
     gan.on_load_checkpoint(content)
     return LoadedRun(config, gan.to(device).eval())
 

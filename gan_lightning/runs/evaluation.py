@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,7 +36,7 @@ class Source(NamedTuple):
 
 
 def evaluate(
-    run: GAN | str | Path,
+    run: GAN | str | os.PathLike[str],
     metrics: str | Sequence[str] | Mapping[str, SampleMetric] | DictConfig | None = None,
     *,
     extractor: str | DictConfig | None = None,
@@ -114,7 +115,9 @@ def check_choices(num_fakes: int | None, seed: int | None, weights: str) -> None
         raise UserError(f"weights must be ema or raw, not {weights}")
 
 
-def source_of(run: GAN | str | Path, which: str, device: str, moved: dict[str, Any], trust: Collection[str]) -> Source:
+def source_of(
+    run: GAN | str | os.PathLike[str], which: str, device: str, moved: dict[str, Any], trust: Collection[str]
+) -> Source:
     """Return the GAN that `run` names, on `device`, with its configuration; see `evaluate`."""
     if isinstance(run, GAN):
         gan = run if device == "auto" else run.to(device_named(device))
@@ -124,7 +127,7 @@ def source_of(run: GAN | str | Path, which: str, device: str, moved: dict[str, A
         return Source(gan, config, None)
     if which not in ("last", "best"):
         raise UserError(f"which must be last or best, not {which}")
-    checkpoint = checkpoint_of(str(run), which)
+    checkpoint = checkpoint_of(os.fspath(run), which)
     # Data are moved before the GAN is built: a prior that draws from them reads them then.
     loaded = load(checkpoint, device_named(device), trust, lambda config: move_data(config, moved))
     return Source(loaded.gan, loaded.config, checkpoint)

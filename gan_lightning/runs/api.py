@@ -1,0 +1,247 @@
+"""Runs from Python: compose a configuration, train with it, open a run, load its GAN."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import warnings
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+
+from gan_lightning.callbacks.preemption import STOPPED_BY_HAND, Interrupted
+from gan_lightning.gan import GAN
+from gan_lightning.runs import checkpoints, training
+from gan_lightning.runs.compose import hydra_job, without_hydra
+from gan_lightning.runs.overrides import expand_resume_overrides
+from gan_lightning.runs.run_dir import checkpoint_of
+from gan_lightning.runs.validate import refuse_foreign_keys, validate
+from gan_lightning.trainer.hardware import device_named, gpu_or_one, uses_gpu
+from gan_lightning.trainer.ranks import is_sweep
+from gan_lightning.utils.conf import quoted, typed
+from gan_lightning.utils.errors import UserError
+
+Which = Literal["last", "best"]
+
+
+@dataclass(frozen=True, init=False)
+class Run:
+    """A run directory, and what is to be read from it.
+
+    It is a path in Python's sense: `load`, `evaluate` and `export` take it as they take its directory.
+
+    Args:
+        directory: of a run that has ended or is being trained.
+
+    Raises:
+        UserError: it is not a run directory.
+
+    Example:
+        >>> run = gl.Run("outputs/runs/ring")
+        >>> run.result["best"]
+        {'val/mode_coverage': 8.0, 'iteration': 2000}
+        >>> run.metrics["val/mode_coverage"].max()  # a pandas frame where pandas is installed
+        8.0
+    """
+
+    directory: Path
+
+    def __init__(self, directory: str | os.PathLike[str]) -> None:
+        object.__setattr__(self, "directory", Path(directory).expanduser())  # as the class is frozen
+        if not (self.directory / "config.yaml").is_file():
+            raise UserError(f"{self.directory} is not a run directory, it has no config.yaml: give one that train made")
+
+    def __fspath__(self) -> str:
+        return os.fspath(self.directory)
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """How the run ended: ``status``, ``iterations``, ``final`` and ``best`` metrics and more, of result.json.
+
+        Raises:
+            UserError: the run has not ended.
+        """
+        path = self.directory / "result.json"
+        if not path.is_file():
+            raise UserError(f"{self.directory} has no result.json: the run has not ended, or was killed")
+        content: dict[str, Any] = json.loads(path.read_text())
+        return content
+
+    @property
+    def metrics(self) -> Any:
+        """All that was logged, of metrics.csv, a row an iteration.
+
+        A pandas `DataFrame` where pandas is installed, NaN where an iteration has no value; else a list of
+        dictionaries of numbers, each with the values that its iteration has.
+
+        Raises:
+            UserError: nothing was logged.
+        """
+        path = self.directory / "metrics.csv"
+        if not path.is_file():
+            raise UserError(f"{self.directory} has no metrics.csv: nothing was logged there")
+        if find_spec("pandas") is not None:
+            return import_pandas().read_csv(path)
+        with path.open(newline="") as file:
+            return [{name: number(text) for name, text in row.items() if text} for row in csv.DictReader(file)]
+
+    @property
+    def config(self) -> DictConfig:
+        """The configuration of the run, every interpolation filled in."""
+        config = OmegaConf.load(self.directory / "config.yaml")
+        assert isinstance(config, DictConfig)
+        return config
+
+    @cached_property
+    def gan(self) -> GAN:
+        """The GAN of the last checkpoint, on the CPU in evaluation mode; see `load`."""
+        return load(self.directory)
+
+
+def import_pandas() -> Any:
+    """Import pandas, which need not be installed."""
+    from importlib import import_module
+
+    return import_module("pandas")
+
+
+def number(text: str) -> float:
+    """Return the number in a cell of metrics.csv, whole ones as int."""
+    return int(text) if text.lstrip("-").isdigit() else float(text)
+
+
+def load(path: str | os.PathLike[str], which: Which = "last", device: str = "cpu", trust: Collection[str] = ()) -> GAN:
+    """Load the GAN of a run, in evaluation mode; no code that comes with the checkpoint is run.
+
+    Args:
+        path: a run directory or a checkpoint file.
+        which: the checkpoint of a run directory, "last" or "best".
+        device: where to, such as "cpu" or "cuda:1"; "auto" is the first GPU where there is one.
+        trust: code that the checkpoint may name although no file of conf/ does, as dotted names.
+
+    Returns:
+        The GAN; ``gan.hparams`` holds the settings of its run, ``gan.sample(64)`` makes samples.
+
+    Raises:
+        UserError: there is no such checkpoint, it was not written by training, or it names code that is not trusted.
+
+    Example:
+        >>> gan = gl.load("outputs/runs/digits", which="best")
+        >>> gan.sample(64, labels=[3, 5], seed=1).shape
+        torch.Size([64, 1, 28, 28])
+    """
+    if which not in ("last", "best"):
+        raise UserError(f"which must be last or best, not {which}")
+    return checkpoints.load(checkpoint_of(os.fspath(path), which), device_named(device), trust).gan
+
+
+def compose(overrides: Sequence[str] = ()) -> DictConfig:
+    """Compose the configuration of a run, as ``train.py`` does.
+
+    It works from any folder, any number of times, whether or not Hydra is initialised, and leaves Hydra as it was.
+
+    Args:
+        overrides: as on the command line, such as ``["experiment=ring", "optimizer.lr=1e-4"]``.
+
+    Returns:
+        The configuration; its parts can be built by `hydra.utils.instantiate`. Paths in it lie in the directory that a
+        run started now would have.
+
+    Raises:
+        UserError: an override does not fit.
+
+    Example:
+        >>> config = gl.compose(["experiment=ring", "seed=1"])
+        >>> config.seed, config.data.batch_size
+        (1, 512)
+        >>> generator = hydra.utils.instantiate(config.model.generator)
+    """
+    with hydra_job(checked_overrides(overrides)) as config:
+        return without_hydra(config)
+
+
+def train(
+    overrides: Sequence[str] = (), directory: str | os.PathLike[str] | None = None, *, progress: bool = False
+) -> Run:
+    """Train a GAN, or resume its training with ``ckpt_path=<run>`` or ``resume=auto``, as ``train.py`` does.
+
+    The same checks are made and the same files written, but for the log ``train.log``. Ctrl+C, or interrupting the
+    kernel of a notebook, saves the last state first.
+
+    Args:
+        overrides: as on the command line, such as ``["experiment=ring", "seed=1"]``.
+        directory: of the run. None: a new one in ``outputs/runs``, or that of the run that is resumed.
+        progress: show progress in the terminal.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        UserError: an override does not fit, values do not go together, or several devices are named.
+        WorkError: training could not be brought to its end, as on a full disk or when it diverged.
+        KeyboardInterrupt: it was interrupted by hand.
+
+    Example:
+        >>> run = gl.train(["experiment=ring", "seed=1", "max_iterations=2000"])
+        >>> run.result["final"]["val/modes"]
+        8.0
+    """
+    arguments = checked_overrides(overrides)
+    if directory is not None:
+        arguments.append(f"hydra.run.dir={quoted(os.fspath(directory))}")
+    arguments = expand_resume_overrides(arguments)
+    refuse_foreign_keys(arguments)
+    with hydra_job(arguments) as config:
+        validate(config, "train")
+        typed_overrides, folder = typed(config.hydra.overrides.task), Path(config.hydra.runtime.output_dir)
+        job = without_hydra(config)
+    refuse_several_devices(job.trainer)
+    if not progress and "progress" in job.callbacks:
+        job.callbacks.progress = None
+    try:
+        with warnings.catch_warnings():
+            training.train(job, folder, typed_overrides)
+    except Interrupted as interrupted:
+        if interrupted.code == STOPPED_BY_HAND:
+            raise KeyboardInterrupt(interrupted.report) from None
+        raise
+    return Run(folder)
+
+
+def checked_overrides(overrides: Sequence[str]) -> list[str]:
+    """Return `overrides` as a list.
+
+    Raises:
+        UserError: they are one string, or ask for several jobs.
+    """
+    if isinstance(overrides, str):
+        raise UserError(f"overrides are a list of strings: ['{overrides}']")
+    overrides = list(overrides)
+    try:
+        several = any(override.is_sweep_override() for override in OverridesParser.create().parse_overrides(overrides))
+    except HydraException:
+        several = False  # composing says what is wrong with them
+    if several or is_sweep(overrides):
+        raise UserError("from Python each call is one run: loop over the values, or start a sweep with train.py -m")
+    return overrides
+
+
+def refuse_several_devices(trainer: DictConfig) -> None:
+    """Refuse a run on several devices: each needs a process of its own, which the command line starts.
+
+    Raises:
+        UserError: several are named.
+    """
+    if gpu_or_one(trainer.devices, uses_gpu(trainer.accelerator)) * trainer.num_nodes > 1:
+        raise UserError(
+            f"trainer.devices={trainer.devices} needs a process for each device, which only train.py starts: run it "
+            "with the same overrides, or choose trainer.devices=1"
+        )

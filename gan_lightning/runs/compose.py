@@ -1,0 +1,75 @@
+"""The configuration of a run, composed from Python as the command line composes it. Nothing here imports torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf, flag_override
+
+from gan_lightning.utils.conf import conf_dir, register_resolvers
+from gan_lightning.utils.errors import UserError
+
+OF_HYDRA = re.compile(r"\$\{(hydra|job_type|sweep_name|sweep_or_run_dir):")
+"""Interpolations that only Hydra's global state can fill in."""
+
+
+@contextmanager
+def hydra_job(overrides: Sequence[str]) -> Iterator[DictConfig]:
+    """Within, Hydra's global state is that of a job with `overrides`; afterwards it is what it was.
+
+    Yields:
+        The composed configuration, `hydra` included, where ``hydra.runtime.output_dir`` is the run directory.
+
+    Raises:
+        UserError: an override does not fit.
+    """
+    register_resolvers()
+    running, job = GlobalHydra.instance().hydra, HydraConfig.instance().cfg
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(conf_dir(), version_base="1.3"):
+            config = hydra_compose("train", list(overrides), return_hydra_config=True)
+            HydraConfig.instance().set_config(config)
+            directory = Path(config.hydra.run.dir).absolute()
+            with flag_override(config.hydra, ["struct", "readonly"], [False, False]):
+                config.hydra.runtime.output_dir = str(directory)
+                config.hydra.job.num = 0
+            HydraConfig.instance().set_config(config)
+            yield config
+    except UserError:
+        raise
+    except HydraException as error:
+        reason, _, _ = str(error).partition("Config search path:")
+        raise UserError(" ".join(reason.split())) from error
+    finally:
+        GlobalHydra.instance().hydra = running
+        HydraConfig.instance().cfg = job
+
+
+def without_hydra(config: DictConfig) -> DictConfig:
+    """Return the job's part of a composed configuration, with what only Hydra can fill in filled in."""
+    job = config.copy()
+    with flag_override(job, ["struct", "readonly"], [False, False]):
+        fill_in(job, OmegaConf.to_container(config, resolve=False))
+        del job["hydra"]
+    return job
+
+
+def fill_in(node: Any, written: Any) -> None:
+    """Resolve the values of `node` that Hydra's state is part of, where `written` has them as they were written."""
+    for key, value in written.items() if isinstance(written, dict) else enumerate(written):
+        if key == "hydra":
+            continue
+        if isinstance(value, str) and OF_HYDRA.search(value):
+            node[key] = node[key]
+        elif isinstance(value, (dict, list)):
+            fill_in(node[key], value)
