@@ -152,7 +152,7 @@ def images_per_second(metrics: Path, warm_up: int) -> float:
 
 
 def weights(directory: Path, rank: int = 0) -> dict[str, Tensor]:
-    """What `WeightsOfRanks` left in a run's directory."""
+    """Return what `WeightsOfRanks` left in a run's directory."""
     state: dict[str, Tensor] = torch.load(directory / f"rank{rank}.pt", weights_only=True)
     return state
 
@@ -169,7 +169,7 @@ def largest_difference(these: dict[str, Tensor], those: dict[str, Tensor]) -> fl
 
 
 def table_of(measured: dict[str, list[float]], differences: dict[str, float], title: str) -> Table:
-    """What was measured, for reading."""
+    """Return the measurements as a table."""
     table = Table("contender", "images/s", "of Lightning's", "of one process", "ranks differ by", title=title)
     for name, speeds in measured.items():
         beside = "" if name == LIGHTNING else spread(ratios(speeds, measured[LIGHTNING]))
@@ -183,7 +183,7 @@ def main() -> None:
     """Measure and print."""
     parser = arguments_of(__doc__, rounds=3, iterations=100, warm_up=20)
     parser.add_argument("--batch", type=positive, default=128, help="images of an iteration (default: 128)")
-    parser.add_argument("--game", choices=GAMES, default="dcgan", help="what is played (default: dcgan)")
+    parser.add_argument("--game", choices=GAMES, default="dcgan", help="which training is timed (default: dcgan)")
     parser.add_argument("--width", type=positive, help="of both networks (default: that of the game)")
     given = parser.parse_args()
     if given.batch % 2:

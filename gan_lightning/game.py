@@ -1,4 +1,4 @@
-"""The vocabulary of the game: what a turn is made of, and what an idea about it looks like."""
+"""The vocabulary of adversarial training: latents, outputs, rounds, and objectives over them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Batch = tuple[Tensor, Tensor | None]
 
 @dataclass
 class Latent:
-    """What the generator is fed. A variant subclasses it and adds the fields that its own objective reads.
+    """The generator's input. A variant subclasses it and adds the fields that its own objective reads.
 
     Attributes:
         z: the noise, (batch, dim).
-        labels: the classes asked of the generator, (batch,) of int64; None where nobody asks.
+        labels: the classes that the generator is conditioned on, (batch,) of int64; None where it is unconditional.
     """
 
     z: Tensor
@@ -33,7 +33,7 @@ class Latent:
         return len(self.z)
 
     def __getitem__(self, rows: slice) -> Latent:
-        """The same record of fewer samples; every field is cut along its first axis. All rows are the record itself."""
+        """Return the record of fewer samples, every field cut along its first axis; all rows are the record itself."""
         if rows.indices(len(self)) == (0, len(self), 1):
             return self
         cut: dict[str, Any] = {}
@@ -45,7 +45,7 @@ class Latent:
 
 @dataclass
 class DiscriminatorOutput:
-    """What the discriminator says of a batch. A variant subclasses it and adds the fields its objective reads.
+    """The discriminator's output for a batch. A variant subclasses it and adds the fields its objective reads.
 
     Attributes:
         logits: scores before any sigmoid, (batch,); higher means more real. A critic's scores stand here too.
@@ -106,14 +106,14 @@ class TrainState:
 
 @dataclass
 class Round:
-    """One turn of the game. Outputs of the discriminator are computed when first asked for, then kept.
+    """The samples of one update of one player. Outputs of the discriminator are computed when first read, then kept.
 
     Attributes:
         generator: called as ``generator(latent)``, returns samples.
         discriminator: called as `discriminate` does, returns a `DiscriminatorOutput` or bare logits (batch,).
         latent: what `fake` was made from.
         real: a batch of data; images are in [-1, 1], (batch, channels, height, width).
-        fake: as many generated samples. Detached from the generator on the discriminator's turn.
+        fake: as many generated samples. Detached from the generator in the discriminator's update.
         labels: classes of `real`, (batch,) of int64, where the data has them.
         discriminator_updates: made before this one. Lazy penalties count by it.
         noise: where `uniform` and `normal` come from.
@@ -163,7 +163,7 @@ class Round:
 
 
 def concatenate_rounds(rounds: Sequence[Round]) -> Round:
-    """The rounds of one turn's micro-batches as the one round of their whole batch, with the outputs they have kept."""
+    """Return the round of the whole batch whose micro-batches are `rounds`, with the outputs that they have kept."""
     first = rounds[0]
     if len(rounds) == 1:
         return first
@@ -188,7 +188,7 @@ Record = TypeVar("Record", Latent, DiscriminatorOutput)
 
 
 def concatenate_records(records: Sequence[Record]) -> Record:
-    """Records of several batches as one of them all: every field joined along its first axis."""
+    """Return several batches' records as one, every field joined along its first axis."""
     columns: dict[str, Any] = {}
     for column in fields(records[0]):
         values = [getattr(record, column.name) for record in records]
@@ -199,7 +199,7 @@ def concatenate_records(records: Sequence[Record]) -> Record:
 def discriminate(
     discriminator: nn.Module, samples: Tensor, labels: Tensor | None = None, *, uncompiled: bool = False
 ) -> DiscriminatorOutput:
-    """The discriminator's output for `samples`; bare logits are wrapped, so any network that returns scores will do.
+    """Return the discriminator's output for `samples`; bare logits are wrapped, so any network of scores will do.
 
     Args:
         discriminator: called as ``discriminator(samples)``, or as ``discriminator(samples, labels)`` where it has an
@@ -218,8 +218,8 @@ def discriminate(
         output = call(samples, labels)
     else:
         raise ValueError(
-            "the discriminator is told the class of each sample, and there is none: choose data with classes, such as "
-            "data=mnist10k, and a prior that draws classes, such as prior=labelled"
+            "the discriminator is class-conditional, and the samples have no classes: choose data with classes, such "
+            "as data=mnist10k, and a prior that draws classes, such as prior=labelled"
         )
     return output if isinstance(output, DiscriminatorOutput) else DiscriminatorOutput(output)
 
@@ -236,41 +236,41 @@ def score(discriminator: nn.Module, samples: Tensor) -> Tensor:
 
 
 def takes_labels(discriminator: nn.Module) -> bool:
-    """Whether the discriminator is called with the classes of its samples."""
+    """Return whether the discriminator is called with the classes of its samples."""
     return bool(getattr(discriminator, "takes_labels", False))
 
 
 class Objective(nn.Module):
-    """One idea in the game, for whichever players it concerns; a side that returns None takes no part.
+    """A term of one or both players' losses; a side that returns None takes no part.
 
-    What a side returns is one number for that player to minimise. An objective never steps an optimizer, samples, logs
+    A side returns one number for that player to minimise. An objective never steps an optimizer, samples, logs
     or moves devices. State lives in buffers (so it is checkpointed) and changes only in `after_discriminator_step`.
     """
 
     needs_image_gradients: bool = False
-    """True: on the discriminator's turn `round.real` and `round.fake` require gradient, where the discriminator can be
-    differentiated twice: in float32, not compiled."""
+    """True: in the discriminator's update `round.real` and `round.fake` require gradient, where the discriminator can
+    be differentiated twice: in float32, not compiled."""
 
     forbids_batch_norm: bool = False
     """True: the objective needs each sample's own gradient, which batch norm in the discriminator would mix."""
 
     @property
     def is_stateful(self) -> bool:
-        """True: the objective defines `after_discriminator_step`."""
+        """Return whether the objective defines `after_discriminator_step`."""
         return type(self).after_discriminator_step is not Objective.after_discriminator_step
 
     def discriminator(self, round: Round) -> Tensor | None:
-        """The discriminator's term, a scalar to minimise; `round.fake` is detached."""
+        """Return the discriminator's term, a scalar to minimise; `round.fake` is detached."""
         return None
 
     def generator(self, round: Round) -> Tensor | None:
-        """The generator's term, a scalar to minimise; the discriminator's weights are frozen."""
+        """Return the generator's term, a scalar to minimise; the discriminator's weights are frozen."""
         return None
 
     def after_discriminator_step(self, round: Round) -> None:
-        """Called without gradient after each discriminator update, with the round of the whole batch.
+        """Update state; called without gradient after each discriminator update, with the round of the whole batch.
 
-        What state is to follow is asked of ``round.global_mean``, so that it is the same on any number of devices.
+        Statistics of the batch come from ``round.global_mean``, so that state is the same on any number of devices.
         """
 
 

@@ -33,7 +33,7 @@ class Curve(LambdaLR):
 
 
 def linear(optimizer: Optimizer, iterations: int, end_factor: float = 0.0) -> Curve:
-    """Each rate falls on a line, and stays at its end.
+    """Return rates that fall on a line, and stay at its end.
 
     Args:
         optimizer: whose rates are set.
@@ -48,7 +48,7 @@ def linear(optimizer: Optimizer, iterations: int, end_factor: float = 0.0) -> Cu
 
 
 def cosine(optimizer: Optimizer, iterations: int, min_lr: float = 0.0) -> Curve:
-    """Each rate falls on half a cosine to `min_lr`, and stays there (Loshchilov and Hutter 2017, equation 5).
+    """Return rates that fall on half a cosine to `min_lr`, and stay there (Loshchilov and Hutter 2017, equation 5).
 
     Args:
         optimizer: whose rates are set.

@@ -1,4 +1,4 @@
-"""What a run does when it is asked to stop: save, say so, and leave with a code that asks to be started again."""
+"""On a signal to stop, save, report it, and exit with a code that lets schedulers start the run again."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from gan_lightning.gan import GAN
 log = logging.getLogger(__name__)
 
 TRY_AGAIN = 75
-"""Exit code of a run that was asked to stop and can go on: EX_TEMPFAIL of sysexits.h."""
+"""Exit code of a run that a signal has stopped and that can be resumed: EX_TEMPFAIL of sysexits.h."""
 
 STOPPED_BY_HAND = 128 + signal.SIGINT
 """Exit code of a run that was stopped with Ctrl+C, as shells give it."""
 
 SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGUSR1", "SIGUSR2", "SIGINT") if hasattr(signal, name)]
-"""What asks a run to stop. Schedulers send SIGTERM or a SIGUSR (submitit the second), Ctrl+C sends SIGINT."""
+"""Signals that stop a run. Schedulers send SIGTERM or a SIGUSR (submitit the second), Ctrl+C sends SIGINT."""
 
 
 class Interrupted(SystemExit):
-    """The run was asked to stop, and has.
+    """A signal has stopped the run.
 
     Args:
         code: the exit code of the process.
-        report: what was saved, in a sentence.
+        report: one line on what was saved.
     """
 
     def __init__(self, code: int, report: str) -> None:
@@ -44,7 +44,7 @@ class Interrupted(SystemExit):
 
 
 class Preemption(lightning_callbacks.Checkpoint):
-    """On SIGTERM, SIGUSR1, SIGUSR2 or Ctrl+C, saves ``last.ckpt`` at the end of the running turn and ends the run.
+    """On SIGTERM, SIGUSR1, SIGUSR2 or Ctrl+C, saves ``last.ckpt`` at the end of the running step and ends the run.
 
     The exit code is 75 (for Ctrl+C: 130). A second Ctrl+C quits at once. The first rank saves alone and ends the other
     ranks on its machine; those take no notice of the signals, which a scheduler may send to all processes, and end with
@@ -72,7 +72,7 @@ class Preemption(lightning_callbacks.Checkpoint):
         self._listen()
 
     def next_iteration(self, iterations: int) -> float:
-        """At no iteration: this waits for a signal."""
+        """Return infinity: this waits for a signal."""
         return math.inf
 
     def on_train_batch_end(
@@ -105,7 +105,7 @@ class Preemption(lightning_callbacks.Checkpoint):
             checkpoint.save(trainer)
             run = os.path.relpath(checkpoint.directory.parent)
             report = (
-                f"{self.received.name}: saved iteration {gan.iterations}; to go on: ckpt_path={run}, or the same "
+                f"{self.received.name}: saved iteration {gan.iterations}; to resume: ckpt_path={run}, or the same "
                 "command where it had resume=auto"
             )
         for logger in trainer.loggers:

@@ -1,1 +1,1 @@
-"""Where and how fast a game is trained: what conf/trainer answers."""
+"""Devices, precision, processes and compilation: the settings of conf/trainer."""

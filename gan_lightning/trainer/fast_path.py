@@ -16,7 +16,7 @@ from gan_lightning.callbacks.periodic import as_gan
 from gan_lightning.game import Batch
 
 LONGEST_SECONDS = 0.05
-"""Seconds of steps after which Lightning has its turn even if no callback is to act, so that signals are noticed."""
+"""Seconds of steps after which `training_step` returns even if no callback is to act, so that signals are noticed."""
 
 
 def callbacks_with(trainer: Trainer, *hooks: str) -> list[Callback]:

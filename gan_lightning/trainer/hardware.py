@@ -1,4 +1,4 @@
-"""What `auto` means: precision and strategy by the hardware and the data."""
+"""Lightning's settings from those of conf/trainer: precision and strategy by the hardware and the data."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gan_lightning.utils.errors import UserError
 
 
 def trainer_settings(trainer: dict[str, Any], shape: Sequence[int]) -> dict[str, Any]:
-    """The arguments of Lightning's Trainer for the keys of conf/trainer, every `auto` decided.
+    """Return the arguments of Lightning's Trainer for the keys of conf/trainer, every `auto` decided.
 
     Args:
         trainer: the keys of conf/trainer, plain.
@@ -68,11 +68,11 @@ STRATEGIES: dict[str, Callable[[RankCommand], Strategy]] = {
     "auto": GameStrategy,
     "ddp_find_unused_parameters_true": partial(JobStrategy, find_unused_parameters=True),
 }
-"""How several devices become one, by its name in the configuration; made with the command that starts a rank."""
+"""Strategies for several devices by their names in the configuration; made with the command that starts a rank."""
 
 
 def configure_hardware(gan: GAN, trainer: Mapping[str, Any]) -> list[Callback]:
-    """Lay `gan` out in memory and set the hardware up by `OUR_KEYS`; the callbacks that do the rest."""
+    """Lay `gan` out in memory and set the hardware up by `OUR_KEYS`; return the callbacks that do the rest."""
     set_tf32(trainer["tf32"])
     if trainer["channels_last"]:
         gan.to(memory_format=torch.channels_last)
@@ -94,17 +94,17 @@ def refuse_without_gpu(settings: Mapping[str, Any], gpu: bool) -> None:
 
 
 def uses_gpu(accelerator: str) -> bool:
-    """Whether Lightning will take CUDA devices."""
+    """Return whether Lightning will take CUDA devices."""
     return accelerator in ("gpu", "cuda", "auto") and torch.cuda.is_available()
 
 
 def on_a_mac() -> bool:
-    """Whether `auto` is a Mac's GPU, whose half precision is Lightning's business."""
+    """Return whether `auto` is a Mac's GPU, which is left to Lightning."""
     return torch.backends.mps.is_available()
 
 
 def has_native_bfloat16(gpu: bool) -> bool:
-    """Whether matrix products in bfloat16 run on hardware of their own, so that they are faster and not emulated."""
+    """Return whether matrix products in bfloat16 run on hardware of their own: faster, and not emulated."""
     if gpu:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     processor = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
@@ -112,7 +112,7 @@ def has_native_bfloat16(gpu: bool) -> bool:
 
 
 def refuse_missing_gpus(accelerator: str, devices: Any) -> None:
-    """Raise a ValueError, with the way out, when GPUs are asked for that this machine does not have."""
+    """Raise a ValueError, with the way out, where this machine does not have the GPUs of the configuration."""
     there = torch.cuda.device_count()
     needed = accelerator == "cuda" or (accelerator == "gpu" and not torch.backends.mps.is_available())
     if needed and there == 0:
@@ -120,20 +120,18 @@ def refuse_missing_gpus(accelerator: str, devices: Any) -> None:
     if uses_gpu(accelerator) and devices not in ("auto", -1):
         wanted = devices if isinstance(devices, int) else max(devices) + 1
         if wanted > there:
-            raise ValueError(
-                f"trainer.devices={devices} asks for more GPUs than the {there} that are here: choose fewer"
-            )
+            raise ValueError(f"trainer.devices={devices} needs more GPUs than the {there} that are here: choose fewer")
 
 
 def gpu_or_one(devices: Any, gpu: bool) -> int:
-    """How many devices a node will use; `auto` is every GPU, or one process on a CPU."""
+    """Return how many devices a node will use; `auto` is every GPU, or one process on a CPU."""
     if devices in ("auto", -1):
         return torch.cuda.device_count() if gpu else 1
     return device_count(devices)
 
 
 def cluster_environment(devices: int, nodes: int) -> ClusterEnvironment | None:
-    """What tells the ranks of each other where SLURM has started this process; None leaves it to Lightning."""
+    """Return the environment of ranks where SLURM has started this process; None leaves it to Lightning."""
     if not in_srun():
         return None
     slurm_env(devices * nodes)
@@ -141,7 +139,7 @@ def cluster_environment(devices: int, nodes: int) -> ClusterEnvironment | None:
 
 
 def device_named(name: str) -> str:
-    """The device to work on; `auto` is the first GPU where there is one.
+    """Return the device to work on; `auto` is the first GPU where there is one.
 
     Raises:
         UserError: the device is not there.

@@ -1,4 +1,4 @@
-"""How the further ranks of a job are started on this machine, watched, and ended."""
+"""Starts the further ranks of a job on this machine, watches and ends them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ LAST_WORDS_S = 30.0
 
 @dataclass(frozen=True)
 class RankCommand:
-    """How one more rank of a job is started on this machine.
+    """The command that starts one more rank of a job on this machine.
 
     Attributes:
         arguments: the command line.
@@ -52,7 +52,7 @@ class RankCommand:
 
 
 class RankDiedError(RuntimeError):
-    """Another rank has died, so that the game cannot go on."""
+    """Another rank has died, so that training cannot continue."""
 
 
 class CommandLauncher(_SubprocessScriptLauncher):
@@ -138,7 +138,7 @@ class CommandLauncher(_SubprocessScriptLauncher):
             return
 
     def _death(self, wait_s: float = 0) -> str | None:
-        """What became of the first rank that ended with an error, in a sentence; None if none has within `wait_s`."""
+        """Return one line on the first rank that ended with an error; None if none has within `wait_s`."""
         until = time.monotonic() + wait_s
         while True:
             for local_rank, process in enumerate(self.procs, start=1):
@@ -163,7 +163,7 @@ class CommandLauncher(_SubprocessScriptLauncher):
 
 
 def is_lost_connection(error: BaseException) -> bool:
-    """Whether `error` is what a process sees of another one's end, and not a mistake that all ranks share."""
+    """Return whether `error` is what a process sees of another one's end, and not a mistake that all ranks share."""
     if isinstance(error, (dist.DistError, ConnectionError)):
         return True
     return isinstance(error, RuntimeError) and any(
@@ -172,14 +172,14 @@ def is_lost_connection(error: BaseException) -> bool:
 
 
 def available_cores() -> int:
-    """How many cores this process may use."""
+    """Return how many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def job_command() -> RankCommand:
-    """How one more rank of this very job is started.
+    """Return the command that starts one more rank of this very job.
 
     It carries this job's overrides and its run directory, so that a rank of a sweep's job does not start the sweep
     again, and leaves configuration and log to rank 0. It is the same however this process was started: by a script, as
@@ -200,19 +200,19 @@ def job_command() -> RankCommand:
 
 
 def searched_in(hydra: HydraConf) -> list[str]:
-    """The options that let a further rank find configurations of the user's own."""
+    """Return the options that let a further rank find configurations of the user's own."""
     folders = [source.path for source in hydra.runtime.config_sources if source.provider == "command-line"]
     paths = [path for path in typed(hydra.overrides.hydra) if path.lstrip("+").startswith("hydra.searchpath=")]
     return [*(f"--config-dir={folder}" for folder in folders), *paths]
 
 
 def overrides(hydra: HydraConf, directory: Path) -> list[str]:
-    """What a further rank's configuration is made from: this job's overrides as they were typed."""
+    """Return the overrides of a further rank: this job's as they were typed, and its directory."""
     rank = ["hydra.mode=RUN", f"hydra.run.dir={quoted(str(directory))}", "hydra/job_logging=none"]
     return [*typed(hydra.overrides.task), *rank]
 
 
 def write_failure(directory: Path, reason: str) -> None:
-    """Note in ``result.json`` that the run was stopped."""
+    """Write to ``result.json`` that the run was stopped."""
     if started_as_rank_zero():
         write_json(directory / "result.json", {"status": "failed", "error": reason})

@@ -14,7 +14,7 @@ from gan_lightning.gan import GAN
 class HalfPrecision(MixedPrecision):
     """Autocast that casts a weight once for all passes of an update, where Lightning's casts it at every pass.
 
-    Whoever makes an update forgets the casts before it (``torch.clear_autocast_cache``): weights have changed, or were
+    `GAN.update` clears the casts before it (``torch.clear_autocast_cache``): weights have changed, or were
     cast where no gradient was wanted.
 
     Args:
@@ -48,7 +48,7 @@ class ScalePerPlayer(HalfPrecision):
 
     def pre_backward(self, tensor: Tensor, module: nn.Module | None) -> Tensor:  # as loose as every class above
         if not isinstance(module, GAN):
-            raise TypeError("a gradient scale for each player needs a game that says who plays")
+            raise TypeError("a gradient scale for each player needs a GAN")
         # The step that follows is the same player's, and uses this scaler too.
         self.scaler = self.scalers[module.state.player]
         return super().pre_backward(tensor, module)
@@ -62,6 +62,6 @@ class ScalePerPlayer(HalfPrecision):
 
 
 def set_tf32(allowed: bool) -> None:
-    """Whether float32 convolutions and matrix products may be TF32 on NVIDIA GPUs: faster, with 10 bits of mantissa."""
+    """Let float32 convolutions and matrix products be TF32 on NVIDIA GPUs or not: faster, with 10 bits of mantissa."""
     torch.set_float32_matmul_precision("high" if allowed else "highest")
     torch.backends.cudnn.allow_tf32 = allowed

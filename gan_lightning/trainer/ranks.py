@@ -1,4 +1,4 @@
-"""The variables through which the ranks of a job know of each other, whoever started them. Needs no torch."""
+"""The variables through which the ranks of a job know of each other, however they were started. Needs no torch."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def kept_environment() -> Iterator[None]:
 
 
 def started_as_rank_zero() -> bool:
-    """Whether this process is, or will launch the others as, rank 0; before there is a trainer to ask."""
+    """Return whether this process is, or will launch the others as, rank 0; for the time before there is a trainer."""
     names = ("RANK", "LOCAL_RANK", "NODE_RANK", *(["SLURM_PROCID"] if in_srun() else []))
     return all(int(os.environ.get(name, 0)) == 0 for name in names)
 
 
 def in_srun() -> bool:
-    """Whether SLURM's srun started this process, or the rank that did. Interactive shells only look like it."""
+    """Return whether srun started this process, or the rank that did. Interactive shells only look like it."""
     shell = os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")
     return "SLURM_NTASKS" in os.environ and "SLURM_PROCID" in os.environ and not shell
 
@@ -78,7 +78,7 @@ class ExternalLaunch(NamedTuple):
 
 
 def started_from_outside() -> ExternalLaunch | None:
-    """What started this process as one of several; None if the platform starts the ranks itself."""
+    """Return how this process was started as one of several; None if the launcher here starts the ranks."""
     if "TORCHELASTIC_RUN_ID" in os.environ:
         processes = int(os.environ["WORLD_SIZE"])
         return ExternalLaunch("torchrun", processes, int(os.environ.get("LOCAL_WORLD_SIZE", processes)))
@@ -106,7 +106,7 @@ def slurm_env(processes: int) -> None:
 
 
 def first_node() -> str:
-    """The first machine of ``SLURM_NODELIST``, which may read ``node[03-07,12],other``."""
+    """Return the first machine of ``SLURM_NODELIST``, which may read ``node[03-07,12],other``."""
     names = ("SLURM_STEP_NODELIST", "SLURM_JOB_NODELIST", "SLURM_NODELIST")
     nodes = next((os.environ[name] for name in names if name in os.environ), "127.0.0.1")
     return re.sub(r"\[([^],-]+)[^]]*\]", r"\1", nodes).split(",")[0].split(" ")[0]
@@ -128,7 +128,7 @@ def prepare_rank(arguments: Sequence[str]) -> list[str]:
     if outside is not None and outside.processes > 1 and is_sweep(arguments):
         raise UserError(
             f"{outside.by} started {outside.processes} processes, and each would run the whole sweep: start the sweep "
-            f"without {outside.by}, each job starts the ranks that its trainer.devices asks for"
+            f"without {outside.by}, each job starts the ranks of its trainer.devices"
         )
     if started_as_rank_zero():
         return list(arguments)
@@ -138,14 +138,14 @@ def prepare_rank(arguments: Sequence[str]) -> list[str]:
 
 
 def temporary_run_dir() -> str:
-    """An empty folder that is gone when this process has ended."""
+    """Return an empty folder that is gone when this process has ended."""
     folder = tempfile.mkdtemp(prefix="gan_lightning_rank_")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 
 
 def is_sweep(arguments: Sequence[str]) -> bool:
-    """Whether a command line asks for several jobs."""
+    """Return whether a command line is of several jobs."""
     sweeping = ("-m", "--multirun", "hydra.mode=MULTIRUN")
     choosing = ("launcher=", "hparams_search=")  # their files switch to a sweep
     return any(
@@ -162,7 +162,7 @@ def export_pythonpath() -> None:
 
 
 def exit_with_parent() -> None:
-    """In a rank that another process has started: end when that is gone.
+    """End this process when the one that has started it as a rank is gone.
 
     Ctrl+C and a scheduler's warnings, which reach all processes of a job, are left to the first rank.
     """
@@ -182,7 +182,7 @@ def end_without(parent: int) -> None:
 
 
 def device_count(devices: Any) -> int:
-    """How many devices are asked for on a node, as far as can be known without looking at the hardware."""
+    """Return the number of devices on a node, as far as can be known without looking at the hardware."""
     if isinstance(devices, str) or devices == -1:
         return 1
     return devices if isinstance(devices, int) else len(devices)

@@ -19,7 +19,7 @@ from gan_lightning.trainer.launcher import CommandLauncher, RankCommand
 
 
 class JobStrategy(Direct, DDPStrategy):
-    """Lightning's own data parallelism, whose further ranks play this job and not `sys.argv`.
+    """Lightning's own data parallelism, whose further ranks run this job and not `sys.argv`.
 
     Args:
         command: how a further rank on this machine is started. None repeats this process's own command line.
@@ -49,14 +49,14 @@ class GameStrategy(JobStrategy):
 
     @property
     def game(self) -> GAN:
-        """The game that is trained."""
+        """Return the GAN that is trained."""
         if not isinstance(self.lightning_module, GAN):
             raise TypeError("this strategy averages the gradients of a GAN, and the trainer has given it none")
         return self.lightning_module
 
     def setup(self, trainer: Trainer) -> None:
-        # Lightning asks before every batch whether rank 0 was told to end, which has a GPU waited for each time. Who is
-        # told so here saves and ends the others.
+        # Lightning exchanges before every batch whether rank 0 got a SIGTERM, which waits for the GPU each time. Here
+        # rank 0 saves and ends the others.
         trainer.fit_loop.epoch_loop.__dict__["_broadcast_sigterm_tensor"] = lambda: None
         super().setup(trainer)
 
@@ -84,7 +84,7 @@ class GameStrategy(JobStrategy):
         return super().optimizer_step(optimizer, closure, model, **kwargs)
 
     def buffers(self) -> list[Tensor]:
-        """The floating-point buffers of players and objectives, as they are now: a module may have replaced one."""
+        """Return the floating-point buffers of players and objectives, as they are now: a module may replace one."""
         found = [buffer for module in self.homes for buffer in module._buffers.values()]
         return [buffer for buffer in found if buffer is not None and buffer.is_floating_point()]
 

@@ -7,7 +7,7 @@ from typing import IO, ClassVar
 
 import pytest
 import torch
-from helpers.tiny_gan import Asked, Batches, quiet_trainer, tiny_gan
+from helpers.tiny_gan import Batches, Signalled, quiet_trainer, tiny_gan
 from lightning import Callback, LightningModule, Trainer
 
 from gan_lightning.callbacks.checkpoint import Checkpoint, NotSavedError
@@ -115,7 +115,7 @@ def test_the_best_is_saved_before_the_last(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_run_that_is_stopped_at_its_best_saves_both(tmp_path: Path):
     """Wherever Preemption stands among the callbacks: the evaluation that comes last in the list has acted by then."""
-    callbacks = [Asked(turn=1), Preemption(), Checkpoint(every=9, directory=tmp_path), Scripted()]
+    callbacks = [Signalled(step=1), Preemption(), Checkpoint(every=9, directory=tmp_path), Scripted()]
     gan = tiny_gan(max_iterations=4)
     with pytest.raises(Interrupted):
         quiet_trainer(callbacks=callbacks).fit(gan, Batches(gan))

@@ -29,7 +29,7 @@ def test_acts_every_so_many_iterations_and_at_the_end(every: int, at_start: bool
     assert noting.acted == expected
 
 
-def test_a_continued_run_does_not_repeat_what_was_done(tmp_path: Path):
+def test_a_resumed_run_does_not_repeat_what_was_done(tmp_path: Path):
     gan = tiny_gan(max_iterations=4)
     trainer = quiet_trainer()
     trainer.fit(gan, Batches(gan))
@@ -39,13 +39,13 @@ def test_a_continued_run_does_not_repeat_what_was_done(tmp_path: Path):
     assert noting.acted == [6]
 
 
-@pytest.mark.parametrize("stopped_at_turn", [4, 5, 6, 7])
-def test_a_continued_run_acts_when_an_undisturbed_one_does(stopped_at_turn: int, tmp_path: Path):
-    """Stopped where the callback acts (turn 6), within an iteration, and elsewhere."""
+@pytest.mark.parametrize("stopped_at_step", [4, 5, 6, 7])
+def test_a_resumed_run_acts_when_an_undisturbed_one_does(stopped_at_step: int, tmp_path: Path):
+    """Stopped where the callback acts (step 6), within an iteration, and elsewhere."""
 
     class Stopping(Callback):
         def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: object) -> None:
-            if pl_module.discriminator_updates == stopped_at_turn:
+            if pl_module.discriminator_updates == stopped_at_step:
                 trainer.save_checkpoint(tmp_path / "stopped.ckpt")
                 raise KilledError
 
@@ -62,7 +62,7 @@ class KilledError(Exception):
     pass
 
 
-def test_mistakes_are_told():
+def test_mistakes_are_errors():
     with pytest.raises(ValueError, match="at least 1 iteration, not 0"):
         Noting(0)
     with pytest.raises(TypeError, match="watches a GAN"):

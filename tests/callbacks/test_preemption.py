@@ -1,4 +1,4 @@
-"""Runs that are asked to stop. Whole processes that are: tests/runs/test_resume.py."""
+"""Runs that a signal stops. Whole processes: tests/runs/test_resume.py."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.tiny_gan import Asked, Batches, play, quiet_trainer, tiny_gan
+from helpers.tiny_gan import Batches, Signalled, play, quiet_trainer, tiny_gan
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
@@ -31,13 +31,11 @@ def handlers_are_as_before() -> Iterator[None]:
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGTERM, 75), (signal.SIGUSR1, 75), (signal.SIGINT, 130)], ids=["TERM", "USR1", "INT"]
 )
-def test_a_signal_saves_at_the_end_of_the_turn_and_what_goes_on_is_the_same_game(
-    number: int, code: int, tmp_path: Path
-):
+def test_a_signal_saves_at_the_end_of_the_step_and_the_resumed_run_is_the_same(number: int, code: int, tmp_path: Path):
     """Stopped within an iteration: of five discriminator updates, two have been made."""
     gan = tiny_gan(max_iterations=4, discriminator_steps=5)
     with pytest.raises(Interrupted) as interrupted:
-        play(gan, callbacks=[Asked(turn=6, number=number), Checkpoint(every=9, directory=tmp_path), Preemption()])
+        play(gan, callbacks=[Signalled(step=6, number=number), Checkpoint(every=9, directory=tmp_path), Preemption()])
     assert interrupted.value.code == code
     assert f"{signal.Signals(number).name}: saved iteration 1;" in interrupted.value.report
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)["game"] == {
@@ -45,23 +43,23 @@ def test_a_signal_saves_at_the_end_of_the_turn_and_what_goes_on_is_the_same_game
         "discriminator_updates": 7,
         "images": 56,
     }
-    gone_on, undisturbed = (tiny_gan(max_iterations=4, discriminator_steps=5) for _ in range(2))
-    play(gone_on, ckpt_path=tmp_path / "last.ckpt")
+    resumed, undisturbed = (tiny_gan(max_iterations=4, discriminator_steps=5) for _ in range(2))
+    play(resumed, ckpt_path=tmp_path / "last.ckpt")
     play(undisturbed)
     for name, tensor in undisturbed.state_dict().items():
-        assert torch.equal(gone_on.state_dict()[name], tensor), name
+        assert torch.equal(resumed.state_dict()[name], tensor), name
 
 
 def test_a_game_that_is_over_ends_as_always(tmp_path: Path):
     gan = tiny_gan(max_iterations=2)
-    play(gan, callbacks=[Asked(turn=1), Checkpoint(every=9, directory=tmp_path), Preemption()])
+    play(gan, callbacks=[Signalled(step=1), Checkpoint(every=9, directory=tmp_path), Preemption()])
     assert gan.iterations == 2
     assert (tmp_path / "last.ckpt").is_file()
 
 
 def test_without_checkpoints_nothing_is_saved_and_that_is_said():
     with pytest.raises(Interrupted, match="75") as interrupted:
-        play(tiny_gan(), callbacks=[Asked(turn=0), Preemption()])
+        play(tiny_gan(), callbacks=[Signalled(step=0), Preemption()])
     assert interrupted.value.report == "SIGTERM: stopped at iteration 1; callbacks.checkpoint=null saved nothing"
 
 
@@ -70,8 +68,8 @@ def test_a_signal_that_ends_the_processes_that_read_data_saves_too(tmp_path: Pat
 
     class Breaking(Batches):
         def __iter__(self) -> Iterator[tuple[Tensor, None]]:
-            for turn, batch in enumerate(super().__iter__()):
-                if turn == 2:
+            for step, batch in enumerate(super().__iter__()):
+                if step == 2:
                     os.kill(os.getpid(), signal.SIGTERM)
                     raise RuntimeError("DataLoader worker (pid 1) exited unexpectedly")
                 yield batch
@@ -98,7 +96,7 @@ def test_a_state_that_cannot_be_saved_is_no_success(tmp_path: Path):
     (tmp_path / "file").write_text("in the way")
     checkpoint = Checkpoint(every=9, directory=tmp_path / "file")
     with pytest.raises(NotSavedError):
-        play(tiny_gan(), callbacks=[Asked(turn=0), checkpoint, Preemption()])
+        play(tiny_gan(), callbacks=[Signalled(step=0), checkpoint, Preemption()])
 
 
 def test_a_second_ctrl_c_quits_at_once(monkeypatch: pytest.MonkeyPatch):
@@ -121,7 +119,7 @@ def test_ctrl_c_that_is_ignored_stays_ignored(monkeypatch: pytest.MonkeyPatch):
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         gan: GAN = tiny_gan()
-        play(gan, callbacks=[Asked(turn=0, number=signal.SIGINT), Preemption()])
+        play(gan, callbacks=[Signalled(step=0, number=signal.SIGINT), Preemption()])
         assert gan.iterations == 3
     finally:
         signal.signal(signal.SIGINT, before)
@@ -133,7 +131,11 @@ def test_a_launchers_own_handler_comes_after_the_save(tmp_path: Path):
     before = signal.signal(signal.SIGUSR2, lambda *_: saved_before.append((tmp_path / "last.ckpt").is_file()))
     try:
         with pytest.raises(Interrupted, match="75"):
-            callbacks = [Asked(turn=0, number=signal.SIGUSR2), Checkpoint(every=9, directory=tmp_path), Preemption()]
+            callbacks = [
+                Signalled(step=0, number=signal.SIGUSR2),
+                Checkpoint(every=9, directory=tmp_path),
+                Preemption(),
+            ]
             play(tiny_gan(), callbacks=callbacks)
     finally:
         signal.signal(signal.SIGUSR2, before)

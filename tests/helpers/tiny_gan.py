@@ -42,7 +42,7 @@ class TinyDiscriminator(nn.Module):
 
 
 class Drifting(Objective):
-    """Draws the fakes to a moving mean of the data: state that every turn moves, and that enters the loss."""
+    """Draws the fakes to a moving mean of the data: state that every step moves, and that enters the loss."""
 
     centre: Tensor
 
@@ -57,14 +57,14 @@ class Drifting(Objective):
         self.centre.lerp_(round.real.mean(0), 0.1)
 
 
-class Asked(Callback):
-    """Asks the run to stop in the middle of a turn, as a scheduler does: with SIGTERM, unless told otherwise."""
+class Signalled(Callback):
+    """Sends a signal at the start of a step, by default SIGTERM, as a scheduler does."""
 
-    def __init__(self, turn: int, number: int = signal.SIGTERM) -> None:
-        self.turn, self.number = turn, number
+    def __init__(self, step: int, number: int = signal.SIGTERM) -> None:
+        self.step, self.number = step, number
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *args: object) -> None:
-        if pl_module.discriminator_updates == self.turn:
+        if pl_module.discriminator_updates == self.step:
             signal.raise_signal(self.number)
 
 
@@ -81,20 +81,20 @@ class Learned(Callback):
 
 
 class Batches:
-    """Endless batches; the one of a turn is a function of the turn."""
+    """Endless batches, each a function of the step."""
 
     def __init__(self, gan: GAN, size: int = 8) -> None:
         self.gan, self.size = gan, size
 
     def __iter__(self) -> Iterator[tuple[Tensor, None]]:
-        turn = self.gan.discriminator_updates
+        step = self.gan.discriminator_updates
         while True:
-            yield batch_of(turn, self.size), None
-            turn += 1
+            yield batch_of(step, self.size), None
+            step += 1
 
 
-def batch_of(turn: int, size: int = 8) -> Tensor:
-    return torch.randn(size, 2, generator=torch.Generator().manual_seed(turn)) + 2
+def batch_of(step: int, size: int = 8) -> Tensor:
+    return torch.randn(size, 2, generator=torch.Generator().manual_seed(step)) + 2
 
 
 def tiny_gan(

@@ -108,7 +108,9 @@ def test_a_run_that_was_asked_to_stop_goes_on_by_itself(game: str, turn: int, tm
     pieces, whole = tmp_path / "pieces", tmp_path / "whole"
     settings = (*GAMES[game], "schedule=linear", "max_iterations=6", "resume=auto")
     with pytest.raises(Interrupted):
-        trained(pieces, *settings, "+callbacks.asked._target_=helpers.tiny_gan.Asked", f"+callbacks.asked.turn={turn}")
+        trained(
+            pieces, *settings, "+callbacks.asked._target_=helpers.tiny_gan.Signalled", f"+callbacks.asked.step={turn}"
+        )
     assert result(pieces)["status"] == "interrupted"
     (pieces / "metrics.csv").write_text((pieces / "metrics.csv").read_text() + "99,1.0\n")  # a row of a later iteration
     trained(pieces, *settings)
@@ -229,7 +231,7 @@ def test_sigterm_saves_and_ends_with_75(tmp_path: Path):
     done = stopped(tmp_path, signal.SIGTERM, *LONG, "callbacks.density=null")
     assert done.returncode == 75, done.stderr
     (line,) = [line for line in done.stderr.splitlines() if "SIGTERM" in line]
-    assert "to go on: ckpt_path=run" in line
+    assert "to resume: ckpt_path=run" in line
     assert "Traceback" not in done.stderr
     ended = result(tmp_path / "run")
     assert ended["status"] == "interrupted"
@@ -265,7 +267,7 @@ def test_two_ranks_go_on_as_one_would(command: Command, tmp_path: Path):
 @pytest.mark.slow
 def test_a_sweep_that_was_stopped_goes_on(tmp_path: Path, command: Command):
     sweep = ("-m", "seed=0,1", *TINY, "logger=csv", "callbacks.density=null", "hydra.sweep.dir=sweep", "resume=auto")
-    stop = ("+callbacks.asked._target_=helpers.tiny_gan.Asked", "+callbacks.asked.turn=4")
+    stop = ("+callbacks.asked._target_=helpers.tiny_gan.Signalled", "+callbacks.asked.step=4")
     path = {"PYTHONPATH": str(Path(__file__).parents[1])}
     assert command("train.py", *sweep, *stop, **path).returncode == 75
     assert result(tmp_path / "sweep/0_s0")["status"] == "interrupted"

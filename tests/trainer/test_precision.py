@@ -35,7 +35,7 @@ def test_casting_each_weight_once_changes_nothing(settings: dict[str, Any]):
 
 
 class Overflowing(Objective):
-    """The discriminator's gradient overflows in its second turn."""
+    """The discriminator's gradient overflows in its second step."""
 
     def discriminator(self, round: Round) -> Tensor | None:
         return round.real_logits.float().mean() * 1e38 if round.discriminator_updates == 1 else None

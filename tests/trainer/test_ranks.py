@@ -124,7 +124,8 @@ def test_the_first_of_a_list_of_nodes(nodes: str, first: str, monkeypatch: pytes
 
 
 def test_a_rank_ends_with_the_process_that_started_it():
-    child = "from gan_lightning.trainer.ranks import follow_launcher; follow_launcher(); import time; time.sleep(60)"
+    child = "import time; from gan_lightning.trainer.ranks import exit_with_parent as start; start(); "
+    child += "print('ready', flush=True); time.sleep(60)"
     parent = (
         f"import os, subprocess, sys, time\nenv = {{**os.environ, {LAUNCHED_BY!r}: str(os.getpid())}}\n"
         f"print(subprocess.Popen([sys.executable, '-c', {child!r}], env=env).pid, flush=True)\ntime.sleep(60)"
@@ -135,6 +136,7 @@ def test_a_rank_ends_with_the_process_that_started_it():
     ) as process:
         assert process.stdout is not None
         pid = int(process.stdout.readline())
+        assert process.stdout.readline() == "ready\n"
         process.kill()
     until = time.monotonic() + 20
     while Path(f"/proc/{pid}").exists() and time.monotonic() < until:
