@@ -170,7 +170,11 @@ def test_what_cannot_run_is_one_sentence_and_leaves_nothing(
 
 
 def test_interrupting_saves_and_raises_what_python_raises(tmp_path: Path) -> None:
-    asked = ("+callbacks.asked._target_=helpers.tiny_gan.Asked", "+callbacks.asked.turn=2", "+callbacks.asked.number=2")
+    asked = (
+        "+callbacks.asked._target_=helpers.tiny_gan.Signalled",
+        "+callbacks.asked.step=2",
+        "+callbacks.asked.number=2",
+    )
     with pytest.raises(KeyboardInterrupt, match="SIGINT: saved iteration"):
         gl.train([*TOY, "max_iterations=400", *asked], tmp_path / "run")
     assert gl.Run(tmp_path / "run").result["status"] == "interrupted"
