@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import importlib
 import json
 import os
@@ -11,13 +12,15 @@ import signal
 import subprocess
 import sys
 import tempfile
+import traceback
 from pathlib import Path
+from typing import NoReturn
 
 
 class ForkServer:
     """A process that imports modules and then becomes, fork by fork, the scripts that it is sent.
 
-    A fork differs from ``python SCRIPT`` in one thing: the modules are there already.
+    A fork differs from ``python SCRIPT`` in two things: the modules are there already, and its end frees no memory.
 
     Args:
         modules: to import before the first script.
@@ -79,12 +82,32 @@ def become(folder: str, command: list[str], environment: dict[str, str], streams
     sys.path[:1] = [str(Path(command[0]).parent), *filter(None, paths)]
 
 
+def run(script: str) -> NoReturn:
+    """Run a script and what it has registered for its end, and exit without freeing memory object by object."""
+    code: object = 0
+    try:
+        runpy.run_path(script, run_name="__main__")
+    except SystemExit as ended:
+        code = ended.code or 0
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    if not isinstance(code, int):
+        print(code, file=sys.stderr)
+        code = 1
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 def main() -> None:
     """Import the modules named on the command line, serve, and in a fork run the script."""
     sys.path[0] = str(Path(__file__).parents[2])
     for name in sys.argv[1:]:
         importlib.import_module(name)
-    runpy.run_path(serve()[0], run_name="__main__")
+    gc.freeze()  # so that collections in a fork do not copy what it shares
+    run(serve()[0])
 
 
 if __name__ == "__main__":

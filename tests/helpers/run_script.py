@@ -32,7 +32,13 @@ TINY = (
 """A game of a few seconds."""
 
 
-MODULES = ("gan_lightning.cli.train", "gan_lightning.runs.training")
+COMMANDS = ("hydra._internal.hydra", "omegaconf.grammar_parser", "gan_lightning.cli.train")
+"""What forks without torch have imported."""
+MODULES = (
+    *COMMANDS,
+    *("gan_lightning.cli.evaluate", "gan_lightning.cli.sample", "gan_lightning.runs.training"),
+    *("gan_lightning.runs.checkpoints", "gan_lightning.callbacks.density"),
+)
 """What the forks of `run_script` have imported, with all that these import."""
 
 
@@ -43,7 +49,7 @@ def run_script(folder: Path, script: str, *arguments: str, **environment: str) -
 
 def run_without_torch(folder: Path, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a script of the clone in `folder`, to the end, in a fork where importing torch fails."""
-    return _fork(server("gan_lightning.cli.train", torch=False), folder, script, *arguments)
+    return _fork(server(*COMMANDS, torch=False), folder, script, *arguments)
 
 
 def _fork(
