@@ -110,7 +110,7 @@ def front_door_calls() -> list[ast.Call]:
     """Return the calls of ``gl.<function>`` and ``gan.<method>`` in the blocks of the README and of docs/python.md."""
     text = "\n".join(re.findall(r"```python\n([^#].*?)```", README + DOCS["docs/python.md"], re.DOTALL))
     calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
-    return [call for call in calls if re.match(r"gan\.", ast.unparse(call))]
+    return [call for call in calls if re.match(r"(gl|gan)\.", ast.unparse(call))]
 
 
 @pytest.mark.parametrize("call", front_door_calls(), ids=ast.unparse)
