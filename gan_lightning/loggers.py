@@ -1,4 +1,4 @@
-"""Where numbers go: a CSV file always, Weights & Biases unless told otherwise."""
+"""Loggers: a CSV file always, Weights & Biases by default."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 class MetricsCSV(Logger):
     """One CSV file that grows: a row an iteration, a column a metric, empty where there was no value.
 
-    Lightning's CSVLogger deletes the file of a directory that is in use already; this one goes on where the file ends.
-    When the file cannot be written, as on a full disk, that is told once and the run goes on.
+    Lightning's CSVLogger deletes the file of a directory that is in use already; this one appends to it.
+    When the file cannot be written, as on a full disk, that is logged once and training continues.
 
     Args:
         path: the file.
@@ -51,7 +51,7 @@ class MetricsCSV(Logger):
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """Nothing: the run directory holds the configuration in a file of its own."""
+        """Do nothing: the run directory holds the configuration in a file of its own."""
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -78,7 +78,7 @@ class MetricsCSV(Logger):
 
     @rank_zero_only
     def forget_after(self, iteration: int) -> None:
-        """Drop the rows later than `iteration`, which a run that goes on from there writes again."""
+        """Drop the rows later than `iteration`, which a run resumed there writes again."""
         if not self.path.exists():
             return
         _, rows = self._read()
@@ -118,7 +118,7 @@ class MetricsCSV(Logger):
 
 
 class WandB(WandbLogger):
-    """Weights & Biases that never asks, never waits for a login and ends with the run.
+    """Weights & Biases without a prompt for a login, ended with the run.
 
     Its mode is decided before it starts: WANDB_MODE if that is set, else online; but offline where there is no API key.
     When the service cannot be reached the run is kept offline. The x-axis is the iteration.
@@ -126,7 +126,7 @@ class WandB(WandbLogger):
     Args:
         project: W&B project.
         save_dir: the folder in which W&B makes its folder `wandb`.
-        id_file: where the run's id is kept, for when it goes on; None makes a new W&B run each time.
+        id_file: where the run's id is kept, for when it is resumed; None makes a new W&B run each time.
         name: of the run.
         entity: user or team; None for the account's own.
         group: what the runs of a sweep have in common.
@@ -166,7 +166,7 @@ class WandB(WandbLogger):
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
-        """The W&B run, started when first asked for."""
+        """The W&B run, started at the first access."""
         if self._experiment is None:
             import wandb
 
@@ -188,7 +188,7 @@ class WandB(WandbLogger):
     def offline_dir(self) -> Path | None:
         """The folder to give to `wandb sync`; None when the run is online, disabled or has not started.
 
-        A run that has gone on has several, which belong together: then it is a pattern that names them all, also those
+        A run that was resumed has several, which belong together: then it is a pattern that names them all, also those
         that began within one second, to whose names W&B adds a number.
         """
         run = self._experiment
@@ -204,11 +204,11 @@ class WandB(WandbLogger):
 
     @rank_zero_only
     def alert(self, title: str, text: str) -> None:
-        """Send a warning to whoever has asked W&B for alerts; a run that is offline sends it when it is uploaded.
+        """Send a W&B alert to those who subscribe to alerts; a run that is offline sends it when it is uploaded.
 
         Args:
             title: shown up to 63 characters.
-            text: what is the matter.
+            text: what is wrong.
         """
         self.experiment.alert(title[:63], text, level="WARN")
 
@@ -221,20 +221,20 @@ class WandB(WandbLogger):
 
 
 def kept_id(path: Path) -> str:
-    """The id of a W&B run that `path` holds; a new one is written there where there is none."""
+    """Return the id of a W&B run that `path` holds; a new one is written there where there is none."""
     if not path.exists():
         write_text(path, secrets.token_hex(4) + "\n")
     return path.read_text().strip()
 
 
 def wandb_mode() -> str:
-    """WANDB_MODE where it is set, else online; but offline where there are no credentials to go online with."""
+    """Return WANDB_MODE where it is set, else online; but offline without credentials."""
     wanted = os.environ.get("WANDB_MODE") or "online"
     return "offline" if wanted == "online" and not wandb_credentials() else wanted
 
 
 def wandb_credentials() -> bool:
-    """Whether W&B would find an API key or a token, in the environment or in the file that `wandb login` writes."""
+    """Return whether W&B would find a key or a token, in the environment or the file that `wandb login` writes."""
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
     host = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""

@@ -39,7 +39,7 @@ class Run:
     It is a path in Python's sense: `load`, `evaluate` and `export` take it as they take its directory.
 
     Args:
-        directory: of a run that has ended or is being trained.
+        directory: of a run that has ended or is in progress.
 
     Raises:
         UserError: it is not a run directory.
@@ -47,8 +47,8 @@ class Run:
     Example:
         >>> run = gl.Run("outputs/runs/ring")
         >>> run.result["best"]
-        {'val/mode_coverage': 8.0, 'iteration': 2000}
-        >>> run.metrics["val/mode_coverage"].max()  # a pandas frame where pandas is installed
+        {'val/jsd': 0.62, 'iteration': 500}
+        >>> run.metrics["val/modes"].max()  # a pandas frame where pandas is installed
         8.0
     """
 
@@ -161,7 +161,7 @@ def compose(overrides: Sequence[str] = ()) -> DictConfig:
     Example:
         >>> config = gl.compose(["experiment=ring", "seed=1"])
         >>> config.seed, config.data.batch_size
-        (1, 512)
+        (1, 100)
         >>> generator = hydra.utils.instantiate(config.model.generator)
     """
     with hydra_job(checked_overrides(overrides)) as config:
@@ -190,9 +190,9 @@ def train(
         KeyboardInterrupt: it was interrupted by hand.
 
     Example:
-        >>> run = gl.train(["experiment=ring", "seed=1", "max_iterations=2000"])
-        >>> run.result["final"]["val/modes"]
-        8.0
+        >>> run = gl.train(["experiment=ring", "seed=1", "max_iterations=500"])
+        >>> run.result["status"], run.result["iterations"]
+        ('finished', 500)
     """
     arguments = checked_overrides(overrides)
     if directory is not None:

@@ -1,7 +1,7 @@
-"""A trained game, from its checkpoint alone: the checkpoint carries the settings it was made with.
+"""A trained GAN, from its checkpoint alone: the checkpoint carries the settings it was made with.
 
 Loading one runs no code that comes with it: the file is read as weights and plain values, and of its settings only what
-`trust` lets pass is built.
+`safe_targets` allows is built.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ COUNTERS = ("iterations", "discriminator_updates", "images")
 
 
 class LoadedRun(NamedTuple):
-    """What a checkpoint holds: the run's settings, but for `trust.NOT_BUILT`, and the game in evaluation mode."""
+    """The run's settings, but for `safe_targets.NOT_BUILT`, and its GAN in evaluation mode."""
 
     config: DictConfig
     gan: GAN
@@ -45,7 +45,7 @@ class LoadedGenerator(NamedTuple):
 
 
 def read_checkpoint(checkpoint: Path) -> dict[str, Any]:
-    """The content of a checkpoint that train.py wrote, on the CPU.
+    """Return the content of a checkpoint that train.py wrote, on the CPU.
 
     Raises:
         UserError: it is no such file, or would run code.
@@ -69,7 +69,7 @@ def read_checkpoint(checkpoint: Path) -> dict[str, Any]:
 
 
 def is_of_a_run(content: object) -> bool:
-    """Whether what a file held is what train.py saves."""
+    """Return whether the content of a file is what train.py saves."""
     if not isinstance(content, dict):
         return False
     settings, weights, game = (content.get(key) for key in ("hyper_parameters", "state_dict", "game"))
@@ -94,13 +94,13 @@ def is_json(settings: object) -> bool:
 def load(
     checkpoint: Path, device: str, trust: Collection[str] = (), change: Callable[[DictConfig], None] | None = None
 ) -> LoadedRun:
-    """Build the game of `checkpoint` and load its weights.
+    """Build the GAN of `checkpoint` and load its weights.
 
     Args:
         checkpoint: the file.
-        device: where the game is wanted.
-        trust: what the settings may name beside what conf/ names, see `trust.trusted`.
-        change: what is done to the settings before anything is built of them.
+        device: of the GAN.
+        trust: what the settings may name beside what conf/ names, see `safe_targets.checked_config`.
+        change: called with the settings before anything is built of them, to alter them.
 
     Raises:
         UserError: the file is not a checkpoint of a run, names code that is not trusted, or does not fit together.
@@ -112,7 +112,7 @@ def load(
     with error_context(checkpoint):
         gan = instantiate(config.gan, _convert_="all")
     if not isinstance(gan, GAN):
-        raise UserError(f"{checkpoint} holds no game, but a {type(gan).__name__}: give another ckpt_path")
+        raise UserError(f"{checkpoint} holds no GAN, but a {type(gan).__name__}: give another ckpt_path")
     load_weights(gan, content["state_dict"], checkpoint)
     gan.save_hyperparameters(plain(config), logger=False)
     gan.on_load_checkpoint(content)
@@ -134,7 +134,7 @@ def load_generator(checkpoint: Path, device: str, trust: Collection[str] = ()) -
 
 
 def settings_of(content: Mapping[str, Any], checkpoint: Path, trust: Collection[str]) -> DictConfig:
-    """The settings in the content of a checkpoint, once nothing speaks against building what they say.
+    """Return the settings in the content of a checkpoint, if building what they name is safe.
 
     Raises:
         UserError: something does.

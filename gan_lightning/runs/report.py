@@ -1,4 +1,4 @@
-"""The last thing a run prints: what was reached, and where everything lies."""
+"""The last lines that a run prints: what was reached, and where everything lies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gan_lightning.loggers import WandB
 
 
 def print_report(result: Mapping[str, Any], directory: Path, trainer: Trainer) -> None:
-    """A table of the final metrics, what went wrong, and the paths of what was written."""
+    """Print a table of the final metrics, what went wrong, and the paths of what was written."""
     console = Console(soft_wrap=True, highlight=False)
     console.print(
         f"\n{result['status']}: {result['iterations']} iterations, {result['images']} images, {result['seconds']:.0f} s"
@@ -34,7 +34,7 @@ def print_report(result: Mapping[str, Any], directory: Path, trainer: Trainer) -
 
 
 def print_health(records: Sequence[Mapping[str, Any]], console: Console) -> None:
-    """A line for each thing that went wrong; nothing when nothing did."""
+    """Print a line for each symptom of the run's health."""
     for record in records:
         gone = "" if record["until"] is None else f", gone since {record['until']}"
         what = f"{record['symptom'].replace('_', ' ')} since iteration {record['since']}{gone}: {record['saw']}"
@@ -42,7 +42,7 @@ def print_health(records: Sequence[Mapping[str, Any]], console: Console) -> None
 
 
 def written(directory: Path) -> list[tuple[str, str]]:
-    """What of the usual things is in the run directory, as (what it is, path as the user would type it)."""
+    """Return the usual files that are in the run directory, as (what it is, path as the user would type it)."""
     things = {
         "run": directory,
         "result": directory / "result.json",

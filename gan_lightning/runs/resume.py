@@ -1,4 +1,4 @@
-"""Where a job starts: at the beginning, or at a checkpoint, with what its run has left behind."""
+"""The point at which a run starts: the beginning, or a checkpoint with the files that its run has left."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from gan_lightning.utils.files import write_json
 
 
 class ResumePoint:
-    """What a job begins with; nothing is written before `restore_run_files`.
+    """The checkpoint that a run starts from, if any; nothing is written before `restore_run_files`.
 
     Args:
-        config: of the job.
+        config: of the run.
         directory: of the run.
 
     Attributes:
-        checkpoint: to go on from; None at the beginning.
-        in_place: the run goes on in its own directory.
-        iterations: played before.
-        turns: played before.
+        checkpoint: that training resumes from; None at the beginning.
+        in_place: the run resumes in its own directory.
+        iterations: made before.
+        discriminator_updates: made before.
         over: the run that `resume=auto` found has reached its budget.
 
     Raises:
-        UserError: the checkpoint is of another game, has reached the budget or cannot be read; or the directory holds
-            another run.
+        UserError: the checkpoint was made with other settings, has reached the budget or cannot be read; or the
+            directory holds another run.
     """
 
     def __init__(self, config: DictConfig, directory: Path) -> None:
@@ -59,25 +59,23 @@ class ResumePoint:
         )
         self.over = self.iterations >= config.max_iterations
         if self.over and config.resume is None:
-            raise UserError(
-                f"{self.checkpoint} has played {self.iterations} iterations: choose a larger max_iterations"
-            )
+            raise UserError(f"{self.checkpoint} has made {self.iterations} iterations: choose a larger max_iterations")
 
     def restore_run_files(self, gan: GAN, trainer: Trainer) -> None:
         """Bring the run's files to where the checkpoint is: its rows of ``metrics.csv``, and its best checkpoint.
 
         Raises:
-            UserError: `gan` has other networks than the checkpoint, or would be played in another precision.
+            UserError: `gan` has other networks than the checkpoint, or would be trained in another precision.
         """
         if self.checkpoint is None:
             return
         shapes = {name: weight.shape for name, weight in self._content["state_dict"].items()}
         if shapes != {name: weight.shape for name, weight in gan.state_dict().items()}:
             raise UserError(f"{self.checkpoint} has other networks: repeat its run's overrides (overrides.yaml)")
-        played, now = self._content.get("precision"), str(trainer.precision)
-        if played not in (None, now):
+        before, now = self._content.get("precision"), str(trainer.precision)
+        if before not in (None, now):
             raise UserError(
-                f"{self.checkpoint} was played with trainer.precision={played}, and a game that goes on keeps it: "
+                f"{self.checkpoint} was trained with trainer.precision={before}, and a resumed run keeps it: "
                 f"choose that instead of {now}"
             )
         if trainer.is_global_zero:
@@ -89,14 +87,14 @@ class ResumePoint:
         self._content = {}
 
     def _copy_best(self, best: Path) -> None:
-        """Take `best` along into a new run, if it is the best that the checkpoint knows of."""
+        """Copy `best` into a new run, if it is the best that the checkpoint knows of."""
         when = self._content["callbacks"].get(Evaluation.__qualname__, {}).get("best_iteration")
         if best.is_file() and when is not None and read_checkpoint(best)["game"]["iterations"] == when:
             (self.directory / "checkpoints").mkdir(parents=True, exist_ok=True)
             shutil.copy2(best, self.directory / "checkpoints" / best.name)
 
     def result(self) -> dict[str, Any]:
-        """How a run that is over ended: its ``result.json``, written now if it was killed before that."""
+        """Return the ``result.json`` of a run that is over, written now if it was killed before that."""
         path = self.directory / "result.json"
         known: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
         if known.get("status") != "finished":
@@ -113,21 +111,25 @@ class ResumePoint:
 
 
 def checkpoint_to_start_from(config: DictConfig, own: Path) -> Path | None:
-    """The checkpoint that the configuration asks to go on from, where `own` is the last one of the run's directory."""
+    """Return the checkpoint that `config` resumes from, if any; `own` is the last one of the run's directory.
+
+    Raises:
+        UserError: there is none where it names one, or the directory holds another run.
+    """
     if config.resume == "auto" and own.is_file():
         return own
     start = checkpoint_of(config.ckpt_path) if config.ckpt_path else None
     if started_as_rank_zero() and own.is_file() and (start is None or not start.samefile(own)):
         run = own.parent.parent
         raise UserError(
-            f"{run} holds a run already, which would be overwritten: go on with it by ckpt_path={run} or resume=auto, "
+            f"{run} holds a run already, which would be overwritten: resume it with ckpt_path={run} or resume=auto, "
             "or choose another directory"
         )
     return start
 
 
 def last_metrics(path: Path) -> dict[str, float]:
-    """The newest value of each metric that ``metrics.csv`` holds."""
+    """Return the newest value of each metric that ``metrics.csv`` holds."""
     values: dict[str, float] = {}
     if path.is_file():
         with path.open(newline="") as file:

@@ -1,4 +1,4 @@
-"""What a run directory says of the run: the configuration, where it ran, and how it ended."""
+"""The files of a run directory: the configuration, where the run took place, and its checkpoints."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def environment() -> dict[str, Any]:
 
 
 def installed(package: str) -> str | None:
-    """The version of an installed package; None where it is not installed."""
+    """Return the version of an installed package; None where it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -62,7 +62,7 @@ def installed(package: str) -> str | None:
 
 
 def git(*arguments: str) -> str | None:
-    """What git says of the source; None where there is no git or no repository."""
+    """Return what git prints about the source; None where there is no git or no repository."""
     try:
         answer = subprocess.run(
             ["git", *arguments], cwd=PACKAGE.parent, capture_output=True, text=True, timeout=10, check=True
@@ -73,7 +73,7 @@ def git(*arguments: str) -> str | None:
 
 
 def checkpoint_of(path: str | None, which: str = "last") -> Path:
-    """The checkpoint that `path` names: itself, or its run directory's `which`, best or last.
+    """Return the checkpoint that `path` names: itself, or its run directory's `which`, best or last.
 
     Raises:
         UserError: when there is none.
@@ -91,5 +91,5 @@ def checkpoint_of(path: str | None, which: str = "last") -> Path:
 
 
 def run_directory(checkpoint: Path) -> Path:
-    """The run directory that a checkpoint lies in; the checkpoint's own folder when it was moved out of one."""
+    """Return the run directory that a checkpoint lies in; the checkpoint's own folder when it was moved out of one."""
     return checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else checkpoint.parent

@@ -77,7 +77,7 @@ def train(
 def already_finished(start: ResumePoint) -> dict[str, Any]:
     """Log that a run has nothing left to do; return its result."""
     if started_as_rank_zero():
-        log.info(f"{os.path.relpath(start.directory)} has played its {start.iterations} iterations: nothing to do")
+        log.info(f"{os.path.relpath(start.directory)} has made its {start.iterations} iterations: nothing to do")
     return start.result()
 
 

@@ -81,8 +81,8 @@ def test_a_full_disk_leaves_the_file_before_and_training_continues(
     trainer.fit(gan, Batches(gan))
     assert seen == {1: 1, 2: 1, 3: 1, 4: 4}
     assert saved(tmp_path / "last.ckpt")["game"]["iterations"] == 5
-    told = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
-    assert told == ["last.ckpt could not be saved (File too large): the one before is still there"] * 2
+    logged = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert logged == ["last.ckpt could not be saved (File too large): the one before is still there"] * 2
 
 
 def test_a_last_save_that_fails_ends_in_an_error(tmp_path: Path, room_afterwards: None):
@@ -92,7 +92,7 @@ def test_a_last_save_that_fails_ends_in_an_error(tmp_path: Path, room_afterwards
     assert saved(tmp_path / "last.ckpt")["game"]["iterations"] == 2
 
 
-def test_a_save_that_pytorch_could_not_make_is_told_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_save_that_pytorch_could_not_make_is_reported_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def broken(content: object, file: IO[bytes]) -> None:
         file.write(b"half of a ch")
         raise RuntimeError("[enforce fail at inline_container.cc] unexpected pos")

@@ -1,4 +1,4 @@
-"""Runs that stop and go on: bit for bit the game of a run that was left alone."""
+"""Runs that stop and resume: bit for bit those that were left alone."""
 
 from __future__ import annotations
 
@@ -103,13 +103,16 @@ def test_half_and_the_other_half_are_the_whole(game: str, half: int, tmp_path: P
 
 
 @pytest.mark.parametrize(("game", "turn"), [("gan", 3), ("wgan_gp", 6)])
-def test_a_run_that_was_asked_to_stop_goes_on_by_itself(game: str, turn: int, tmp_path: Path):
+def test_a_run_that_was_signalled_to_stop_resumes_by_itself(game: str, turn: int, tmp_path: Path):
     """With a schedule, and within an iteration; its rows are those of a run that was left alone."""
     pieces, whole = tmp_path / "pieces", tmp_path / "whole"
     settings = (*GAMES[game], "schedule=linear", "max_iterations=6", "resume=auto")
     with pytest.raises(Interrupted):
         trained(
-            pieces, *settings, "+callbacks.asked._target_=helpers.tiny_gan.Signalled", f"+callbacks.asked.step={turn}"
+            pieces,
+            *settings,
+            "+callbacks.signalled._target_=helpers.tiny_gan.Signalled",
+            f"+callbacks.signalled.step={turn}",
         )
     assert result(pieces)["status"] == "interrupted"
     (pieces / "metrics.csv").write_text((pieces / "metrics.csv").read_text() + "99,1.0\n")  # a row of a later iteration
@@ -125,7 +128,7 @@ def test_a_run_that_is_over_says_so(tmp_path: Path, caplog: pytest.LogCaptureFix
     before = (tmp_path / "result.json").read_bytes()
     with caplog.at_level("INFO"):
         assert trained(tmp_path, "max_iterations=2", "resume=auto")["best"] == first["best"]
-    assert "has played its 2 iterations: nothing to do" in caplog.text
+    assert "has made its 2 iterations: nothing to do" in caplog.text
     assert (tmp_path / "result.json").read_bytes() == before
     expected = result(tmp_path)
     (tmp_path / "result.json").unlink()  # as if it had been killed just before the end
@@ -143,10 +146,10 @@ def files(directory: Path) -> dict[str, bytes]:
     ("overrides", "words"),
     [
         ((), "holds a run already, which would be overwritten"),
-        (("ckpt_path={run}",), "has played 2 iterations: choose a larger max_iterations"),
+        (("ckpt_path={run}",), "has made 2 iterations: choose a larger max_iterations"),
         (("ckpt_path={run}", "max_iterations=4", "seed=1"), "seed was 0 and is now 1"),
         (("ckpt_path={run}", "max_iterations=4", "trainer.accelerator=cuda"), "finds no GPU here"),
-        (("ckpt_path={run}", "max_iterations=4", "trainer.precision=bf16-mixed"), "was played with .*=32-true"),
+        (("ckpt_path={run}", "max_iterations=4", "trainer.precision=bf16-mixed"), "was trained with .*=32-true"),
         (("resume=auto", "max_iterations=4", "optimizer.lr=0.5"), "optimizer.lr was 0.001 and is now 0.5"),
     ],
 )
@@ -223,7 +226,7 @@ def stopped(folder: Path, number: int, *arguments: str) -> subprocess.CompletedP
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
     with pytest.raises(ProcessLookupError):
-        os.killpg(process.pid, 0)  # nobody is left
+        os.killpg(process.pid, 0)  # no process is left
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
@@ -242,7 +245,7 @@ def test_sigterm_saves_and_ends_with_75(tmp_path: Path):
 @pytest.mark.parametrize(
     ("number", "code", "devices"), [(signal.SIGINT, 130, 1), (signal.SIGUSR1, 75, 2), (signal.SIGINT, 130, 2)]
 )
-def test_a_stopped_run_goes_on_to_the_same_end(number: int, code: int, devices: int, command: Command, tmp_path: Path):
+def test_a_stopped_run_resumes_to_the_same_end(number: int, code: int, devices: int, command: Command, tmp_path: Path):
     settings = (*LONG, "max_iterations=400", "callbacks.density=null", f"trainer.devices={devices}", "schedule=linear")
     done = stopped(tmp_path, number, *settings, "resume=auto")
     assert done.returncode == code, done.stderr
@@ -255,7 +258,7 @@ def test_a_stopped_run_goes_on_to_the_same_end(number: int, code: int, devices: 
 
 
 @pytest.mark.slow
-def test_two_ranks_go_on_as_one_would(command: Command, tmp_path: Path):
+def test_two_ranks_resume_as_one_would(command: Command, tmp_path: Path):
     settings = (*TINY, "logger=csv", "trainer.devices=2", "callbacks.density=null")
     assert command("train.py", *settings, "max_iterations=4", "hydra.run.dir=pieces").returncode == 0
     done = command("train.py", "ckpt_path=pieces", "max_iterations=8")
@@ -265,16 +268,16 @@ def test_two_ranks_go_on_as_one_would(command: Command, tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_a_sweep_that_was_stopped_goes_on(tmp_path: Path, command: Command):
+def test_a_sweep_that_was_stopped_resumes(tmp_path: Path, command: Command):
     sweep = ("-m", "seed=0,1", *TINY, "logger=csv", "callbacks.density=null", "hydra.sweep.dir=sweep", "resume=auto")
-    stop = ("+callbacks.asked._target_=helpers.tiny_gan.Signalled", "+callbacks.asked.step=4")
+    stop = ("+callbacks.signalled._target_=helpers.tiny_gan.Signalled", "+callbacks.signalled.step=4")
     path = {"PYTHONPATH": str(Path(__file__).parents[1])}
     assert command("train.py", *sweep, *stop, **path).returncode == 75
     assert result(tmp_path / "sweep/0_s0")["status"] == "interrupted"
     for said in (False, True):
         done = command("train.py", *sweep)
         assert done.returncode == 0, done.stderr
-        assert ("has played its 6 iterations: nothing to do" in done.stderr) == said
+        assert ("has made its 6 iterations: nothing to do" in done.stderr) == said
     assert [result(tmp_path / f"sweep/{job}")["status"] for job in ("0_s0", "1_s1")] == ["finished"] * 2
 
 

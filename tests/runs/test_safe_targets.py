@@ -1,4 +1,4 @@
-"""Loading a checkpoint runs no code that came with it, and whatever is wrong with one is told in a sentence."""
+"""Loading a checkpoint runs no code that came with it, and each fault of one is a sentence."""
 
 from __future__ import annotations
 
@@ -60,16 +60,16 @@ class Marking:
 def refused(file: Path) -> str:
     """The sentence with which every program refuses the checkpoint, having written nothing."""
     before = sorted(file.parent.rglob("*"))
-    told = []
+    problems = []
     for action in (evaluated, sampled_from, resumed_from):
         with pytest.raises(UserError) as error:
             action(file)
-        told += error.value.problems
-    assert len(told) == 3
+        problems += error.value.problems
+    assert len(problems) == 3
     assert sorted(file.parent.rglob("*")) == before
-    assert not any("\n" in sentence or len(sentence) > 500 for sentence in told)
-    assert told[0] == told[1] and str(file) in told[0]
-    return told[0]
+    assert not any("\n" in sentence or len(sentence) > 500 for sentence in problems)
+    assert problems[0] == problems[1] and str(file) in problems[0]
+    return problems[0]
 
 
 def evaluated(file: Path) -> None:
@@ -82,8 +82,8 @@ def sampled_from(file: Path) -> None:
 
 
 def resumed_from(file: Path) -> None:
-    asked = (*TINY, "callbacks.density=null", "logger=csv", "max_iterations=1", f"ckpt_path='{file}'")
-    with composed(*asked, directory=file.parent / "new") as config:
+    overrides = (*TINY, "callbacks.density=null", "logger=csv", "max_iterations=1", f"ckpt_path='{file}'")
+    with composed(*overrides, directory=file.parent / "new") as config:
         train(job_part(config))
 
 
@@ -114,19 +114,19 @@ def test_a_pickle_that_would_run_code_is_not_run(form: str, content: Content, fi
     ],
     ids=["empty", "half", "end", "text", "list"],
 )
-def test_a_broken_file_is_told(damage: Callable[[bytes], bytes], words: str, toy: Path, file: Path) -> None:
+def test_a_broken_file_is_refused(damage: Callable[[bytes], bytes], words: str, toy: Path, file: Path) -> None:
     file.write_bytes(damage(toy.read_bytes()))
     assert words in refused(file)
 
 
-def test_settings_that_contain_themselves_are_told(content: Content, file: Path) -> None:
+def test_settings_that_contain_themselves_are_refused(content: Content, file: Path) -> None:
     endless: dict[str, Any] = {"width": 3}
     endless["self"] = endless
     torch.save({**content, "hyper_parameters": {**content["hyper_parameters"], "model": endless}}, file)
     assert "is not a checkpoint that train.py wrote" in refused(file)
 
 
-def test_checkpoints_of_others_are_told(content: Content, file: Path) -> None:
+def test_checkpoints_of_others_are_refused(content: Content, file: Path) -> None:
     foreign: list[Any] = [
         content["state_dict"],
         {"state_dict": content["state_dict"], "hyper_parameters": {"lr": 0.1}, "epoch": 3},
@@ -138,7 +138,7 @@ def test_checkpoints_of_others_are_told(content: Content, file: Path) -> None:
         assert "is not a checkpoint that train.py wrote" in refused(file)
 
 
-def test_a_checkpoint_of_another_project_is_told(file: Path) -> None:
+def test_a_checkpoint_of_another_project_is_refused(file: Path) -> None:
     class Other(LightningModule):
         def __init__(self, width: int = 3) -> None:
             super().__init__()
@@ -151,7 +151,7 @@ def test_a_checkpoint_of_another_project_is_told(file: Path) -> None:
     assert "is not a checkpoint that train.py wrote" in refused(file)
 
 
-def test_weights_of_another_model_are_told(content: Content, file: Path) -> None:
+def test_weights_of_another_model_are_refused(content: Content, file: Path) -> None:
     weights = content["state_dict"]
     name = next(name for name in weights if name.startswith("averaged_generator"))
     for other in (torch.zeros(2, 3), "text"):
@@ -262,16 +262,16 @@ def test_a_part_of_another_version_is_refused_by_name(content: Content, file: Pa
             action(file)
 
 
-def test_settings_that_do_not_build_are_told(content: Content, file: Path) -> None:
+def test_settings_that_do_not_build_are_refused(content: Content, file: Path) -> None:
     content["hyper_parameters"]["gan"]["generator"]["width"] = 0
     torch.save(content, file)
     with pytest.raises(UserError, match="their.ckpt cannot be built from its settings: .*width"):
         load(file, "cpu")
     content["hyper_parameters"]["gan"]["generator"] = {"_target_": "torch.optim.Adam"}
     torch.save(content, file)
-    with pytest.raises(UserError, match="cannot be built from its settings") as told:
+    with pytest.raises(UserError, match="cannot be built from its settings") as problems:
         load(file, "cpu")
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(problems.value)
 
 
 def test_what_watches_a_game_is_not_there_to_be_built(toy: Path, content: Content, file: Path) -> None:
@@ -300,6 +300,6 @@ def test_conf_names_nothing_but_the_game() -> None:
 OPTIMIZERS = ("Adam", "RMSprop", "SGD")
 
 
-def test_a_game_that_was_made_without_settings_is_told(file: Path) -> None:
+def test_a_game_that_was_made_without_settings_is_refused(file: Path) -> None:
     play(tiny_gan(max_iterations=1)).save_checkpoint(file)
     assert "is not a checkpoint that train.py wrote" in refused(file)
