@@ -2,7 +2,7 @@
 
 The names below are imported when they are first used, so that ``import gan_lightning`` is quick and needs no torch.
 
-Example:
+Examples:
     >>> import gan_lightning as gl
     >>> run = gl.train(["experiment=ring", "seed=1"])
     >>> samples = run.gan.sample(64, seed=1)

@@ -44,7 +44,7 @@ class Run:
     Raises:
         UserError: it is not a run directory.
 
-    Example:
+    Examples:
         >>> run = gl.Run("outputs/runs/ring")
         >>> run.result["best"]
         {'val/jsd': 0.62, 'iteration': 500}
@@ -133,7 +133,7 @@ def load(path: str | os.PathLike[str], which: Which = "last", device: str = "cpu
     Raises:
         UserError: there is no such checkpoint, it was not written by training, or it names code that is not trusted.
 
-    Example:
+    Examples:
         >>> gan = gl.load("outputs/runs/digits", which="best")
         >>> gan.sample(64, labels=[3, 5], seed=1).shape
         torch.Size([64, 1, 28, 28])
@@ -158,7 +158,7 @@ def compose(overrides: Sequence[str] = ()) -> DictConfig:
     Raises:
         UserError: an override does not fit.
 
-    Example:
+    Examples:
         >>> config = gl.compose(["experiment=ring", "seed=1"])
         >>> config.seed, config.data.batch_size
         (1, 100)
@@ -189,7 +189,7 @@ def train(
         WorkError: training could not be brought to its end, as on a full disk or when it diverged.
         KeyboardInterrupt: it was interrupted by hand.
 
-    Example:
+    Examples:
         >>> run = gl.train(["experiment=ring", "seed=1", "max_iterations=500"])
         >>> run.result["status"], run.result["iterations"]
         ('finished', 500)

@@ -70,7 +70,7 @@ def export(
         UserError: the ending is none of the three, a package that the format needs is not installed, or there is no
             such run.
 
-    Example:
+    Examples:
         >>> gl.export("outputs/runs/digits", "generator.onnx", which="best")
         PosixPath('generator.onnx')
         >>> onnxruntime.InferenceSession("generator.onnx").run(None, {"z": z})  # [samples]
