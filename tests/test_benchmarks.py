@@ -99,6 +99,7 @@ def moved_by(loop: loops.PlainLoop | loops.TunedLoop) -> set[str]:
     }
 
 
+@pytest.mark.slow  # resizes the data twice
 def test_both_loops_see_the_same_images(tmp_path: Path) -> None:
     # The plain loop's come from PIL, the tuned one's from torchvision's resize of tensors: antialiased alike.
     config = common.composed([*SMALL, "data.image_size=32", "data.batch_size=9000"], tmp_path)
@@ -155,7 +156,7 @@ def test_gpu_speed_runs_but_for_the_gpu() -> None:
 
 
 @pytest.mark.parametrize(("text", "mean"), [("90\n 100\n", 95.0), ("[N/A]\n", None), ("", None)])
-def test_what_nvidia_smi_says_is_averaged(text: str, mean: float | None) -> None:
+def test_the_numbers_of_nvidia_smi_are_averaged(text: str, mean: float | None) -> None:
     assert gpu_speed.mean_of_numbers(text) == mean
 
 
@@ -206,7 +207,7 @@ def test_a_run_leaves_its_weights_and_its_speed(tmp_path: Path) -> None:
     assert devices_speed.images_per_second(tmp_path / "metrics.csv", 1) > 0
 
 
-def test_a_run_that_fails_says_why(tmp_path: Path) -> None:
+def test_a_run_that_fails_reports_the_reason(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="(?s)ended with 1.*none_such"):
         devices_speed.run(["model=none_such"], tmp_path)
 
@@ -222,7 +223,7 @@ def test_two_processes_stay_one_model() -> None:
 
 
 @pytest.mark.parametrize("name", ["toy_speed", "dcgan_speed", "devices_speed", "memory", "gpu_speed"])
-def test_a_wrong_number_is_told_in_a_sentence(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_number_is_refused_with_a_reason(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     module = sys.modules[f"benchmarks.{name}"]
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
         patch.setattr(sys, "argv", [name, "--iterations", "0"])
