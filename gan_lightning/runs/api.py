@@ -173,7 +173,8 @@ def train(
 ) -> Run:
     """Train a GAN, or resume its training with ``ckpt_path=<run>`` or ``resume=auto``, as ``train.py`` does.
 
-    The same checks are made and the same files written, but for the log ``train.log``. Ctrl+C, or interrupting the
+    The same checks are made and the same files written, but for the log ``train.log``, and the random generators of
+    Python, NumPy and PyTorch are seeded likewise. Ctrl+C, or interrupting the
     kernel of a notebook, saves the last state first.
 
     Args:

@@ -8,15 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hydra import compose as hydra_compose
-from hydra import initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
+from hydra import compose
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, flag_override
 
-from gan_lightning.utils.conf import conf_dir, register_resolvers
-from gan_lightning.utils.errors import UserError
+from gan_lightning.utils.conf import hydra_at_conf
 
 OF_HYDRA = re.compile(r"\$\{(hydra|job_type|sweep_name|sweep_or_run_dir):")
 """Interpolations that only Hydra's global state can fill in."""
@@ -32,12 +28,10 @@ def hydra_job(overrides: Sequence[str]) -> Iterator[DictConfig]:
     Raises:
         UserError: an override does not fit.
     """
-    register_resolvers()
-    running, job = GlobalHydra.instance().hydra, HydraConfig.instance().cfg
-    GlobalHydra.instance().clear()
+    job = HydraConfig.instance().cfg
     try:
-        with initialize_config_dir(conf_dir(), version_base="1.3"):
-            config = hydra_compose("train", list(overrides), return_hydra_config=True)
+        with hydra_at_conf():
+            config = compose("train", list(overrides), return_hydra_config=True)
             HydraConfig.instance().set_config(config)
             directory = Path(config.hydra.run.dir).absolute()
             with flag_override(config.hydra, ["struct", "readonly"], [False, False]):
@@ -45,13 +39,7 @@ def hydra_job(overrides: Sequence[str]) -> Iterator[DictConfig]:
                 config.hydra.job.num = 0
             HydraConfig.instance().set_config(config)
             yield config
-    except UserError:
-        raise
-    except HydraException as error:
-        reason, _, _ = str(error).partition("Config search path:")
-        raise UserError(" ".join(reason.split())) from error
     finally:
-        GlobalHydra.instance().hydra = running
         HydraConfig.instance().cfg = job
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +52,25 @@ def compose_packaged(config_name: str, overrides: Sequence[str] = ()) -> DictCon
     Raises:
         UserError: conf/ has no such file, or an override does not fit.
     """
+    with hydra_at_conf():
+        return compose(config_name, list(overrides))
+
+
+@contextmanager
+def hydra_at_conf() -> Iterator[None]:
+    """Within, Hydra composes files of conf/; afterwards it is initialised as it was before.
+
+    Raises:
+        UserError: what is composed within does not fit.
+    """
     register_resolvers()
     running = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(conf_dir(), version_base="1.3"):
-            return compose(config_name, list(overrides))
+            yield
+    except UserError:
+        raise
     except HydraException as error:
         reason, _, _ = str(error).partition("Config search path:")
         raise UserError(" ".join(reason.split())) from error
