@@ -19,6 +19,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 import gan_lightning
 from gan_lightning.gan import GAN
+from gan_lightning.runs.validate import validate
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -86,11 +87,15 @@ def single(override: str) -> str:
 
 
 @pytest.mark.parametrize("line", [line for line in commands() if not {*shlex.split(line)} & {*ADDED, *ELSEWHERE}])
-def test_commands_compose(line: str):
+def test_commands_pass_the_checks_before_a_run(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("photos", "paintings"):
+        Path(folder).mkdir()
     program, *arguments = shlex.split(line)
     overrides = [single(argument) for argument in arguments if "=" in argument]
     with composed(*overrides, config_name=program.removesuffix(".py")) as config:
-        assert config.hydra.job.name
+        if program == "train.py" and "ckpt_path" not in line:
+            validate(config, "train")
 
 
 # Python
