@@ -72,7 +72,7 @@ class ConditionalBatchNorm(nn.Module):
 
 
 class VirtualBatchNorm(nn.Module):
-    """Batch norm of feature maps by a reference batch and the sample itself (Salimans et al. 2016, section 3.4).
+    """Batch norm of feature maps by a reference batch and the sample itself (Salimans et al. 2016, section 3.5).
 
     The first `REFERENCE_SIZE` rows of each batch are the reference, made from inputs that never change; they are
     normalised by their own statistics. Each further row is normalised by the statistics of the reference and itself,
