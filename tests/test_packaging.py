@@ -158,13 +158,13 @@ def test_an_install_that_failed_is_repeated(make: Make) -> None:
     ("lacks", "sentence"),
     [({"OLD_PYTHON": "1"}, "older than Python 3.10"), ({"NO_VENV": "1"}, "apt install python3-venv")],
 )
-def test_an_unfit_python_is_told_in_a_sentence(make: Make, lacks: dict[str, str], sentence: str) -> None:
+def test_an_unfit_python_is_refused_with_the_way_out(make: Make, lacks: dict[str, str], sentence: str) -> None:
     result = make("install", **lacks)
     assert result.returncode != 0
     assert sentence in result.stderr
     assert make.calls == []
 
 
-def test_a_missing_python_is_told_in_a_sentence(make: Make) -> None:
+def test_a_missing_python_is_reported(make: Make) -> None:
     make.python = make.folder / "absent"
     assert "There is no" in make("install").stderr

@@ -121,18 +121,20 @@ def packed(pack: int) -> PackedDiscriminator:
     return PackedDiscriminator(MLPDiscriminator(shape=[2 * pack], width=8, depth=1), pack)
 
 
-class Told(nn.Module):
-    """A discriminator that is told classes."""
+class Conditional(nn.Module):
+    """A discriminator conditioned on classes."""
 
     takes_labels = True
 
 
-@pytest.mark.parametrize("discriminator", [packed(2), Wrapper(packed(4)), nn.Sequential(packed(2)), Wrapper(Told())])
-def test_packs_and_classes_cannot_be_judged_by_single_points(discriminator: nn.Module):
+@pytest.mark.parametrize(
+    "discriminator", [packed(2), Wrapper(packed(4)), nn.Sequential(packed(2)), Wrapper(Conditional())]
+)
+def test_packed_and_conditional_discriminators_cannot_score_single_points(discriminator: nn.Module):
     assert not judges_alone(discriminator)
 
 
-def test_any_other_discriminator_is_asked_about_single_points():
+def test_any_other_discriminator_scores_single_points():
     assert judges_alone(MLPDiscriminator(shape=[2], width=8, depth=1))
     assert judges_alone(Wrapper(packed(1)))
 
@@ -163,9 +165,9 @@ def test_training_is_bit_identical_with_and_without_it(tmp_path: Path):
         assert torch.equal(value, alone.state_dict()[name]), name
 
 
-def test_a_continued_run_keeps_to_its_part_of_space(tmp_path: Path):
+def test_a_resumed_run_keeps_its_part_of_space(tmp_path: Path):
     """Its fakes have moved: seen from where they are now, it would be another one."""
-    first, again = DensityPlot(1, count=50), DensityPlot(1, count=50)
+    first, again = DensityPlot(20, count=50), DensityPlot(20, count=50)
     begun = small_gan(2, max_iterations=20)
     fit(begun, 2, tmp_path, first, Checkpoint(100, tmp_path))
     assert first.box is not None

@@ -143,7 +143,9 @@ def test_a_run_that_diverges_ends_with_a_sentence(tmp_path: Path):
     assert_stopped(done, tmp_path / "run")
 
 
-def test_a_metric_that_fails_on_what_is_not_finite_is_told_as_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_metric_that_fails_on_infinite_weights_is_reported_as_divergence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     def measure(*args: Any) -> dict[str, float]:
         raise RuntimeError("eigenvalues did not converge")
 

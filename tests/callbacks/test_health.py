@@ -68,7 +68,7 @@ class Grey(RealData):
             yield samples, None
 
 
-def test_a_collapsed_generator_is_told_once(caplog: pytest.LogCaptureFixture):
+def test_a_collapsed_generator_is_reported_once(caplog: pytest.LogCaptureFixture):
     health = Health(every=1, probe_every=2, patience=2, grace_images=0)
     play(game(Constant(), max_iterations=12), health)
     assert found(health) == [("mode_collapse", 2, None)]
@@ -111,7 +111,7 @@ def test_what_was_well_and_collapses_has_no_grace(tmp_path: Path):
     assert found(collapsing(9, ckpt_path=tmp_path / "last.ckpt")) == [("mode_collapse", 6, None)]
 
 
-def test_a_symptom_that_is_gone_is_told_once(caplog: pytest.LogCaptureFixture):
+def test_a_symptom_that_is_gone_is_reported_once(caplog: pytest.LogCaptureFixture):
     generator = Recovering()
     gan = game(generator, max_iterations=12)
     generator.gan = [gan]
@@ -232,7 +232,7 @@ def test_the_game_is_bit_identical_with_and_without_it():
         assert torch.equal(value, alone.state_dict()[name]), name
 
 
-def test_what_was_seen_is_known_after_going_on(tmp_path: Path):
+def test_symptoms_seen_are_known_after_resuming(tmp_path: Path):
     values = [9.0, 5.0, 20.0, 8.0, 25.0, 7.0, 30.0, 9.0, 31.0, 8.0]
 
     def part(max_iterations: int, path: Path | None = None) -> Health:
@@ -294,7 +294,7 @@ def test_a_healthy_toy_raises_no_alarm():
         ("stale", 3),
     ],
 )
-def test_mistakes_are_told(key: str, value: float):
+def test_mistakes_are_refused(key: str, value: float):
     settings: dict[str, Any] = {"every": 1, "probe_every": 1, key: value}
     with pytest.raises(ValueError, match=f"callbacks.health.{key} must be"):
         Health(**settings)

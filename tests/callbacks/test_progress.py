@@ -107,7 +107,7 @@ class Fails(Callback):
 
 
 @pytest.mark.usefixtures("every_step")
-def test_the_bar_stops_before_an_error_is_told():
+def test_the_bar_stops_before_an_error_is_printed():
     console = page(terminal=True)
     bar = Progress(None, console)
     with pytest.raises(RuntimeError, match="out of paper"):

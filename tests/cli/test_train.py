@@ -1,4 +1,4 @@
-"""Whole runs from the command line: one device and two, sweeps, going on, judging and sampling."""
+"""Whole runs from the command line: one device and two, sweeps, resuming, evaluating and sampling."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_a_sweep_with_two_devices_trains_each_job_with_its_own_settings(trained,
 
 
 @pytest.mark.slow  # tests/runs/test_resume.py holds the same within this process
-def test_going_on_from_a_run_is_the_same_as_going_through(trained, command: Command, tmp_path: Path):
+def test_a_resumed_run_equals_an_uninterrupted_one(trained, command: Command, tmp_path: Path):
     """Which also shows that a run repeats, in another process and with another logger."""
     run, _ = trained
     assert command("train.py", *TINY, "logger=csv", "max_iterations=3", "hydra.run.dir=half").returncode == 0

@@ -21,7 +21,7 @@ Shape = tuple[int, ...]
 
 @pytest.mark.parametrize("norm", ["batch", "layer", "none"])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_pair_plays(shape: Shape, norm: str) -> None:
+def test_every_weight_of_a_pair_learns(shape: Shape, norm: str) -> None:
     torch.manual_seed(0)
     generator = make_generator(6, shape, (-1, 1), width=4)
     discriminator = Autoencoder(shape, code_dim=5, width=4, norm=norm)
@@ -109,7 +109,7 @@ def test_a_loss_of_energies_says_what_they_are(loss: str, error: str, norm: type
 
 
 @pytest.mark.parametrize("loss", answers("loss"))
-def test_losses_of_energies_and_models_that_give_none_are_told_apart(loss: str) -> None:
+def test_losses_of_energies_refuse_models_that_give_none(loss: str) -> None:
     with composed(f"loss={loss}") as config:
         problems = list(incompatibilities(config))
         if config.loss.get("energy") is None:

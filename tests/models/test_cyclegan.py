@@ -70,7 +70,7 @@ def test_a_pair_is_translated_crosswise(channels: int, size: int, halvings: int)
     assert not torch.equal(network.a_to_b(a), network.b_to_a(a))  # two networks
 
 
-def test_each_critic_judges_its_half_of_each_sample_by_itself() -> None:
+def test_each_critic_scores_its_half_of_each_sample_alone() -> None:
     critics, samples = PatchGANPair((2, 28, 28), width=4, depth=2), torch.rand(3, 2, 28, 28)
     patches = critics(samples).patches
     other = samples.clone()

@@ -104,7 +104,7 @@ def test_virtual_batch_norm_needs_a_prior() -> None:
 
 
 @pytest.mark.parametrize("minibatch", ["none", "std", "discrimination"])
-def test_a_score_knows_of_its_batch_when_asked_to(minibatch: str) -> None:
+def test_a_score_depends_on_its_batch_with_minibatch_layers(minibatch: str) -> None:
     torch.manual_seed(0)
     discriminator = DCGANDiscriminator((1, 28, 28), width=4, norm="none", minibatch=minibatch)
     nn.init.normal_([*discriminator.score.parameters()][-2])

@@ -84,7 +84,9 @@ def leave_zero(network: nn.Module) -> None:
 
 
 @pytest.mark.parametrize(("model", "shape", "value_range", "overrides"), CASES)
-def test_a_pair_plays(model: str, shape: Shape, value_range: Range, overrides: tuple[str, ...]) -> None:
+def test_every_weight_of_a_pair_learns(
+    model: str, shape: Shape, value_range: Range, overrides: tuple[str, ...]
+) -> None:
     generator, discriminator = make_pair(model, shape, value_range, *overrides)
     leave_zero(generator)
     leave_zero(discriminator)

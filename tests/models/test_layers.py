@@ -22,7 +22,7 @@ def test_maxout_by_hand() -> None:
     assert Maxout(pieces=2)(values).tolist() == [[5.0, -2.0], [0.0, 8.0]]
 
 
-def test_a_dense_layer_is_as_wide_as_asked_whatever_the_activation() -> None:
+def test_a_dense_layer_has_its_width_with_every_activation() -> None:
     for activation in ("ReLU", "Maxout"):
         for batch_norm in (True, False):
             layer = dense(3, 4, activation, batch_norm)

@@ -19,7 +19,7 @@ def test_the_deviation_within_a_group_by_hand() -> None:
 
 
 @pytest.mark.parametrize(("batch", "size"), [(8, 4), (3, 3), (10, 5), (7, 7), (9, 9)])
-def test_groups_are_as_large_as_asked_or_as_divides_the_batch(batch: int, size: int) -> None:
+def test_groups_have_the_given_size_or_one_that_divides_the_batch(batch: int, size: int) -> None:
     maps = torch.randn(batch, 3, 2, 2)
     found = MinibatchStd(group_size=4)(maps)[:, 3]
     count = batch // size
@@ -64,7 +64,7 @@ def test_discrimination_tells_a_collapsed_batch() -> None:
 
 
 @pytest.mark.parametrize(("name", "length"), [("none", 48), ("std", 64), ("discrimination", 98)])
-def test_maps_become_vectors_of_the_length_that_is_told(name: str, length: int) -> None:
+def test_maps_become_vectors_of_the_given_length(name: str, length: int) -> None:
     layers, inputs = flattened(name, channels=3, size=4)
     assert torch.nn.Sequential(*layers)(torch.randn(5, 3, 4, 4)).shape == (5, length)
     assert inputs == length

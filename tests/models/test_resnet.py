@@ -129,7 +129,7 @@ def test_a_plain_block_as_published(width: int) -> None:
     assert isinstance(block.shortcut, nn.Conv2d) == (width != 3)
 
 
-def test_each_conditional_block_is_told_the_next_condition() -> None:
+def test_each_conditional_block_gets_the_next_condition() -> None:
     layers = [ConditionalResBlockUp(2, 2, 1), nn.ReLU(), ConditionalResBlockUp(2, 2, 1)]
     told: list[Tensor] = []
     for block in layers[::2]:
@@ -156,7 +156,7 @@ def told_apart(**settings: bool) -> ResNetGenerator:
 
 
 @pytest.mark.parametrize("attention", [True, False])
-def test_a_generator_makes_the_class_that_is_asked_for(attention: bool) -> None:
+def test_a_generator_is_conditioned_on_the_label(attention: bool) -> None:
     generator, z = told_apart(attention=attention), torch.randn(1, 6).expand(3, 6)
     first, second, third = generator(Latent(z, labels=torch.tensor([0, 3, 3])))
     torch.testing.assert_close(second, third)
@@ -180,7 +180,7 @@ def test_what_a_class_is_learns_from_its_samples_alone() -> None:
         assert [bool(column.any()) for column in weight.grad.T] == [True, False, False, True, False]
 
 
-def test_a_generator_of_classes_wants_to_be_asked_for_one() -> None:
+def test_a_conditional_generator_refuses_latents_without_labels() -> None:
     with pytest.raises(ValueError, match="choose a prior that draws classes, such as prior=labelled"):
         told_apart()(Latent(torch.randn(2, 6)))
 
