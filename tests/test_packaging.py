@@ -131,7 +131,7 @@ def make(tmp_path: Path) -> Make:
 
 def test_make_alone_lists_the_targets(make: Make) -> None:
     listed = re.findall(r"^make (\w+) +\S", make().stdout, re.MULTILINE)
-    assert listed == ["help", "install", "train", "test", "lint", "format", "clean"]
+    assert listed == ["help", "install", "train", "test", "lint", "format", "docs", "clean"]
 
 
 def test_train_installs_the_pins_once_and_then_only_trains(make: Make) -> None:

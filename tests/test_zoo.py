@@ -24,8 +24,10 @@ from gan_lightning.game import Latent
 from gan_lightning.priors import ClassConditional, Gaussian
 
 EXPERIMENTS = "dcgan_mnist10k,lsgan"
-TINY = ("metrics.num_fakes=200", "trainer.accelerator=cpu", "data.batch_size=8", "data.reference=test")
-TINY += ("model.generator.width=16", "model.discriminator.width=16")
+TINY = (
+    *("metrics.num_fakes=200", "trainer.accelerator=cpu", "data.batch_size=8", "data.reference=test"),
+    *("model.generator.width=16", "model.discriminator.width=16"),
+)
 
 
 def result_of(fid: float | None, **more: float) -> dict:
