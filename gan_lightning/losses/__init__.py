@@ -1,1 +1,1 @@
-"""Adversarial losses: the term that makes a run a GAN."""
+"""Adversarial losses, one family a file."""

@@ -1,7 +1,7 @@
-"""Losses of scores: the discriminator gives each sample one number, higher for real.
+"""Losses of scores: the discriminator gives each sample a number, higher for real.
 
-All work on logits, never on probabilities: log(sigmoid(x)) is -softplus(-x), which neither overflows nor sticks at a
-clamp. Logits are taken to float32 first, so that under autocast only the networks run in half precision.
+All work on logits, never on probabilities: log(sigmoid(x)) is -softplus(-x), which neither overflows nor needs a
+clamp. Logits are cast to float32 first, so that under autocast only the networks run in half precision.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from gan_lightning.game import Objective, Round
 
 
 class NonSaturating(Objective):
-    """The GAN in common use: the generator maximises E log D(G(z)) (Goodfellow et al. 2014, section 3).
+    """The non-saturating loss in common use: the generator maximises E log D(G(z)) (Goodfellow et al. 2014, section 3).
 
     Same fixed point as the minimax game, but a strong gradient while fakes are bad.
     """
 
     def discriminator(self, round: Round) -> Tensor:
-        """-E log D(x) - E log(1 - D(G(z))), a scalar >= 0; log 4 at p_G = p_data with the best discriminator."""
+        """Return -E log D(x) - E log(1 - D(G(z))), a scalar >= 0; log 4 at p_G = p_data with the best discriminator."""
         return softplus(-round.real_logits.float()).mean() + softplus(round.fake_logits.float()).mean()
 
     def generator(self, round: Round) -> Tensor:
-        """-E log D(G(z)), a scalar >= 0."""
+        """Return -E log D(G(z)), a scalar >= 0."""
         return softplus(-round.fake_logits.float()).mean()
 
 
@@ -34,7 +34,7 @@ class Minimax(NonSaturating):
     """
 
     def generator(self, round: Round) -> Tensor:
-        """E log(1 - D(G(z))), a scalar <= 0."""
+        """Return E log(1 - D(G(z))), a scalar <= 0."""
         return -softplus(round.fake_logits.float()).mean()
 
 
@@ -42,13 +42,13 @@ class LeastSquares(Objective):
     """LSGAN: regression of the scores onto targets (Mao et al. 2017, eq. 2 and 9, with their factors of one half).
 
     Args:
-        fake_target: a, what the discriminator should say of fakes.
-        real_target: b, what it should say of data.
-        generator_target: c, what the generator wants it to say of fakes. With b - c = 1 and b - a = 2 the game
+        fake_target: a, the discriminator's target for fakes.
+        real_target: b, the discriminator's target for data.
+        generator_target: c, the generator's target for fakes. With b - c = 1 and b - a = 2 the game
             minimises the Pearson chi-squared divergence; 0, 1, 1 is the paper's usual choice.
 
     Raises:
-        ValueError: fakes are to score as high as data.
+        ValueError: `fake_target` is not below `real_target`.
     """
 
     def __init__(self, fake_target: float = 0.0, real_target: float = 1.0, generator_target: float = 1.0) -> None:
@@ -61,41 +61,41 @@ class LeastSquares(Objective):
         self.fake_target, self.real_target, self.generator_target = fake_target, real_target, generator_target
 
     def discriminator(self, round: Round) -> Tensor:
-        """1/2 E(D(x) - b)^2 + 1/2 E(D(G(z)) - a)^2, a scalar >= 0."""
+        """Return 1/2 E(D(x) - b)^2 + 1/2 E(D(G(z)) - a)^2, a scalar >= 0."""
         real = (round.real_logits.float() - self.real_target).square().mean()
         fake = (round.fake_logits.float() - self.fake_target).square().mean()
         return (real + fake) / 2
 
     def generator(self, round: Round) -> Tensor:
-        """1/2 E(D(G(z)) - c)^2, a scalar >= 0."""
+        """Return 1/2 E(D(G(z)) - c)^2, a scalar >= 0."""
         return (round.fake_logits.float() - self.generator_target).square().mean() / 2
 
 
 class Wasserstein(Objective):
     """WGAN: a critic estimates the earth mover's distance (Arjovsky et al. 2017, eq. 2 and 3).
 
-    Means nothing unless something keeps the critic Lipschitz: weight clipping, a gradient penalty or spectral norm.
+    Valid only while the critic is kept Lipschitz: by weight clipping, a gradient penalty or spectral norm.
     """
 
     def discriminator(self, round: Round) -> Tensor:
-        """E D(G(z)) - E D(x): minus the estimated distance, unbounded below."""
+        """Return E D(G(z)) - E D(x): minus the estimated distance, unbounded below."""
         return round.fake_logits.float().mean() - round.real_logits.float().mean()
 
     def generator(self, round: Round) -> Tensor:
-        """-E D(G(z)), a scalar of either sign."""
+        """Return -E D(G(z)), a scalar of either sign."""
         return -round.fake_logits.float().mean()
 
 
 class Hinge(Objective):
-    """Hinge loss: scores beyond the margin of 1 are right enough (Lim and Ye 2017; Miyato et al. 2018, eq. 16 and 17).
+    """Hinge loss: scores beyond the margin of 1 have no loss (Lim and Ye 2017; Miyato et al. 2018, eq. 16 and 17).
 
     Only the discriminator's side is hinged: the generator always has a gradient.
     """
 
     def discriminator(self, round: Round) -> Tensor:
-        """E max(0, 1 - D(x)) + E max(0, 1 + D(G(z))), a scalar >= 0."""
+        """Return E max(0, 1 - D(x)) + E max(0, 1 + D(G(z))), a scalar >= 0."""
         return relu(1 - round.real_logits.float()).mean() + relu(1 + round.fake_logits.float()).mean()
 
     def generator(self, round: Round) -> Tensor:
-        """-E D(G(z)), a scalar of either sign."""
+        """Return -E D(G(z)), a scalar of either sign."""
         return -round.fake_logits.float().mean()

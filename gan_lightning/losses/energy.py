@@ -1,6 +1,6 @@
 """Losses of energies: the discriminator gives each sample an energy >= 0, low for real.
 
-The energy is how badly an autoencoder rebuilds the sample: see `gan_lightning.models.autoencoder`. Energies are taken
+The energy is the reconstruction error of an autoencoder, see `gan_lightning.models.autoencoder`. Energies are cast
 to float32 first, so that under autocast only the networks run in half precision.
 """
 
@@ -17,7 +17,7 @@ from gan_lightning.game import DiscriminatorOutput, Objective, Round
 
 @dataclass
 class EnergyOutput(DiscriminatorOutput):
-    """What a discriminator says whose logits are minus energies, so that higher still means more real."""
+    """Output of a discriminator whose logits are minus energies, so that higher still means more real."""
 
     @property
     def energies(self) -> Tensor:
@@ -26,7 +26,7 @@ class EnergyOutput(DiscriminatorOutput):
 
 
 def energies(output: DiscriminatorOutput) -> Tensor:
-    """The energies of `output`, (batch,).
+    """Return the energies of `output`, (batch,).
 
     Raises:
         ValueError: the discriminator gives scores.
@@ -42,11 +42,11 @@ def energies(output: DiscriminatorOutput) -> Tensor:
 class EnergyBased(Objective):
     """EBGAN: low energy for data, at least `margin` for fakes (Zhao et al. 2017, eq. 1 and 2).
 
-    The margin holds for each fake: one that lies above it is left alone, however low the others are. The regularizer
-    `pull_away` beside it makes EBGAN-PT.
+    The margin applies to each fake by itself: one above it has no loss, however low the others are. With the
+    regularizer `pull_away` it is EBGAN-PT.
 
     Args:
-        margin: m, in units of energy. It must be above what the autoencoder leaves on data, or nothing is learned.
+        margin: m, in units of energy. It must be above the energy of data, or nothing is learned.
 
     Raises:
         ValueError: `margin` is not positive.
@@ -59,23 +59,23 @@ class EnergyBased(Objective):
         self.margin = margin
 
     def discriminator(self, round: Round) -> Tensor:
-        """E L(x) + E max(0, m - L(G(z))), a scalar >= 0."""
+        """Return E L(x) + E max(0, m - L(G(z))), a scalar >= 0."""
         return energies(round.real_output).mean() + relu(self.margin - energies(round.fake_output)).mean()
 
     def generator(self, round: Round) -> Tensor:
-        """E L(G(z)), a scalar >= 0."""
+        """Return E L(G(z)), a scalar >= 0."""
         return energies(round.fake_output).mean()
 
 
 class BoundaryEquilibrium(Objective):
-    """BEGAN: energies of fakes held at a share of those of data (Berthelot et al. 2017, section 3.4).
+    """BEGAN: energies of fakes held at a fraction of those of data (Berthelot et al. 2017, section 3.4).
 
     k, the weight of the fakes in the discriminator's loss, is moved after each of its updates so that E L(G(z)) tends
     to gamma E L(x). The same two means, over the whole batch of all devices, make the measure of convergence
     M = E L(x) + |gamma E L(x) - E L(G(z))|, which falls as samples get better.
 
     Args:
-        gamma: E L(G(z)) / E L(x) to be held, in [0, 1]; lower gives better and less varied samples.
+        gamma: target of E L(G(z)) / E L(x), in [0, 1]; lower gives better and less varied samples.
         lambda_k: the step of k.
 
     Raises:
@@ -96,20 +96,20 @@ class BoundaryEquilibrium(Objective):
         self.register_buffer("convergence", torch.zeros(()))
 
     def discriminator(self, round: Round) -> Tensor:
-        """E L(x) - k E L(G(z)), a scalar of either sign."""
+        """Return E L(x) - k E L(G(z)), a scalar of either sign."""
         return energies(round.real_output).mean() - self.k * energies(round.fake_output).mean()
 
     def generator(self, round: Round) -> Tensor:
-        """E L(G(z)), a scalar >= 0."""
+        """Return E L(G(z)), a scalar >= 0."""
         return energies(round.fake_output).mean()
 
     def after_discriminator_step(self, round: Round) -> None:
-        """Moves k, within [0, 1], and notes M."""
+        """Update k, within [0, 1], and M."""
         real, fake = round.global_mean(energies(round.real_output)), round.global_mean(energies(round.fake_output))
         balance = self.gamma * real - fake
         self.k.add_(self.lambda_k * balance).clamp_(0, 1)
         self.convergence.copy_(real + balance.abs())
 
     def scalars(self) -> dict[str, Tensor]:
-        """k and M, for the log."""
+        """Return k and M, for the log."""
         return {"k": self.k, "convergence": self.convergence}

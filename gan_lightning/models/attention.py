@@ -8,11 +8,11 @@ from torch.nn import functional as F
 
 
 class SelfAttention(nn.Module):
-    """Each place is told of what stands in the others: x + gamma * attention(x) (Zhang et al. 2019, section 3).
+    """Self-attention over the places of feature maps: x + gamma * attention(x) (Zhang et al. 2019, section 3).
 
     Queries f and keys g have an eighth of the channels, values h a half, all by 1x1 convolutions without bias; as in
-    the authors' code, keys and values are max-pooled 2x2 first, a quarter of the work. gamma starts at 0: the network
-    learns from what is near first.
+    the authors' code, keys and values are max-pooled 2x2 first, a quarter of the work. gamma starts at 0, so that the
+    network learns local structure first.
 
     Args:
         channels: of the feature maps.
@@ -30,10 +30,10 @@ class SelfAttention(nn.Module):
             nn.init.xavier_uniform_(convolution.weight)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """(batch, channels, height, width) to the same; height and width at least 2."""
+        """Map (batch, channels, height, width) to the same shape; height and width are at least 2."""
         queries = self.query(maps).flatten(2)
         keys = F.max_pool2d(self.key(maps), 2).flatten(2)
         values = F.max_pool2d(self.value(maps), 2).flatten(2)
         attention = (queries.mT @ keys).softmax(dim=2)  # (batch, places, pooled places)
-        seen = (values @ attention.mT).unflatten(2, maps.shape[2:])
-        return maps + self.gamma * self.output(seen)
+        attended = (values @ attention.mT).unflatten(2, maps.shape[2:])
+        return maps + self.gamma * self.output(attended)

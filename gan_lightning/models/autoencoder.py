@@ -1,4 +1,4 @@
-"""A discriminator that is an autoencoder: what it rebuilds badly is fake (Zhao et al. 2017, Berthelot et al. 2017)."""
+"""Autoencoder as a discriminator: its reconstruction error is the energy (Zhao et al. 2017, Berthelot et al. 2017)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from gan_lightning.models.layers import check_shape, check_width, make_norm
 from gan_lightning.models.mlp import MLPGenerator, hidden_layers
 
 HIDDEN_LAYERS = 2
-"""Of each perceptron, where samples are vectors."""
+"""Hidden layers of each perceptron, where samples are vectors."""
 
 
 def make_generator(
     latent_dim: int, shape: Sequence[int], value_range: Sequence[float] | None, width: int = 32
 ) -> DCGANGenerator | MLPGenerator:
-    """The generator that goes with an `Autoencoder`: DCGAN's for images, a perceptron for vectors.
+    """Return a generator to match an `Autoencoder`: DCGAN's for images, a multilayer perceptron for vectors.
 
     Args:
         latent_dim: length of the noise z.
@@ -37,10 +37,10 @@ def make_generator(
 
 
 class Autoencoder(nn.Module):
-    """Encodes a sample into a code, rebuilds the sample from it, and takes the error for the sample's energy.
+    """Encodes a sample, reconstructs it from the code, and takes the reconstruction error as the sample's energy.
 
-    Images pass through strided convolutions and back, vectors through perceptrons without norm. Nothing bounds what is
-    rebuilt.
+    Images pass through strided convolutions and back, vectors through perceptrons without norm. Reconstructions are not
+    bounded.
 
     Args:
         shape: of a sample: (channels, size, size) with 1 or 3 channels and 28, 32, 64 or 128 pixels, or (values,).
@@ -48,8 +48,8 @@ class Autoencoder(nn.Module):
         width: channels of the largest hidden feature maps, which double with each halving; or a quarter of the units in
             a hidden layer.
         norm: of feature maps, but for the first: `batch`, `layer` or `none`.
-        error: what the energy is the mean of, over the values of a sample: `squared` differences, as EBGAN takes, or
-            `absolute` ones, as BEGAN.
+        error: the energy is the mean, over the values of a sample, of `squared` differences, as in EBGAN, or of
+            `absolute` ones, as in BEGAN.
 
     Raises:
         ValueError: another shape, norm or error, or no channels.
@@ -68,20 +68,23 @@ class Autoencoder(nn.Module):
             raise ValueError(f"model.discriminator.error={error} is unknown: choose squared or absolute")
         self.error = error
         if len(shape) == 1:
-            self.encode, self.decode = perceptrons(shape[0], code_dim, 4 * width)
+            self.encode, self.decode = mlp_autoencoder(shape[0], code_dim, 4 * width)
         else:
-            self.encode, self.decode = convolutions(shape, code_dim, width, norm)
+            self.encode, self.decode = conv_autoencoder(shape, code_dim, width, norm)
 
     def forward(self, samples: Tensor) -> EnergyOutput:
-        """Minus energies as logits (batch,) of samples (batch, *shape); features are the codes, (batch, code_dim)."""
+        """Return minus energies as logits (batch,) of samples (batch, *shape).
+
+        Features are the codes, (batch, code_dim).
+        """
         codes = self.encode(samples)
         differences = (self.decode(codes).float() - samples.float()).flatten(start_dim=1)
         errors = differences.square() if self.error == "squared" else differences.abs()
         return EnergyOutput(-errors.mean(dim=1), codes)
 
 
-def convolutions(shape: Sequence[int], code_dim: int, width: int, norm: str) -> tuple[nn.Sequential, nn.Sequential]:
-    """Encoder and decoder of images, each other's mirror image: a strided convolution a halving or doubling."""
+def conv_autoencoder(shape: Sequence[int], code_dim: int, width: int, norm: str) -> tuple[nn.Sequential, nn.Sequential]:
+    """Return an encoder and a decoder of images, with one strided convolution for each halving or doubling."""
     coarsest, widths = channel_schedule(shape, width)
     values = widths[-1] * coarsest**2
     encoder = nn.Sequential(
@@ -102,7 +105,7 @@ def convolutions(shape: Sequence[int], code_dim: int, width: int, norm: str) -> 
 
 
 def upsample_block(wide: int, narrow: int, norm: str) -> nn.Sequential:
-    """(batch, wide, n, n) to (batch, narrow, 2n, 2n). A bias only where no norm would cancel it."""
+    """Return a block from (batch, wide, n, n) to (batch, narrow, 2n, 2n), with a bias only where no norm cancels it."""
     normalise = make_norm(norm, narrow)
     bias = isinstance(normalise, nn.Identity)
     return nn.Sequential(
@@ -110,8 +113,8 @@ def upsample_block(wide: int, narrow: int, norm: str) -> nn.Sequential:
     )
 
 
-def perceptrons(values: int, code_dim: int, units: int) -> tuple[nn.Sequential, nn.Sequential]:
-    """Encoder and decoder of vectors."""
+def mlp_autoencoder(values: int, code_dim: int, units: int) -> tuple[nn.Sequential, nn.Sequential]:
+    """Return an encoder and a decoder of vectors."""
     encoder = nn.Sequential(hidden_layers(values, units, HIDDEN_LAYERS, "LeakyReLU"), nn.Linear(units, code_dim))
     decoder = nn.Sequential(hidden_layers(code_dim, units, HIDDEN_LAYERS, "LeakyReLU"), nn.Linear(units, values))
     return encoder, decoder

@@ -1,6 +1,6 @@
-"""The convolutional networks of Stanford's cs231n GAN assignment, after InfoGAN's, for 28x28 grey images.
+"""Convolutional networks of Stanford's cs231n GAN assignment, after InfoGAN's, for 28x28 grey images.
 
-Kept exactly, norm after the activation and all, so that its published pictures can be compared with. Its settings:
+Kept exactly, with the norm after the activation, so that results compare with its published pictures. Its settings:
 noise ~ U(-1, 1) of 96 dimensions, batches of 128, Adam at 1e-3 with beta1 .5.
 """
 
@@ -26,7 +26,7 @@ class CS231nGenerator(nn.Module):
 
     def __init__(self, latent_dim: int, shape: Sequence[int]) -> None:
         super().__init__()
-        check(shape)
+        check_mnist_shape(shape)
         self.layers = nn.Sequential(
             nn.Linear(latent_dim, 1024),
             nn.ReLU(),
@@ -43,7 +43,7 @@ class CS231nGenerator(nn.Module):
         ).apply(initialise)
 
     def forward(self, latent: Latent) -> Tensor:
-        """Images in [-1, 1], (batch, 1, 28, 28)."""
+        """Return images in [-1, 1], (batch, 1, 28, 28)."""
         return self.layers(latent.z)
 
 
@@ -59,7 +59,7 @@ class CS231nDiscriminator(nn.Module):
 
     def __init__(self, shape: Sequence[int]) -> None:
         super().__init__()
-        check(shape)
+        check_mnist_shape(shape)
         self.hidden = nn.Sequential(
             nn.Conv2d(1, 32, 5),
             nn.LeakyReLU(0.01),
@@ -74,19 +74,19 @@ class CS231nDiscriminator(nn.Module):
         self.score = nn.Linear(64 * 4 * 4, 1).apply(initialise)
 
     def forward(self, samples: Tensor) -> DiscriminatorOutput:
-        """Logits (batch,) of images (batch, 1, 28, 28); features are the dense hidden layer, (batch, 1024)."""
+        """Return logits (batch,) of images (batch, 1, 28, 28); features are the dense hidden layer, (batch, 1024)."""
         features = self.hidden(samples)
         return DiscriminatorOutput(self.score(features).squeeze(1), features)
 
 
-def check(shape: Sequence[int]) -> None:
+def check_mnist_shape(shape: Sequence[int]) -> None:
     """Refuse all but 28x28 grey images."""
     if tuple(shape) != (1, 28, 28):
         raise ValueError(f"model=cs231n makes images of 28x28 pixels with 1 channel, not data.shape={list(shape)}")
 
 
 def initialise(module: nn.Module) -> None:
-    """Xavier's uniform weights and biases of 0, the defaults of the framework that the assignment was written in."""
+    """Set Xavier's uniform weights and biases of 0, the defaults of the framework of the assignment."""
     if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
         nn.init.xavier_uniform_(module.weight)
         if module.bias is not None:

@@ -13,21 +13,22 @@ from torch import Tensor, nn
 
 from gan_lightning.game import DiscriminatorOutput, Latent
 from gan_lightning.models.layers import BASE_RESOLUTION, check_shape, check_width, gradient_in_layout, make_norm
-from gan_lightning.models.minibatch import flattened
+from gan_lightning.models.minibatch import minibatch_layers
 from gan_lightning.models.normalization import REFERENCE_SIZE, VirtualBatchNorm, spectrally_normalised
 from gan_lightning.priors import Prior
 
 
 class DCGANGenerator(nn.Module):
-    """Noise projected to the smallest feature maps, then a transposed convolution a doubling, with batch norm and ReLU.
+    """Noise projected to the smallest maps, then a transposed convolution for each doubling, with batch norm and ReLU.
 
     Args:
         latent_dim: length of the noise z.
         shape: of an image, (channels, size, size): 1 or 3 channels, size 28, 32, 64 or 128 pixels.
         width: channels of the largest hidden feature maps; they double with each halving. The published 64x64 network
             has 128.
-        norm: `batch`, as published; or `virtual`, by a reference batch that stays the same, see `VirtualBatchNorm`.
-        prior: what the reference batch is drawn from, once, when the network is built; `batch` needs none.
+        norm: `batch`, as published; or `virtual`, by a fixed reference batch, see `VirtualBatchNorm`.
+        prior: the distribution of the reference batch, which is drawn once, when the network is built; only for
+            `virtual`.
 
     Raises:
         ValueError: another shape or norm, no channels, or no prior for `virtual`.
@@ -59,7 +60,7 @@ class DCGANGenerator(nn.Module):
         self.register_buffer("reference", draw_reference(prior) if norm == "virtual" else None)
 
     def forward(self, latent: Latent) -> Tensor:
-        """Images in [-1, 1], (batch, *shape)."""
+        """Return images in [-1, 1], (batch, *shape)."""
         if self.reference is None:
             return self.to_rgb(self.upsample(gradient_in_layout(self.input_projection(latent.z))))
         maps = gradient_in_layout(self.input_projection(torch.cat([self.reference, latent.z])))
@@ -72,10 +73,11 @@ class DCGANDiscriminator(nn.Module):
     Args:
         shape: of an image, as for the generator.
         width: channels of the largest hidden feature maps; they double with each halving.
-        norm: `batch`, as published; `layer`, for losses that need each sample judged by itself; or `none`.
+        norm: `batch`, as published; `layer`, for losses that need each score to depend on one sample alone; or `none`.
         spectral_norm: divide each weight by its largest singular value (Miyato et al. 2018), which takes `norm=none`:
             a norm of maps would undo it.
-        minibatch: what the score knows of the rest of the batch: `none`, `std` or `discrimination`, see `statistics`.
+        minibatch: the statistic of the batch that the score sees: `none`, `std` or `discrimination`, see
+            `minibatch_layers`.
 
     Raises:
         ValueError: another shape, norm or minibatch, or no channels.
@@ -93,20 +95,23 @@ class DCGANDiscriminator(nn.Module):
         coarsest, widths = channel_schedule(shape, width)
         self.from_rgb = nn.Sequential(nn.Conv2d(shape[0], width, 4, stride=2, padding=1), nn.LeakyReLU(0.2))
         self.downsample = nn.Sequential(*(downsample_block(narrow, wide, norm) for narrow, wide in pairwise(widths)))
-        flatten, inputs = flattened(minibatch, widths[-1], coarsest)
+        flatten, inputs = minibatch_layers(minibatch, widths[-1], coarsest)
         self.score = nn.Sequential(*flatten, nn.Linear(inputs, 1))
         self.apply(initialise)
         if spectral_norm:
             spectrally_normalised(self)
 
     def forward(self, samples: Tensor) -> DiscriminatorOutput:
-        """Logits (batch,) of images (batch, *shape); features are the smallest maps, (batch, channels, size, size)."""
+        """Return logits (batch,) of images (batch, *shape).
+
+        Features are the smallest maps, (batch, channels, size, size).
+        """
         features = self.downsample(self.from_rgb(samples))
         return DiscriminatorOutput(self.score(gradient_in_layout(features)).squeeze(1), features)
 
 
 def channel_schedule(shape: Sequence[int], width: int) -> tuple[int, list[int]]:
-    """Size of the smallest feature maps in pixels, and the channels of all of them, largest maps first.
+    """Return the size of the smallest feature maps in pixels, and the channels of all maps, largest maps first.
 
     Raises:
         ValueError: the networks are not made for images of this shape, or `width` is below 1.
@@ -119,7 +124,7 @@ def channel_schedule(shape: Sequence[int], width: int) -> tuple[int, list[int]]:
 
 
 def generator_norm(name: str, channels: int) -> nn.Module:
-    """Batch norm of `channels` maps, or virtual batch norm.
+    """Return batch norm of `channels` maps, or virtual batch norm.
 
     Raises:
         ValueError: another name.
@@ -130,7 +135,7 @@ def generator_norm(name: str, channels: int) -> nn.Module:
 
 
 def draw_reference(prior: Prior | None) -> Tensor:
-    """The noise of a reference batch, (REFERENCE_SIZE, dim), a function of torch's own seed.
+    """Draw the noise of a reference batch, (REFERENCE_SIZE, dim), a function of torch's global seed.
 
     Raises:
         ValueError: there is no prior to draw it from.
@@ -142,20 +147,20 @@ def draw_reference(prior: Prior | None) -> Tensor:
 
 
 def upsample_block(wide: int, narrow: int, norm: str) -> nn.Sequential:
-    """(batch, wide, n, n) to (batch, narrow, 2n, 2n). No bias: the norm would cancel it."""
+    """Return a block from (batch, wide, n, n) to (batch, narrow, 2n, 2n), without bias: the norm would cancel it."""
     convolution = nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1, bias=False)
     return nn.Sequential(convolution, generator_norm(norm, narrow), nn.ReLU())
 
 
 def downsample_block(narrow: int, wide: int, norm: str) -> nn.Sequential:
-    """(batch, narrow, 2n, 2n) to (batch, wide, n, n). A bias only where no norm would cancel it."""
+    """Return a block from (batch, narrow, 2n, 2n) to (batch, wide, n, n), with a bias only where no norm cancels it."""
     normalise = make_norm(norm, wide)
     bias = isinstance(normalise, nn.Identity)
     return nn.Sequential(nn.Conv2d(narrow, wide, 4, stride=2, padding=1, bias=bias), normalise, nn.LeakyReLU(0.2))
 
 
 def initialise(module: nn.Module) -> None:
-    """Weights ~ N(0, .02) (Radford et al. 2016, section 4), scales of norms ~ N(1, .02), biases 0 (their code)."""
+    """Set weights ~ N(0, .02) (Radford et al. 2016, section 4), scales of norms ~ N(1, .02), biases 0 (their code)."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
         nn.init.normal_(module.weight, 0.0, 0.02)
     elif isinstance(module, nn.BatchNorm2d | nn.GroupNorm | VirtualBatchNorm):

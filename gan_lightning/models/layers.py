@@ -1,4 +1,4 @@
-"""Layers that several networks are built from."""
+"""Layers and checks that several architectures share."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Maxout(nn.Module):
         self.pieces = pieces
 
     def forward(self, values: Tensor) -> Tensor:
-        """(batch, pieces * width) to (batch, width)."""
+        """Map (batch, pieces * width) to (batch, width)."""
         return values.unflatten(1, (-1, self.pieces)).amax(dim=2)
 
 
 def dense(inputs: int, outputs: int, activation: str, batch_norm: bool = False) -> nn.Sequential:
-    """A hidden layer: linear, batch norm if asked for, activation; (batch, inputs) to (batch, outputs).
+    """Return a hidden layer: linear, optional batch norm, activation; (batch, inputs) to (batch, outputs).
 
     Args:
         inputs: width of the layer before.
@@ -51,7 +51,7 @@ def dense(inputs: int, outputs: int, activation: str, batch_norm: bool = False) 
 
 
 def make_activation(name: str) -> nn.Module:
-    """The activation called `name`: `Maxout`, or a class of `torch.nn` that needs no arguments.
+    """Return the activation called `name`: `Maxout`, or a class of `torch.nn` that needs no arguments.
 
     Raises:
         ValueError: there is none, or it cannot be made without arguments.
@@ -67,7 +67,7 @@ def make_activation(name: str) -> nn.Module:
 
 
 def make_norm(name: str, channels: int) -> nn.Module:
-    """The normalisation of feature maps called `name`.
+    """Return the normalisation of feature maps called `name`.
 
     Args:
         name: `batch`; `layer`, over all values of one sample with a scale and shift per channel; or `none`.
@@ -83,10 +83,10 @@ def make_norm(name: str, channels: int) -> nn.Module:
 
 
 def check_shape(model: str, shape: Sequence[int]) -> None:
-    """See that networks which halve and double can be made for images of `shape`, (channels, size, size).
+    """Check that convolutional networks can be built for images of `shape`, (channels, size, size).
 
     Raises:
-        ValueError: they cannot: not square, no channels, or a size that `BASE_RESOLUTION` does not have.
+        ValueError: the images are not square, have no channels, or a size that `BASE_RESOLUTION` does not have.
     """
     channels, size, other = shape if len(shape) == 3 else (0, 0, 0)
     if channels < 1 or size not in BASE_RESOLUTION or size != other:
@@ -94,20 +94,20 @@ def check_shape(model: str, shape: Sequence[int]) -> None:
 
 
 def check_width(width: int) -> None:
-    """See that there is at least one channel.
+    """Check that there is at least one channel.
 
     Raises:
-        ValueError: there is none.
+        ValueError: `width` is below 1.
     """
     if width < 1:
         raise ValueError(f"width of model.generator and model.discriminator must be at least 1 channel, not {width}")
 
 
 def initialise_orthogonal(module: nn.Module) -> None:
-    """Orthogonal weights (Saxe et al. 2014) and biases of 0, as BigGAN starts with (Brock et al. 2019).
+    """Set orthogonal weights (Saxe et al. 2014) and biases of 0, as BigGAN starts with (Brock et al. 2019).
 
     For ``network.apply(initialise_orthogonal)``, before spectral norm. A weight is a matrix whose rows are its first
-    axis; the rows, or the columns if they are fewer, have length 1 and stand at right angles.
+    axis; the rows, or the columns if they are fewer, are orthonormal.
 
     Raises:
         ValueError: the weight is computed from another, as under spectral norm, so that what is set would be lost.
@@ -134,7 +134,7 @@ class _GradientInLayout(torch.autograd.Function):
 
 
 def gradient_in_layout(maps: Tensor) -> Tensor:
-    """The feature maps (batch, channels, height, width) themselves; their gradient comes back in their memory layout.
+    """Return the feature maps (batch, channels, height, width); their gradient takes their memory layout.
 
     For places where the layout changes, such as before a flattening. An activation whose input and gradient lie in
     memory in different orders takes ten times as long to differentiate.

@@ -1,7 +1,7 @@
-"""What tells a discriminator of the whole batch, so that it can punish fakes that are all alike.
+"""Minibatch statistics for a discriminator, which penalise fakes that are all alike.
 
 Real and fake pass through the discriminator in batches of their own, so that a statistic is of one kind of samples. As
-with batch norm, it is of the samples that pass together: of a device's share of the batch, or of a micro-batch.
+with batch norm, it covers the samples of one forward pass: a device's part of the batch, or a micro-batch.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 class MinibatchStd(nn.Module):
-    """One further channel: how much the samples of a group differ (Karras et al. 2018, section 3).
+    """Appends a channel with the standard deviation over a group of samples (Karras et al. 2018, section 3).
 
     The standard deviation of each value over a group, averaged to one number for the group. Groups are as in their
     code: with n of them, samples i, i + n, i + 2n, ... make one.
@@ -31,7 +31,7 @@ class MinibatchStd(nn.Module):
         self.group_size = group_size
 
     def forward(self, maps: Tensor) -> Tensor:
-        """(batch, channels, height, width) to (batch, channels + 1, height, width)."""
+        """Map (batch, channels, height, width) to (batch, channels + 1, height, width)."""
         batch, _, height, width = maps.shape
         least = min(self.group_size, batch)
         size = next(size for size in range(least, batch + 1) if batch % size == 0)
@@ -43,7 +43,7 @@ class MinibatchStd(nn.Module):
 
 
 class MinibatchDiscrimination(nn.Module):
-    """Further features: how close a sample is to the others of its batch (Salimans et al. 2016, section 3.2).
+    """Appends features of how close a sample is to the others of its batch (Salimans et al. 2016, section 3.2).
 
     M = f(x) T gives each sample `kernels` rows of `dims` numbers; o_i = sum over j != i of exp(-||M_i - M_j||_1), row
     by row, is appended to f(x_i).
@@ -60,7 +60,7 @@ class MinibatchDiscrimination(nn.Module):
         self.tensor = nn.Parameter(torch.randn(inputs, kernels * dims) * inputs**-0.5)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(batch, inputs) to (batch, inputs + kernels)."""
+        """Map (batch, inputs) to (batch, inputs + kernels)."""
         rows = (features @ self.tensor).float().unflatten(1, (self.kernels, self.dims))
         distances = (rows[:, None] - rows[None]).abs().sum(3)  # not cdist, which has no second derivative
         others = 1 - torch.eye(len(rows), device=rows.device)
@@ -68,8 +68,8 @@ class MinibatchDiscrimination(nn.Module):
         return torch.cat([features, closeness.to(features.dtype)], dim=1)
 
 
-def flattened(minibatch: str, channels: int, size: int) -> tuple[list[nn.Module], int]:
-    """What takes feature maps to one vector a sample, with what it is to know of its batch.
+def minibatch_layers(minibatch: str, channels: int, size: int) -> tuple[list[nn.Module], int]:
+    """Return layers that flatten feature maps to one vector a sample, with a statistic of the batch appended.
 
     Args:
         minibatch: `none`; `std`, see `MinibatchStd`; or `discrimination`, see `MinibatchDiscrimination`.

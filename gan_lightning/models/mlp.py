@@ -50,7 +50,7 @@ class MLPGenerator(nn.Module):
         )
 
     def forward(self, latent: Latent) -> Tensor:
-        """Samples, (batch, *shape)."""
+        """Return samples, (batch, *shape)."""
         return self.output(self.hidden(latent.z))
 
 
@@ -73,13 +73,13 @@ class MLPDiscriminator(nn.Module):
         self.score = nn.Linear(width, 1)
 
     def forward(self, samples: Tensor) -> DiscriminatorOutput:
-        """Logits (batch,) of samples (batch, *shape); features are the last hidden layer, (batch, width)."""
+        """Return logits (batch,) of samples (batch, *shape); features are the last hidden layer, (batch, width)."""
         features = self.hidden(samples)
         return DiscriminatorOutput(self.score(features).squeeze(1), features)
 
 
 def hidden_layers(inputs: int, width: int, depth: int, activation: str, batch_norm: bool = False) -> nn.Sequential:
-    """`depth` layers of `width` units: (batch, inputs) to (batch, width)."""
+    """Return `depth` layers of `width` units: (batch, inputs) to (batch, width)."""
     if depth < 1:
         raise ValueError(f"depth of model.generator and model.discriminator must be at least 1, not {depth}")
     if width < 1:

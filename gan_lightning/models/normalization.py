@@ -1,4 +1,4 @@
-"""Normalisations beside plain batch norm: of the weights, by a condition, or by a batch that stays the same."""
+"""Spectral norm of weights, conditional batch norm and virtual batch norm."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from torch.nn.utils.parametrizations import spectral_norm
 Network = TypeVar("Network", bound=nn.Module)
 
 REFERENCE_SIZE = 64
-"""Samples in the reference batch of virtual batch norm; more make it steadier and each pass dearer."""
+"""Samples in the reference batch of virtual batch norm; more are less noisy and make each pass slower."""
 
 
 def spectrally_normalised(network: Network, spared: Iterable[nn.Module] = ()) -> Network:
-    """`network` with every convolution, linear layer and embedding divided by its largest singular value, in place.
+    """Apply spectral norm to every convolution, linear layer and embedding of `network` in place, and return it.
 
-    The modules in `spared`, with all that is in them, keep their weights as they are.
+    The modules in `spared`, with all their submodules, keep their weights as they are.
 
     Miyato et al. 2018, algorithm 1: a weight is taken as a matrix of one row for each output (a transposed convolution
     by its own axis of outputs), and its largest singular value sigma follows by one step of the power method for each
@@ -30,9 +30,9 @@ def spectrally_normalised(network: Network, spared: Iterable[nn.Module] = ()) ->
     takes the mean of equal numbers.
 
     Compiled, the second of two passes before a backward pass overwrites what the first has kept. Under
-    `trainer.compile` the networks therefore run as they were written, after a line that says so.
+    `trainer.compile` the networks therefore run uncompiled, and the log says so.
 
-    It may stand around any model: ``_target_: gan_lightning.models.normalization.spectrally_normalised`` with the model
+    It wraps any model: ``_target_: gan_lightning.models.normalization.spectrally_normalised`` with the model
     as its ``network``.
     """
     kept = {part for module in spared for part in module.modules()}
@@ -44,7 +44,7 @@ def spectrally_normalised(network: Network, spared: Iterable[nn.Module] = ()) ->
 
 
 class ConditionalBatchNorm(nn.Module):
-    """Batch norm of feature maps whose gain and bias a condition decides, for each sample its own.
+    """Batch norm of feature maps with a gain and bias that are functions of each sample's condition.
 
     gain = 1 + A c and bias = B c, linear in the condition c (Brock et al. 2019, section 3 and appendix B). Where c is a
     class as a one-hot vector, each class has a gain, from 1, and a bias, from 0, of its own (Dumoulin et al. 2017;
@@ -66,7 +66,7 @@ class ConditionalBatchNorm(nn.Module):
         nn.init.zeros_(self.bias.weight)
 
     def forward(self, maps: Tensor, condition: Tensor) -> Tensor:
-        """Maps (batch, channels, height, width), told by their conditions (batch, condition_dim), of the same shape."""
+        """Normalise maps (batch, channels, height, width), conditioned on `condition` (batch, condition_dim)."""
         gain, bias = 1 + self.gain(condition), self.bias(condition)
         return torch.addcmul(bias[..., None, None], self.norm(maps), gain[..., None, None])
 
@@ -78,7 +78,7 @@ class VirtualBatchNorm(nn.Module):
     normalised by their own statistics. Each further row is normalised by the statistics of the reference and itself,
     in which it counts as one of ``REFERENCE_SIZE + 1`` samples. So no sample depends on the others beside it, in
     training and evaluation alike, and there is no running statistic: the reference is computed anew in each pass, with
-    the weights of now.
+    the current weights.
 
     The generator that uses it puts the reference before its batch and drops it from the result. It keeps the inputs of
     the reference in a buffer, drawn when it is built.
@@ -95,18 +95,18 @@ class VirtualBatchNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, maps: Tensor) -> Tensor:
-        """(REFERENCE_SIZE + batch, channels, height, width) to the same."""
+        """Map (REFERENCE_SIZE + batch, channels, height, width) to the same shape."""
         reference, others = maps.float().split([REFERENCE_SIZE, len(maps) - REFERENCE_SIZE])
-        known_variance, known_mean = torch.var_mean(reference, (0, 2, 3), correction=0, keepdim=True)
+        reference_variance, reference_mean = torch.var_mean(reference, (0, 2, 3), correction=0, keepdim=True)
         own_variance, own_mean = torch.var_mean(others, (2, 3), correction=0, keepdim=True)
         share = 1 / (REFERENCE_SIZE + 1)
-        mean = torch.lerp(known_mean, own_mean, share)
+        mean = torch.lerp(reference_mean, own_mean, share)
         variance = torch.lerp(
-            known_variance + (known_mean - mean).square(), own_variance + (own_mean - mean).square(), share
+            reference_variance + (reference_mean - mean).square(), own_variance + (own_mean - mean).square(), share
         )
         normalised = torch.cat(
             [
-                (reference - known_mean) * (known_variance + self.eps).rsqrt(),
+                (reference - reference_mean) * (reference_variance + self.eps).rsqrt(),
                 (others - mean) * (variance + self.eps).rsqrt(),
             ]
         )

@@ -1,4 +1,4 @@
-"""The networks of R3GAN: residual, grouped, without any normalisation (Huang et al. 2024).
+"""Networks of R3GAN: residual, with grouped convolutions and no normalisation (Huang et al. 2024).
 
 "The GAN is dead; long live the GAN! A Modern GAN Baseline", section 4 and the authors' code. A stage for each size of
 the maps, 4x4 (for images of 28x28: 7x7) up to the image's. The coarsest stages, four as published, have the same width;
@@ -22,17 +22,17 @@ from gan_lightning.models.layers import BASE_RESOLUTION, check_shape
 Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
 
 EXPANSION = 2
-"""Channels within a block to those of its stage."""
+"""Channels within a block, in multiples of those of its stage."""
 
-GROUP = 16
+GROUP_CHANNELS = 16
 """Channels of a group of a block's 3x3 convolution."""
 
 SLOPE = 0.2
-"""Of the leaky ReLU."""
+"""Negative slope of the leaky ReLU."""
 
 
 class R3GANGenerator(nn.Module):
-    """Learned maps weighted by the noise, then residual blocks and a doubling a stage. The output is linear.
+    """Learned maps weighted by the noise, then stages of residual blocks, each twice as large. The output is linear.
 
     Args:
         latent_dim: length of the noise z. 64 in the paper.
@@ -49,7 +49,7 @@ class R3GANGenerator(nn.Module):
         self, latent_dim: int, shape: Sequence[int], width: int = 768, blocks: int = 2, wide_stages: int = 4
     ) -> None:
         super().__init__()
-        coarsest, widths = stages(shape, width, blocks, wide_stages)
+        coarsest, widths = stage_channels(shape, width, blocks, wide_stages)
         self.basis = nn.Parameter(torch.randn(width, coarsest, coarsest))
         self.input_projection = msra_init(nn.Linear(latent_dim, width, bias=False))
         layers = residual_blocks(width, blocks, len(widths))
@@ -59,7 +59,7 @@ class R3GANGenerator(nn.Module):
         self.to_rgb = msra_init(nn.Conv2d(widths[-1], shape[0], 1, bias=False))
 
     def forward(self, latent: Latent) -> Tensor:
-        """Images, (batch, *shape); nothing but the game keeps them in [-1, 1], as published."""
+        """Return images, (batch, *shape); only training keeps them in [-1, 1], as published."""
         return self.to_rgb(self.stages(self.basis * self.input_projection(latent.z)[:, :, None, None]))
 
 
@@ -78,7 +78,7 @@ class R3GANDiscriminator(nn.Module):
 
     def __init__(self, shape: Sequence[int], width: int = 768, blocks: int = 2, wide_stages: int = 4) -> None:
         super().__init__()
-        coarsest, widths = stages(shape, width, blocks, wide_stages)
+        coarsest, widths = stage_channels(shape, width, blocks, wide_stages)
         layers: list[nn.Module] = [msra_init(nn.Conv2d(shape[0], widths[-1], 1, bias=False))]
         for narrow, wide in pairwise(reversed(widths)):
             layers += [*residual_blocks(narrow, blocks, len(widths)), Downsample(), *channel_projection(narrow, wide)]
@@ -90,7 +90,10 @@ class R3GANDiscriminator(nn.Module):
         )
 
     def forward(self, samples: Tensor) -> DiscriminatorOutput:
-        """Logits (batch,) of images (batch, *shape); features are the smallest maps, (batch, width, size, size)."""
+        """Return logits (batch,) of images (batch, *shape).
+
+        Features are the smallest maps, (batch, width, size, size).
+        """
         features = self.stages(samples)
         return DiscriminatorOutput(self.score(features).squeeze(1), features)
 
@@ -98,8 +101,8 @@ class R3GANDiscriminator(nn.Module):
 class ResidualBlock(nn.Module):
     """x + A(B(C(x))): to twice the channels, a grouped 3x3 convolution, and back, with leaky ReLU between.
 
-    Without normalisation the start decides (Zhang et al. 2019, "Fixup Initialization"): the last convolution is 0, so
-    that a block begins as the identity, and the others shrink with the number of blocks in the network.
+    Without normalisation the initialisation matters (Zhang et al. 2019, "Fixup Initialization"): the last convolution
+    is 0, so that a block begins as the identity, and the others shrink with the number of blocks in the network.
 
     Args:
         width: channels, a multiple of 8.
@@ -113,13 +116,13 @@ class ResidualBlock(nn.Module):
         self.layers = nn.Sequential(
             msra_init(nn.Conv2d(width, inner, 1), gain),
             nn.LeakyReLU(SLOPE),
-            msra_init(nn.Conv2d(inner, inner, 3, padding=1, groups=inner // GROUP), gain),
+            msra_init(nn.Conv2d(inner, inner, 3, padding=1, groups=inner // GROUP_CHANNELS), gain),
             nn.LeakyReLU(SLOPE),
             msra_init(nn.Conv2d(inner, width, 1, bias=False), 0.0),
         )
 
     def forward(self, maps: Tensor) -> Tensor:
-        """(batch, width, n, n) to the same."""
+        """Map (batch, width, n, n) to the same shape."""
         return maps + self.layers(maps)
 
 
@@ -137,7 +140,7 @@ class Resampling(nn.Module):
         self.register_buffer("filter", torch.outer(row, row)[None, None], persistent=False)
 
     def filters(self, maps: Tensor) -> Tensor:
-        """The filter, once for each channel of `maps`."""
+        """Return the filter, once for each channel of `maps`."""
         return self.filter.expand(maps.shape[1], -1, -1, -1)
 
 
@@ -155,11 +158,11 @@ class Downsample(Resampling):
         return F.conv2d(maps, self.filters(maps), stride=2, padding=1, groups=maps.shape[1])
 
 
-def stages(shape: Sequence[int], width: int, blocks: int, wide_stages: int) -> tuple[int, list[int]]:
-    """Size of the smallest maps in pixels, and the channels of all stages, smallest maps first.
+def stage_channels(shape: Sequence[int], width: int, blocks: int, wide_stages: int) -> tuple[int, list[int]]:
+    """Return the size of the smallest maps in pixels, and the channels of all stages, smallest maps first.
 
     Raises:
-        ValueError: the networks are not made for this.
+        ValueError: an unsupported shape or width, no blocks, or no wide stage.
     """
     check_shape("r3gan", shape)
     coarsest = BASE_RESOLUTION[shape[1]]
@@ -168,7 +171,7 @@ def stages(shape: Sequence[int], width: int, blocks: int, wide_stages: int) -> t
         if value < 1:
             raise ValueError(f"{name} of model.generator and model.discriminator must be at least 1, not {value}")
     halved = max(count - wide_stages, 0)
-    least = GROUP // EXPANSION * 2**halved
+    least = GROUP_CHANNELS // EXPANSION * 2**halved
     if width < least or width % least:
         raise ValueError(
             f"width of model.generator and model.discriminator must be a multiple of {least} channels for images of "
@@ -178,17 +181,17 @@ def stages(shape: Sequence[int], width: int, blocks: int, wide_stages: int) -> t
 
 
 def residual_blocks(width: int, blocks: int, count: int) -> list[nn.Module]:
-    """The blocks of one of `count` stages."""
+    """Return the blocks of one of `count` stages."""
     return [ResidualBlock(width, depth=blocks * count) for _ in range(blocks)]
 
 
 def channel_projection(inputs: int, outputs: int) -> list[nn.Module]:
-    """What takes maps to another number of channels, where it is another."""
+    """Return a 1x1 convolution to `outputs` channels, or no layer where maps have as many."""
     return [] if inputs == outputs else [msra_init(nn.Conv2d(inputs, outputs, 1, bias=False))]
 
 
 def msra_init(layer: Layer, gain: float = 1.0) -> Layer:
-    """`layer` with weights ~ N(0, gain^2 / values that a result is a sum of) and a bias of 0 (He et al. 2015)."""
+    """Set weights ~ N(0, gain^2 / fan_in) and a bias of 0 (He et al. 2015), and return `layer`."""
     nn.init.normal_(layer.weight, 0.0, gain / sqrt(layer.weight[0].numel()))
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)

@@ -1,8 +1,8 @@
-"""The residual networks of SNGAN, and with attention those of SAGAN (Miyato et al. 2018; Zhang et al. 2019).
+"""Residual networks of SNGAN and, with self-attention, of SAGAN (Miyato et al. 2018; Zhang et al. 2019).
 
 The published networks are those of SNGAN's table 4, for 32x32 pixels. Images of 28x28 start from 7x7 maps in the
-generator; larger ones have more blocks of the same width. A convolution of 1x1 in a shortcut stands on the smaller side
-of a resampling: the result is the same, the work a quarter.
+generator; larger ones have more blocks of the same width. A 1x1 convolution in a shortcut runs on the smaller side of a
+resampling: the result is the same for a quarter of the work.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
 
 
 class ResNetGenerator(nn.Module):
-    """Noise projected to 4x4 or 7x7 maps, a residual block a doubling, then batch norm, ReLU and a convolution.
+    """Noise projected to 4x4 or 7x7 maps, a residual block for each doubling, then batch norm, ReLU and a convolution.
 
     Args:
         latent_dim: length of the noise z.
@@ -33,9 +33,8 @@ class ResNetGenerator(nn.Module):
         width: channels of all feature maps. SNGAN has 256.
         spectral_norm: divide each weight by its largest singular value. SAGAN does.
         attention: self-attention at half the size of the image. SAGAN has it.
-        num_classes: how many classes there are, for blocks with a gain and bias of batch norm for each, as in the
-            conditional networks of Miyato and Koyama 2018 and SAGAN: the generator then makes the class that its latent
-            asks for. None: it is told no class.
+        num_classes: number of classes of a class-conditional generator, whose batch norms have a gain and bias for each
+            class, as in Miyato and Koyama 2018 and SAGAN. None: an unconditional generator.
 
     Raises:
         ValueError: another shape, no channels, or no classes.
@@ -70,24 +69,24 @@ class ResNetGenerator(nn.Module):
             nn.BatchNorm2d(width), nn.ReLU(), xavier(nn.Conv2d(width, channels, 3, padding=1)), nn.Tanh()
         )
         if spectral_norm:
-            # The gains and biases of classes stay as they are: from 0 there is nothing to divide.
+            # The gains and biases of classes are spared: they start at 0, where there is nothing to divide.
             spectrally_normalised(self, [norm for norm in self.modules() if isinstance(norm, ConditionalBatchNorm)])
 
     def forward(self, latent: Latent) -> Tensor:
-        """Images in [-1, 1], (batch, *shape).
+        """Return images in [-1, 1], (batch, *shape).
 
         Raises:
-            ValueError: there are classes, and the latent asks for none.
+            ValueError: the generator is class-conditional, and the latent has no labels.
         """
         maps = self.input_projection(latent.z)
         if self.num_classes is None:
             return self.to_rgb(self.upsample(maps))
-        classes = one_hot(class_embedding(latent), self.num_classes).float()
-        return self.to_rgb(conditioned(self.upsample, maps, repeat(classes)))
+        classes = one_hot(require_labels(latent), self.num_classes).float()
+        return self.to_rgb(run_conditional(self.upsample, maps, repeat(classes)))
 
 
 class ResNetDiscriminator(nn.Module):
-    """A residual block a halving down to 8x8 or 7x7 maps, two that keep the size, ReLU, the sum over places, a score.
+    """Residual blocks down to 8x8 or 7x7 maps, one for each halving, then two more, ReLU, a sum over places, a score.
 
     Args:
         shape: of an image, as for the generator.
@@ -118,7 +117,10 @@ class ResNetDiscriminator(nn.Module):
             spectrally_normalised(self)
 
     def forward(self, samples: Tensor) -> DiscriminatorOutput:
-        """Logits (batch,) of images (batch, *shape); features are the last maps summed over places, (batch, width)."""
+        """Return logits (batch,) of images (batch, *shape).
+
+        Features are the last maps summed over places, (batch, width).
+        """
         features = self.blocks(samples).sum((2, 3))
         return DiscriminatorOutput(self.score(features).squeeze(1), features)
 
@@ -160,30 +162,30 @@ class ConditionalResBlockUp(nn.Module):
         return self.shortcut(maps) + hidden
 
 
-def conditioned(layers: Iterable[nn.Module], maps: Tensor, conditions: Iterable[Tensor]) -> Tensor:
-    """`maps` through `layers`, each conditional block of which is told the next of `conditions`."""
+def run_conditional(layers: Iterable[nn.Module], maps: Tensor, conditions: Iterable[Tensor]) -> Tensor:
+    """Run `layers` on `maps`; each conditional block takes the next of `conditions`."""
     remaining = iter(conditions)
     for layer in layers:
         maps = layer(maps, next(remaining)) if isinstance(layer, ConditionalResBlockUp) else layer(maps)
     return maps
 
 
-def class_embedding(latent: Latent) -> Tensor:
-    """The classes that `latent` asks for, (batch,) of int64.
+def require_labels(latent: Latent) -> Tensor:
+    """Return the labels of `latent`, (batch,) of int64.
 
     Raises:
-        ValueError: it asks for none.
+        ValueError: it has none.
     """
     if latent.labels is None:
         raise ValueError(
-            "the generator makes the class it is asked for, and the latents ask for none: choose a prior that draws "
+            "the generator is class-conditional, and the latents have no labels: choose a prior that draws "
             "classes, such as prior=labelled"
         )
     return latent.labels
 
 
 class ResBlockDown(nn.Module):
-    """(batch, inputs, 2n, 2n) to (batch, width, n, n). The `first` takes images, which no ReLU may cut off at zero."""
+    """(batch, inputs, 2n, 2n) to (batch, width, n, n). The `first` takes images, and has no ReLU before them."""
 
     def __init__(self, inputs: int, width: int, first: bool = False) -> None:
         super().__init__()
@@ -215,17 +217,17 @@ class ResBlock(nn.Module):
 
 
 def num_downsamples(size: int, coarsest: int) -> int:
-    """How often `size` is halved to reach `coarsest`, both in pixels."""
+    """Return how often `size` is halved to reach `coarsest`, both in pixels."""
     return int(log2(size // coarsest))
 
 
 def residual_convolution(inputs: int, outputs: int) -> nn.Conv2d:
-    """A 3x3 convolution, made for the ReLU before it."""
+    """Return a 3x3 convolution, initialised for the ReLU before it."""
     return xavier(nn.Conv2d(inputs, outputs, 3, padding=1), sqrt(2))
 
 
 def xavier(layer: Layer, gain: float = 1.0) -> Layer:
-    """`layer` with Xavier's uniform weights times `gain` and a bias of 0, as the authors' code starts."""
+    """Set Xavier's uniform weights times `gain` and a bias of 0, as in the authors' code, and return `layer`."""
     nn.init.xavier_uniform_(layer.weight, gain)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)

@@ -1,4 +1,4 @@
-"""Objectives on what the discriminator sees: the features of its penultimate layer. All of them are the generator's."""
+"""Generator objectives on the discriminator's features, the activations of its penultimate layer."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from gan_lightning.game import DiscriminatorOutput, Objective, Round
 
 
 def features(output: DiscriminatorOutput, key: str) -> Tensor:
-    """The features of `output` for the objective `key`, (batch, values) of float32.
+    """Return the features of `output` for the objective `key`, (batch, values) of float32.
 
     Raises:
-        ValueError: the discriminator gives none.
+        ValueError: the discriminator returns none.
     """
     if output.features is None:
         raise ValueError(
@@ -24,7 +24,11 @@ def features(output: DiscriminatorOutput, key: str) -> Tensor:
 
 
 def not_negative(key: str, weight: float) -> float:
-    """`weight` of the objective `key`, if it is at least 0; else a ValueError that names it."""
+    """Return `weight` of the objective `key`.
+
+    Raises:
+        ValueError: it is negative; the message names the key.
+    """
     if not weight >= 0:
         raise ValueError(f"loss.objectives.{key}.weight must be at least 0, not {weight}")
     return weight
@@ -33,11 +37,11 @@ def not_negative(key: str, weight: float) -> float:
 class FeatureMatching(Objective):
     """weight * ||E f(x) - E f(G(z))||^2 for the features f of the discriminator (Salimans et al. 2016, section 3.1).
 
-    Beside an adversarial loss. The square is summed over the features. The means are those of the samples that a device
-    judges at once: several devices or micro-batches each match their own.
+    Beside an adversarial loss. The square is summed over the features. The means are over the samples of one forward
+    pass: several devices or micro-batches each match their own.
 
     Args:
-        weight: strength; the paper has the term alone.
+        weight: strength; the paper uses this term alone.
 
     Raises:
         ValueError: `weight` is negative.
@@ -48,7 +52,7 @@ class FeatureMatching(Objective):
         self.weight = not_negative("feature_matching", weight)
 
     def generator(self, round: Round) -> Tensor:
-        """A scalar >= 0; data are the target and take no gradient."""
+        """Return a scalar >= 0; data are the target and take no gradient."""
         real = features(round.real_output, "feature_matching").detach().mean(dim=0)
         fake = features(round.fake_output, "feature_matching").mean(dim=0)
         return self.weight * (real - fake).square().sum()
@@ -57,8 +61,8 @@ class FeatureMatching(Objective):
 class PullAway(Objective):
     """weight * mean over i != j of cos^2 between the features of fakes i and j (Zhao et al. 2017, section 2.4).
 
-    Fakes whose features point the same way are driven apart. With `loss=ebgan` features are the codes of the
-    autoencoder, and both together are EBGAN-PT. Pairs are those of the samples that a device judges at once.
+    Fakes whose features point the same way are pushed apart. With `loss=ebgan` features are the codes of the
+    autoencoder, and both together are EBGAN-PT. Pairs are of samples of one forward pass.
 
     Args:
         weight: strength, .1 in the paper.
@@ -72,12 +76,13 @@ class PullAway(Objective):
         self.weight = not_negative("pull_away", weight)
 
     def generator(self, round: Round) -> Tensor:
-        """A scalar in [0, weight]."""
+        """Return a scalar in [0, weight]."""
         codes = features(round.fake_output, "pull_away")
         count = len(codes)
         if count < 2:
             raise ValueError(
-                "pull_away compares samples, and here is one: choose a larger data.batch_size or fewer micro_batches"
+                "pull_away compares samples, and a device or micro-batch has only one: choose a larger "
+                "data.batch_size or fewer micro_batches"
             )
         with torch.autocast(codes.device.type, enabled=False):
             codes = normalize(codes, dim=1)

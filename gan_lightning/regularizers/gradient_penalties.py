@@ -1,8 +1,8 @@
-"""Penalties on the slope of the discriminator, dD/dx. All of them are the discriminator's alone.
+"""Penalties on the gradient of the discriminator at its input, dD/dx, for the discriminator alone.
 
 They are computed in float32 outside autocast: a squared gradient in half precision overflows or loses its small values.
-Whoever calls backward on them must do so outside autocast too, or the second derivatives are taken in half precision.
-A compiled discriminator is run as it was written: compiled code has no second derivative.
+Their backward pass must run outside autocast too, or the second derivatives are taken in half precision. A compiled
+discriminator runs uncompiled here: compiled code has no second derivative.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from gan_lightning.game import Objective, Round, discriminate
 
 
 def input_gradients(logits: Tensor, samples: Tensor) -> Tensor:
-    """The gradient of each logit with respect to what it judges, differentiable once more.
+    """Return the gradient of each logit with respect to its input, differentiable once more.
 
     Args:
-        logits: (batch,), computed from `samples`; fewer where one judges several neighbouring samples, a pack.
+        logits: (batch,), computed from `samples`; fewer where each is of several neighbouring samples, a pack.
         samples: (batch, ...), requiring gradient.
 
     Returns:
         (logits, values of one sample or pack). The *sum* of the logits is differentiated: row i is then dD(x_i)/dx_i,
-        whatever the batch size, as long as the discriminator judges each x_i by itself (batch norm does not).
+        whatever the batch size, as long as each score depends on x_i alone (with batch norm it does not).
     """
     (gradient,) = torch.autograd.grad(logits.sum(), samples, create_graph=True)
     return gradient.reshape(len(logits), -1)
@@ -40,44 +40,44 @@ def input_gradients_fp32(discriminator: nn.Module, samples: Tensor, labels: Tens
 
 
 class LazyGradientPenalty(Objective, ABC):
-    """A penalty on each `every`-th of the discriminator's turns, `every` times as strong there.
+    """A penalty on every `every`-th discriminator update only, `every` times as strong there (lazy regularization).
 
-    Convention: with `every` = c the term is c times as large on each c-th turn and absent on the others, so that its
-    mean over the turns stays and strengths need no other value (Karras et al. 2020, appendix B).
+    Convention: with `every` = c the term is c times as large on every c-th update and absent on the others, so that its
+    mean over the updates, and with it the strength, stays the same (Karras et al. 2020, appendix B).
 
     Args:
-        every: turns of the discriminator from one application to the next.
+        every: discriminator updates from one application to the next.
 
     Raises:
         ValueError: `every` is below 1.
     """
 
     key: ClassVar[str]
-    """What its file calls it."""
+    """Its name in the configuration, below ``loss.objectives``."""
 
     def __init__(self, every: int = 1) -> None:
         super().__init__()
         if every < 1:
-            raise ValueError(f"loss.objectives.{self.key}.every must be at least 1 (turn), not {every}")
+            raise ValueError(f"loss.objectives.{self.key}.every must be at least 1 (update), not {every}")
         self.every = every
 
     def discriminator(self, round: Round) -> Tensor | None:
-        """A scalar >= 0, or None on the turns that a lazy penalty leaves out."""
+        """Return a scalar >= 0, or None on the updates that a lazy penalty leaves out."""
         return None if round.discriminator_updates % self.every else self.every * self.penalty(round)
 
     @abstractmethod
     def penalty(self, round: Round) -> Tensor:
-        """The term as it is on every turn, a scalar >= 0."""
+        """Return the term as it is with `every` = 1, a scalar >= 0."""
 
 
 class TargetNormPenalty(LazyGradientPenalty):
-    """weight * E(||dD(x)/dx||_2 - target)^2 at points of its own. Two-sided: smaller slopes are penalised too.
+    """weight * E(||dD(x)/dx||_2 - target)^2 at `sample_points`. Two-sided: smaller gradients are penalised too.
 
-    Batch norm in the discriminator makes a sample's score depend on its batch, so that its own slope is undefined.
+    Batch norm in the discriminator makes a sample's score depend on its batch, so that its own gradient is undefined.
 
     Args:
         weight: lambda of the papers.
-        target: the slope that the discriminator should have.
+        target: the gradient norm that the discriminator should have.
         every: discriminator updates from one application to the next, see `LazyGradientPenalty`.
 
     Raises:
@@ -96,7 +96,7 @@ class TargetNormPenalty(LazyGradientPenalty):
 
     @abstractmethod
     def sample_points(self, round: Round) -> Tensor:
-        """Where the slope is penalised, (batch, ...) of float32; the classes there are those of the data."""
+        """Return the points of the penalty, (batch, ...) of float32; their classes are those of the data."""
 
     def penalty(self, round: Round) -> Tensor:
         gradients = input_gradients_fp32(round.discriminator, self.sample_points(round), round.labels)
@@ -105,10 +105,10 @@ class TargetNormPenalty(LazyGradientPenalty):
 
 
 class GradientPenalty(TargetNormPenalty):
-    """WGAN-GP: the slope of a Wasserstein critic is 1 between real and fake (Gulrajani et al. 2017, eq. 3).
+    """WGAN-GP: gradient norm 1 of a Wasserstein critic between real and fake (Gulrajani et al. 2017, eq. 3).
 
     x = u * real + (1 - u) * fake with one u ~ U(0, 1) for each sample, or each pack of them where the discriminator
-    judges packs. The paper has it on every discriminator step.
+    takes packs. The paper has it on every discriminator step.
     """
 
     key = "gradient_penalty"
@@ -121,15 +121,15 @@ class GradientPenalty(TargetNormPenalty):
 
 
 class DRAGAN(TargetNormPenalty):
-    """DRAGAN: slope 1 around the data, and nowhere else (Kodali et al. 2017).
+    """DRAGAN: gradient norm 1 around the data, and nowhere else (Kodali et al. 2017).
 
     x = real + spread * std(real) * u with a u ~ U(0, 1) for each value of each sample; no fake takes part. std(real) is
-    one number, over all values of the batch: that of all devices together, and with micro-batches that of the piece,
-    which is all there is when its penalty is due. So a game of several pieces differs a little from that of one.
+    one number, over all values of the batch: that of all devices together, and with micro-batches that of the current
+    micro-batch. So training with several micro-batches differs a little from training with one.
 
     Args:
         weight: lambda of the paper.
-        target: the slope that the discriminator should have; k of the paper.
+        target: the gradient norm that the discriminator should have; k of the paper.
         every: discriminator updates from one application to the next, see `LazyGradientPenalty`.
         spread: c, the largest step away from the data in standard deviations.
 
@@ -156,9 +156,9 @@ class ZeroCentredPenalty(LazyGradientPenalty):
 
     Convention: `gamma` is that of Mescheder et al. 2018, whatever `every` is.
 
-    In a float32 game the term reuses the forward pass of the adversarial loss, whose images require gradient for it.
+    In float32 training the term reuses the forward pass of the adversarial loss, whose images require gradient for it.
     Under autocast, or where the discriminator is compiled, it makes a pass of its own in float32. With batch norm in
-    the discriminator the slope at one sample takes in its influence on the scores of the others;
+    the discriminator the gradient at one sample includes its influence on the scores of the others;
     `loss.discriminator_norm=none` keeps them apart.
 
     Args:
@@ -178,7 +178,7 @@ class ZeroCentredPenalty(LazyGradientPenalty):
         self.gamma = gamma
 
     of_data: ClassVar[bool]
-    """Whether the slope is penalised at data, or at fakes."""
+    """True: the gradient is penalised at data; False: at fakes."""
 
     def penalty(self, round: Round) -> Tensor:
         samples, labels = (round.real, round.labels) if self.of_data else (round.fake, round.latent.labels)

@@ -1,4 +1,4 @@
-"""Objectives that move the targets of the adversarial loss."""
+"""Smoothing of the adversarial loss's targets."""
 
 from __future__ import annotations
 
@@ -29,5 +29,5 @@ class LabelSmoothing(Objective):
         self.smoothing = smoothing
 
     def discriminator(self, round: Round) -> Tensor:
-        """The term s E D(x), a scalar of either sign."""
+        """Return s E D(x), a scalar of either sign."""
         return self.smoothing * round.real_logits.float().mean()

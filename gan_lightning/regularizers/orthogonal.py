@@ -16,8 +16,8 @@ class OrthogonalRegularization(Objective):
     """weight * sum over layers of ||W^T W * (1 - I)||_F^2, for the generator (Brock et al. 2019, eq. 3).
 
     The columns of W are the filters of a layer, one for each output; their inner products with each other go to 0, and
-    their lengths are left alone. It smooths a generator that is to bear truncated noise. Every linear layer and
-    convolution counts, embeddings do not.
+    their lengths are left alone. It smooths a generator, so that it can be sampled with truncated noise. Every linear
+    layer and convolution counts, embeddings do not.
 
     Under spectral norm, W are the weights that are learned, before they are divided by their largest singular value, as
     in the authors' code. That code adds half the gradient of eq. 3: its strength is twice `weight`.
@@ -34,13 +34,15 @@ class OrthogonalRegularization(Objective):
         self.weight = not_negative("orthogonal", weight)
 
     def generator(self, round: Round) -> Tensor:
-        """A scalar >= 0."""
+        """Return a scalar >= 0."""
         with torch.autocast(round.fake.device.type, enabled=False):
-            return self.weight * torch.stack([overlap(rows) for rows in filters(round.generator)]).sum()
+            return (
+                self.weight * torch.stack([off_diagonal_gram(rows) for rows in weight_matrices(round.generator)]).sum()
+            )
 
 
-def overlap(rows: Tensor) -> Tensor:
-    """The sum of the squared inner products of different `rows`, (count, length), each pair twice; a scalar."""
+def off_diagonal_gram(rows: Tensor) -> Tensor:
+    """Return the sum of squared inner products of different `rows` (count, length), each pair twice; a scalar."""
     count, length = rows.shape
     if count <= length:
         products = rows @ rows.T
@@ -50,8 +52,8 @@ def overlap(rows: Tensor) -> Tensor:
     return (rows.T @ rows).square().sum() - rows.square().sum(1).square().sum()
 
 
-def filters(network: nn.Module) -> Iterator[Tensor]:
-    """The learned weights of each linear layer and convolution, as a row for each output."""
+def weight_matrices(network: nn.Module) -> Iterator[Tensor]:
+    """Yield the learned weights of each linear layer and convolution, with one row for each output."""
     for layer in network.modules():
         if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d | nn.ConvTranspose2d):
             name = "parametrizations.weight.original" if is_parametrized(layer, "weight") else "weight"

@@ -1,4 +1,4 @@
-"""Objectives on the discriminator's scores: where they lie, and how little they may depend on what does not matter."""
+"""Discriminator objectives on its scores: LeCam's anchors and consistency under transformations."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from gan_lightning.regularizers.features import not_negative
 class LeCam(Objective):
     """weight * (E(D(x) - a_F)^2 + E(D(G(z)) - a_R)^2), for training on few data (Tseng et al. 2021).
 
-    a_R and a_F are moving averages of the mean score of data and of fakes: each side is drawn towards what the other
-    side used to score. They begin as plain means and forget by `decay` a turn, and there is no term before the first
-    turn is over. The authors' code leaves out samples that lie beyond the anchor already; this is the formula of the
-    paper. With a Wasserstein loss the best critic then measures a LeCam divergence (their proposition 1).
+    a_R and a_F are moving averages of the mean score of data and of fakes: each side is drawn towards the past
+    scores of the other. They begin as plain means and decay by `decay` with each discriminator update; before the first
+    there is no term. The authors' code leaves out samples that lie beyond the anchor already; this is the formula of
+    the paper. With a Wasserstein loss the best critic then measures a LeCam divergence (their proposition 1).
 
     Args:
         weight: lambda of the paper.
-        decay: of the anchors, for each turn of the discriminator.
+        decay: of the anchors, for each discriminator update.
 
     Raises:
         ValueError: `weight` is negative, or `decay` outside [0, 1).
@@ -38,7 +38,7 @@ class LeCam(Objective):
         self.register_buffer("fake", torch.zeros(()))
 
     def discriminator(self, round: Round) -> Tensor | None:
-        """A scalar >= 0, or None on the first turn, before there is an anchor."""
+        """Return a scalar >= 0, or None on the first update, before there is an anchor."""
         if round.discriminator_updates == 0:
             return None
         real = (round.real_logits.float() - self.fake).square().mean()
@@ -46,7 +46,7 @@ class LeCam(Objective):
         return self.weight * (real + fake)
 
     def after_discriminator_step(self, round: Round) -> None:
-        """Moves the anchors to the turn's means, by a share that undoes the weight of what they began with."""
+        """Move the anchors towards the means of this update; the share corrects for their start at 0, as in Adam."""
         share = (1 - self.decay) / (1 - self.decay ** (round.discriminator_updates + 1))
         self.real.lerp_(round.global_mean(round.real_logits), share)
         self.fake.lerp_(round.global_mean(round.fake_logits), share)
@@ -61,7 +61,7 @@ class Consistency(Objective):
     Args:
         weight: lambda, 10 in the paper.
         shift: the farthest shift in pixels.
-        flip: mirror images; not for what means something else in a mirror, such as digits.
+        flip: mirror images; not for images that mirroring gives another meaning, such as digits.
 
     Raises:
         ValueError: `weight` or `shift` is negative, nothing is transformed, or samples are no images.
@@ -77,12 +77,12 @@ class Consistency(Objective):
         self.shift, self.flip = shift, flip
 
     def discriminator(self, round: Round) -> Tensor:
-        """A scalar >= 0."""
+        """Return a scalar >= 0."""
         transformed = discriminate(round.discriminator, self.transform(round), round.labels).logits
         return self.weight * (round.real_logits.float() - transformed.float()).square().mean()
 
     def transform(self, round: Round) -> Tensor:
-        """T of the round's data, each image by its own draw; (batch, channels, height, width)."""
+        """Return T of the round's data, each image by its own draw; (batch, channels, height, width)."""
         images = round.real.detach()
         if images.dim() != 4:
             raise ValueError(
@@ -98,6 +98,6 @@ class Consistency(Objective):
         return images.movedim(1, 3)[samples[:, None, None], rows[:, :, None], columns[:, None, :]].movedim(3, 1)
 
     def shifted(self, draws: Tensor, size: int) -> Tensor:
-        """The old position at each new one, (batch, size), for shifts by U(0, 1) draws (batch,)."""
+        """Return the source position of each target position, (batch, size), for shifts by U(0, 1) draws (batch,)."""
         steps = (draws * (2 * self.shift + 1)).long() - self.shift
         return (torch.arange(size, device=draws.device) + steps[:, None]).clamp(0, size - 1)

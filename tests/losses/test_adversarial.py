@@ -135,7 +135,7 @@ def test_huge_logits_stay_finite(kind: type[Objective], player: str) -> None:
     assert any(gradient.abs().max() > 0.4 for gradient in gradients)  # where the score is wrong it is still pulled
 
 
-def test_a_sure_and_wrong_discriminator_pays_its_logit() -> None:
+def test_the_loss_of_a_confident_wrong_discriminator_is_its_logit() -> None:
     assert NonSaturating().discriminator(scored(torch.tensor([-1e4]), torch.tensor([1e4]))).item() == 2e4
 
 

@@ -29,14 +29,14 @@ class Given(nn.Module):
         return EnergyOutput(-self.scale * samples)
 
 
-def judged(real: list[float], fake: list[float], scale: float = 1.0) -> Round:
+def scored(real: list[float], fake: list[float], scale: float = 1.0) -> Round:
     """A round whose energies are `scale` times `real` and `fake`."""
     sides = torch.tensor(real), torch.tensor(fake, requires_grad=True)
     return Round(nn.Identity(), Given(scale), Latent(torch.zeros(len(fake), 1)), *sides)
 
 
 def test_energies_are_minus_the_logits() -> None:
-    output = judged([0.5, 2.0], [1.0]).real_output
+    output = scored([0.5, 2.0], [1.0]).real_output
     assert isinstance(output, EnergyOutput)
     assert output.logits.tolist() == [-0.5, -2.0]
     assert output.energies.tolist() == [0.5, 2.0]
@@ -48,7 +48,7 @@ def test_energies_are_minus_the_logits() -> None:
 
 
 def test_the_margin_is_each_samples_own() -> None:
-    round = judged([0.25, 0.75], [3.0, 0.5])
+    round = scored([0.25, 0.75], [3.0, 0.5])
     assert EnergyBased(margin=1.0).discriminator(round).item() == 0.5 + (0 + 0.5) / 2
     of_the_mean = 0.5 + max(0, 1 - 1.75)
     assert EnergyBased(margin=1.0).discriminator(round).item() != of_the_mean
@@ -58,23 +58,23 @@ def test_the_margin_is_each_samples_own() -> None:
 def test_the_margin_loss_is_a_hinge_embedding_loss() -> None:
     generator = torch.Generator().manual_seed(0)
     real, fake = (4 * torch.rand(9, generator=generator) for _ in range(2))
-    round = judged(real.tolist(), fake.tolist())
+    round = scored(real.tolist(), fake.tolist())
     expected = F.hinge_embedding_loss(real, torch.ones(9), margin=1.7)
     expected += F.hinge_embedding_loss(fake, -torch.ones(9), margin=1.7)
     torch.testing.assert_close(EnergyBased(margin=1.7).discriminator(round), expected)
 
 
 def test_a_fake_above_the_margin_is_left_alone() -> None:
-    round = judged([0.25], [3.0, 0.5])
+    round = scored([0.25], [3.0, 0.5])
     (slope,) = torch.autograd.grad(EnergyBased(margin=1.0).discriminator(round), round.fake)
     assert slope.tolist() == [0, -0.5]
-    round = judged([0.25], [3.0, 0.5])
+    round = scored([0.25], [3.0, 0.5])
     (slope,) = torch.autograd.grad(EnergyBased(margin=1.0).generator(round), round.fake)
     assert slope.tolist() == [0.5, 0.5]  # the generator's side has no margin
 
 
 def test_k_weighs_the_fakes_in_the_discriminators_loss() -> None:
-    loss, round = BoundaryEquilibrium(), judged([1.0, 3.0], [0.5, 1.5])
+    loss, round = BoundaryEquilibrium(), scored([1.0, 3.0], [0.5, 1.5])
     assert loss.discriminator(round).item() == 2
     loss.k.fill_(0.25)
     assert loss.discriminator(round).item() == 2 - 0.25
@@ -88,9 +88,9 @@ def test_k_follows_the_balance_within_its_bounds() -> None:
     loss, k = BoundaryEquilibrium(gamma=0.5, lambda_k=0.3), 0.0
     seen = []
     for real, fake in [(4.0, 0.5), (4.0, 0.5), (4.0, 0.0), (1.0, 2.0), (1.0, 3.0), (2.0, 0.7)]:
-        loss.discriminator(judged([real], [fake]))
+        loss.discriminator(scored([real], [fake]))
         assert loss.k.item() == pytest.approx(k)  # a term moves nothing
-        loss.after_discriminator_step(judged([real - 0.2, real + 0.2], [fake, fake]))
+        loss.after_discriminator_step(scored([real - 0.2, real + 0.2], [fake, fake]))
         k = min(max(k + 0.3 * (0.5 * real - fake), 0.0), 1.0)
         seen.append(k)
         assert loss.k.item() == pytest.approx(k)
@@ -103,7 +103,7 @@ def test_k_follows_the_balance_within_its_bounds() -> None:
 def test_k_is_still_at_equilibrium() -> None:
     loss = BoundaryEquilibrium(gamma=0.5, lambda_k=0.3)
     loss.k.fill_(0.4)
-    loss.after_discriminator_step(judged([2.0, 4.0], [1.0, 2.0]))
+    loss.after_discriminator_step(scored([2.0, 4.0], [1.0, 2.0]))
     assert loss.k.item() == pytest.approx(0.4)
     assert loss.convergence.item() == pytest.approx(3.0)  # nothing but the energy of data
 
@@ -111,11 +111,11 @@ def test_k_is_still_at_equilibrium() -> None:
 def test_k_follows_the_mean_over_all_devices() -> None:
     other = {"real": 6.0, "fake": 0.0}
     loss, alone = BoundaryEquilibrium(gamma=0.5, lambda_k=0.1), BoundaryEquilibrium(gamma=0.5, lambda_k=0.1)
-    round = judged([2.0], [1.0])
+    round = scored([2.0], [1.0])
     elsewhere = iter(other.values())
     round.all_reduce_mean = lambda mean: (mean + next(elsewhere)) / 2
     loss.after_discriminator_step(round)
-    alone.after_discriminator_step(judged([2.0, 6.0], [1.0, 0.0]))
+    alone.after_discriminator_step(scored([2.0, 6.0], [1.0, 0.0]))
     torch.testing.assert_close(loss.k, alone.k)
     torch.testing.assert_close(loss.convergence, alone.convergence)
 
@@ -129,7 +129,7 @@ def autoencoding(micro_batches: int = 1) -> GAN:
     return gan
 
 
-def test_pieces_of_a_batch_move_k_as_the_whole() -> None:
+def test_micro_batches_move_k_as_the_whole_batch() -> None:
     whole, pieces = autoencoding(), autoencoding(micro_batches=3)
     play(whole)
     play(pieces)

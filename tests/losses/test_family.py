@@ -66,7 +66,7 @@ def make_networks() -> tuple[nn.Module, nn.Module]:
 
 
 def make_round(player: str, objective: Objective) -> Round:
-    """A turn of `player` as the training loop makes it: the second, so that there is a past to compare with."""
+    """A round of `player` as the training loop makes it, after one update, so that there are past values."""
     generator, discriminator = make_networks()
     past = Round(generator, discriminator, Latent(torch.zeros(5, 3)), torch.randn(5, 1, 2, 3), torch.randn(5, 1, 2, 3))
     with torch.no_grad():
@@ -91,7 +91,7 @@ def make_round(player: str, objective: Objective) -> Round:
 @pytest.mark.parametrize("half", [False, True], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize("player", ["discriminator", "generator"])
 @pytest.mark.parametrize(("name", "objective"), parts())
-def test_a_term_teaches_its_player_and_nobody_else(name: str, objective: Objective, player: str, half: bool) -> None:
+def test_a_term_gives_gradients_to_its_player_only(name: str, objective: Objective, player: str, half: bool) -> None:
     with torch.autocast("cpu", torch.bfloat16) if half else nullcontext():
         round = make_round(player, objective)
         term = getattr(objective, player)(round)
@@ -138,7 +138,7 @@ def test_regularizers_add_up_and_take_overrides() -> None:
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_a_loss_that_forbids_batch_norm_asks_for_none(loss: str) -> None:
+def test_a_loss_that_forbids_batch_norm_chooses_another_norm(loss: str) -> None:
     config = choose(f"loss={loss}").loss
     strict = any(objective.forbids_batch_norm for objective in instantiate(config.objectives).values())
     assert not strict or config.discriminator_norm != "batch"

@@ -64,7 +64,7 @@ def test_by_hand() -> None:
 
 
 @pytest.mark.parametrize(("kind", "value"), [(RelativisticPairing, math.log(2)), (RelativisticAverage, math.log(4))])
-def test_both_players_pay_the_same_where_data_and_fakes_score_alike(kind: type[Objective], value: float) -> None:
+def test_both_players_have_the_same_loss_where_data_and_fakes_score_alike(kind: type[Objective], value: float) -> None:
     round = scored(torch.full((5,), 7.0), torch.full((5,), 7.0))
     for player in PLAYERS:
         assert getattr(kind(), player)(round).item() == pytest.approx(value)

@@ -98,7 +98,7 @@ def test_the_generator_suits_the_shape() -> None:
 @pytest.mark.parametrize(
     ("loss", "error", "norm"), [("began", "absolute", nn.Identity), ("ebgan", "squared", nn.BatchNorm2d)]
 )
-def test_a_loss_of_energies_says_what_they_are(loss: str, error: str, norm: type[nn.Module]) -> None:
+def test_an_energy_loss_sets_the_error_and_the_norm(loss: str, error: str, norm: type[nn.Module]) -> None:
     with composed(f"loss={loss}", "model=autoencoder") as config:
         discriminator = instantiate(config.model.discriminator)
         objective = instantiate(config.loss.objectives.adversarial)

@@ -11,7 +11,7 @@ from gan_lightning.game import Latent
 from gan_lightning.models.cs231n import CS231nDiscriminator, CS231nGenerator
 
 
-def test_as_many_weights_as_the_text_says() -> None:
+def test_the_number_of_weights_is_that_of_the_docstring() -> None:
     generator = [
         96 * 1024 + 1024,  # dense
         2 * 1024,  # norm

@@ -92,14 +92,16 @@ def test_every_weight_of_a_pair_learns(
     leave_zero(discriminator)
     latent = Latent(torch.randn(8, DIM), labels=LABELS)
     round = Round(generator, discriminator, latent, torch.randn(8, *shape), generator(latent), labels=LABELS)
-    told = [LABELS] if takes_labels(discriminator) else []
+    classes = [LABELS] if takes_labels(discriminator) else []
     assert round.fake.shape == (8, *shape)
     for output in (round.real_output, round.fake_output):
         assert output.logits.shape == (8,)
         assert output.logits.isfinite().all()
         assert output.features is not None
         assert len(output.features) == 8
-        torch.testing.assert_close(discriminator.score(output.features, *told).flatten(), output.logits)  # penultimate
+        torch.testing.assert_close(
+            discriminator.score(output.features, *classes).flatten(), output.logits
+        )  # penultimate
 
     (NonSaturating().generator(round) + round.real_logits.mean()).backward()
     for player in (generator, discriminator):

@@ -71,7 +71,7 @@ def test_the_power_method_moves_in_training_mode_alone() -> None:
 
 
 def test_two_passes_and_a_second_derivative() -> None:
-    """As in a turn: real and fake pass one after the other, then the slope's square goes backward."""
+    """As in a discriminator update: real and fake pass one after the other, then the squared gradient goes backward."""
     discriminator = DCGANDiscriminator((1, 28, 28), width=4, norm="none", spectral_norm=True)
     real, fake = torch.randn(3, 1, 28, 28, requires_grad=True), torch.randn(3, 1, 28, 28)
     score = discriminator(real).logits.sum() - discriminator(fake).logits.sum()

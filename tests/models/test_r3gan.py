@@ -67,7 +67,7 @@ def test_resampling_is_bilinear() -> None:
     torch.testing.assert_close(Upsample()(torch.ones(1, 1, 4, 4))[0, 0, 0, :2], torch.tensor([0.5625, 0.75]))
 
 
-def test_a_block_begins_as_the_identity_and_is_what_it_says() -> None:
+def test_a_block_begins_as_the_identity_and_follows_its_formula() -> None:
     torch.manual_seed(0)
     residual, x = ResidualBlock(16, depth=8), torch.randn(2, 16, 5, 5)
     assert torch.equal(residual(x), x)

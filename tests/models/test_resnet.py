@@ -22,7 +22,7 @@ from gan_lightning.models.resnet import (
     ResBlockUp,
     ResNetDiscriminator,
     ResNetGenerator,
-    conditioned,
+    run_conditional,
 )
 
 
@@ -34,7 +34,7 @@ def convolution(inputs: int, outputs: int, size: int = 3) -> int:
     return inputs * outputs * size**2 + outputs
 
 
-def test_as_many_weights_as_table_4_says() -> None:
+def test_the_number_of_weights_is_that_of_table_4() -> None:
     with torch.device("meta"):
         generator, discriminator = ResNetGenerator(128, (3, 32, 32)), ResNetDiscriminator((3, 32, 32))
     up = 2 * convolution(256, 256) + convolution(256, 256, 1) + 2 * (2 * 256)
@@ -47,8 +47,8 @@ def test_as_many_weights_as_table_4_says() -> None:
 
 def test_classes_have_gains_and_biases_of_their_own_in_the_blocks_alone() -> None:
     with torch.device("meta"):
-        told, plain = (ResNetGenerator(128, (3, 32, 32), num_classes=count) for count in (10, None))
-    assert weights(told) - weights(plain) == 3 * 2 * 256 * 2 * (10 - 1)
+        conditional, plain = (ResNetGenerator(128, (3, 32, 32), num_classes=count) for count in (10, None))
+    assert weights(conditional) - weights(plain) == 3 * 2 * 256 * 2 * (10 - 1)
 
 
 def test_attention_adds_its_four_matrices_and_gamma() -> None:
@@ -131,20 +131,20 @@ def test_a_plain_block_as_published(width: int) -> None:
 
 def test_each_conditional_block_gets_the_next_condition() -> None:
     layers = [ConditionalResBlockUp(2, 2, 1), nn.ReLU(), ConditionalResBlockUp(2, 2, 1)]
-    told: list[Tensor] = []
+    used: list[Tensor] = []
     for block in layers[::2]:
-        block.register_forward_hook(lambda block, inputs, output: told.append(inputs[1]))
+        block.register_forward_hook(lambda block, inputs, output: used.append(inputs[1]))
 
     def numbered() -> Iterator[Tensor]:
         yield from (torch.full((3, 1), float(number)) for number in range(2))
 
-    conditioned(layers, torch.randn(3, 2, 2, 2), numbered())
-    assert [condition.unique().tolist() for condition in told] == [[0.0], [1.0]]
-    conditioned(layers, torch.randn(3, 2, 2, 2), repeat(told[1]))
-    assert told[2] is told[3] is told[1]
+    run_conditional(layers, torch.randn(3, 2, 2, 2), numbered())
+    assert [condition.unique().tolist() for condition in used] == [[0.0], [1.0]]
+    run_conditional(layers, torch.randn(3, 2, 2, 2), repeat(used[1]))
+    assert used[2] is used[3] is used[1]
 
 
-def told_apart(**settings: bool) -> ResNetGenerator:
+def conditional_generator(**settings: bool) -> ResNetGenerator:
     """A generator whose blocks have learned what each of five classes is."""
     torch.manual_seed(0)
     generator = ResNetGenerator(6, (1, 28, 28), width=8, num_classes=5, **settings)
@@ -157,7 +157,7 @@ def told_apart(**settings: bool) -> ResNetGenerator:
 
 @pytest.mark.parametrize("attention", [True, False])
 def test_a_generator_is_conditioned_on_the_label(attention: bool) -> None:
-    generator, z = told_apart(attention=attention), torch.randn(1, 6).expand(3, 6)
+    generator, z = conditional_generator(attention=attention), torch.randn(1, 6).expand(3, 6)
     first, second, third = generator(Latent(z, labels=torch.tensor([0, 3, 3])))
     torch.testing.assert_close(second, third)
     assert (first - second).abs().max() > 0.01
@@ -170,7 +170,7 @@ def test_classes_start_alike() -> None:
 
 
 def test_what_a_class_is_learns_from_its_samples_alone() -> None:
-    generator = told_apart().train()
+    generator = conditional_generator().train()
     images = generator(Latent(torch.randn(3, 6), labels=torch.tensor([0, 3, 3])))
     images.square().sum().backward()
     norms = [norm for norm in generator.modules() if isinstance(norm, ConditionalBatchNorm)]
@@ -182,7 +182,7 @@ def test_what_a_class_is_learns_from_its_samples_alone() -> None:
 
 def test_a_conditional_generator_refuses_latents_without_labels() -> None:
     with pytest.raises(ValueError, match="choose a prior that draws classes, such as prior=labelled"):
-        told_apart()(Latent(torch.randn(2, 6)))
+        conditional_generator()(Latent(torch.randn(2, 6)))
 
 
 @pytest.mark.parametrize("count", [0, -1, 2.5])

@@ -20,15 +20,15 @@ from gan_lightning.regularizers.gradient_penalties import (
 
 
 class Linear(nn.Module):
-    """D(x) = w . x, of slope w everywhere; it remembers what it judged."""
+    """D(x) = w . x, of slope w everywhere; it records its inputs."""
 
     def __init__(self, weight: list[float]) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.tensor(weight))
-        self.judged: list[Tensor] = []
+        self.inputs: list[Tensor] = []
 
     def forward(self, samples: Tensor) -> Tensor:
-        self.judged.append(samples)
+        self.inputs.append(samples)
         return samples.flatten(1) @ self.weight
 
 
@@ -43,10 +43,10 @@ class Quadratic(nn.Module):
         return self.curvature * samples.flatten(1).square().sum(dim=1) / 2
 
 
-def play(critic: nn.Module, real: Tensor, fake: Tensor, turn: int = 0, image_gradients: bool = True) -> Round:
-    """A discriminator's turn; `image_gradients` as the training loop gives them."""
+def round_of(critic: nn.Module, real: Tensor, fake: Tensor, updates: int = 0, image_gradients: bool = True) -> Round:
+    """A discriminator update; `image_gradients` as the training loop gives them."""
     real, fake = (side.detach().clone().requires_grad_(image_gradients) for side in (real, fake))
-    return Round(nn.Identity(), critic, Latent(torch.zeros(len(fake), 1)), real, fake, discriminator_updates=turn)
+    return Round(nn.Identity(), critic, Latent(torch.zeros(len(fake), 1)), real, fake, discriminator_updates=updates)
 
 
 def played(penalty: Objective, round: Round) -> Tensor:
@@ -77,7 +77,7 @@ def images(seed: int, batch: int = 4) -> Tensor:
 )
 def test_linear_critic(penalty: Objective, value: float, derivative: float, bare: bool, batch: int) -> None:
     critic = Linear([1.0, 2.0, 0.0, 2.0])
-    term = played(penalty, play(critic, images(0, batch), images(1, batch), image_gradients=not bare))
+    term = played(penalty, round_of(critic, images(0, batch), images(1, batch), image_gradients=not bare))
     assert term.item() == pytest.approx(value, rel=1e-5)
     term.backward()
     torch.testing.assert_close(critic.weight.grad, derivative * critic.weight.detach(), rtol=1e-5, atol=1e-6)
@@ -88,8 +88,8 @@ def test_slopes_are_each_samples_own() -> None:
     torch.testing.assert_close(input_gradients(Quadratic(3.0)(x), x), 3 * x.flatten(1))
 
 
-def test_r1_looks_at_data_and_r2_at_fakes() -> None:
-    round = play(Quadratic(0.5), images(0), images(1))
+def test_r1_is_taken_at_data_and_r2_at_fakes() -> None:
+    round = round_of(Quadratic(0.5), images(0), images(1))
     for penalty, x in ((R1(gamma=3.0), images(0)), (R2(gamma=3.0), images(1))):
         expected = 1.5 * 0.25 * x.square().sum() / len(x)
         torch.testing.assert_close(penalty.discriminator(round), expected)
@@ -98,7 +98,7 @@ def test_r1_looks_at_data_and_r2_at_fakes() -> None:
 def test_gradient_penalty_takes_the_norm_of_each_sample() -> None:
     x = images(0)  # data and fakes alike, so that any mixture of them is the same point
     norms = 2.0 * x.flatten(1).norm(dim=1)
-    each = played(GradientPenalty(weight=1.0), play(Quadratic(2.0), x, x))
+    each = played(GradientPenalty(weight=1.0), round_of(Quadratic(2.0), x, x))
     torch.testing.assert_close(each, (norms - 1).square().mean())
     whole_batch = (norms.square().sum().sqrt() - 1).square()
     assert (each - whole_batch).abs() > 1
@@ -107,8 +107,8 @@ def test_gradient_penalty_takes_the_norm_of_each_sample() -> None:
 def test_gradient_penalty_mixes_each_sample_by_its_own_weight() -> None:
     critic = Linear([1.0, 0.0, 0.0, 0.0])
     torch.manual_seed(0)
-    GradientPenalty().discriminator(play(critic, torch.ones(200, 1, 2, 2), torch.zeros(200, 1, 2, 2)))
-    mixed = critic.judged[-1]
+    GradientPenalty().discriminator(round_of(critic, torch.ones(200, 1, 2, 2), torch.zeros(200, 1, 2, 2)))
+    mixed = critic.inputs[-1]
     weights = mixed.flatten(1)
     torch.testing.assert_close(weights, weights[:, :1].expand(-1, 4))  # one weight for all values of a sample
     assert weights[:, 0].unique().numel() == 200
@@ -117,13 +117,13 @@ def test_gradient_penalty_mixes_each_sample_by_its_own_weight() -> None:
     assert weights.mean().item() == pytest.approx(0.5, abs=4 * (1 / 12 / 200) ** 0.5)
 
 
-def test_dragan_looks_around_the_data_and_at_no_fake() -> None:
+def test_dragan_is_taken_around_the_data_and_at_no_fake() -> None:
     critic = Linear([1.0, 0.0, 0.0, 0.0])
     data = images(0, batch=500) * 3 + 10
-    round = play(critic, data, torch.full_like(data, 1e6))
+    round = round_of(critic, data, torch.full_like(data, 1e6))
     DRAGAN(spread=0.5).discriminator(round)
-    (judged,) = critic.judged
-    steps = (judged - data) / (
+    (points,) = critic.inputs
+    steps = (points - data) / (
         0.5 * data.numpy().std()
     )  # over all values; numpy's is the standard deviation of the data
     assert steps.min() >= -1e-5
@@ -137,14 +137,14 @@ def test_dragan_looks_around_the_data_and_at_no_fake() -> None:
 def test_dragan_takes_the_norm_of_each_sample() -> None:
     x = images(0)
     norms = 2.0 * x.flatten(1).norm(dim=1)
-    term = DRAGAN(weight=1.0, spread=0.0).discriminator(play(Quadratic(2.0), x, images(1)))
+    term = DRAGAN(weight=1.0, spread=0.0).discriminator(round_of(Quadratic(2.0), x, images(1)))
     torch.testing.assert_close(term, (norms - 1).square().mean())
 
 
 def test_the_spread_of_dragan_is_that_of_the_data_on_all_devices() -> None:
     here, there = images(0), 5 * images(1) + 3
     both = torch.cat([here, there])
-    alone, first = play(Quadratic(1.0), both, both), play(Quadratic(1.0), here, here)
+    alone, first = round_of(Quadratic(1.0), both, both), round_of(Quadratic(1.0), here, here)
     from_there = iter([there.mean(), (there - both.mean()).square().mean()])
     first.all_reduce_mean = lambda mean: (mean + next(from_there)) / 2
     first.noise, alone.noise = Noise(0, "round", batch_size=8), Noise(0, "round", batch_size=8)
@@ -154,7 +154,7 @@ def test_the_spread_of_dragan_is_that_of_the_data_on_all_devices() -> None:
 @pytest.mark.parametrize("kind", [GradientPenalty, DRAGAN])
 def test_a_given_slope_of_a_flat_critic_has_a_gradient(kind: type[GradientPenalty] | type[DRAGAN]) -> None:
     critic = Linear([0.0, 0.0, 0.0, 0.0])
-    term = kind(weight=10.0).discriminator(play(critic, images(0), images(1)))
+    term = kind(weight=10.0).discriminator(round_of(critic, images(0), images(1)))
     assert term is not None
     term.backward()
     assert term.item() == pytest.approx(10.0, rel=1e-5)
@@ -179,7 +179,7 @@ def test_second_derivatives_are_the_finite_differences(penalty: LazyGradientPena
     size = 1e-5 if exact else 1e-2
 
     def term() -> Tensor:
-        return played(penalty, play(critic, images(0).to(weight), images(1).to(weight)))
+        return played(penalty, round_of(critic, images(0).to(weight), images(1).to(weight)))
 
     (found,) = torch.autograd.grad(term(), weight)
     direction, start = found / found.norm(), weight.detach().clone()
@@ -195,9 +195,9 @@ def test_second_derivatives_are_the_finite_differences(penalty: LazyGradientPena
 @pytest.mark.parametrize("penalty", [R1(), R2(), GradientPenalty(), DRAGAN()])
 def test_float32_under_autocast(penalty: Objective) -> None:
     critic, x = smooth_critic(), images(0, batch=64)
-    plain = played(penalty, play(critic, x, x))
+    plain = played(penalty, round_of(critic, x, x))
     with torch.autocast("cpu", torch.bfloat16):
-        round = play(critic, x, x)
+        round = round_of(critic, x, x)
         term = played(penalty, round)
         rounded = input_gradients(round.real_logits, round.real).square().sum(dim=1).mean()
     torch.testing.assert_close(term, plain, rtol=1e-6, atol=0)
@@ -211,7 +211,7 @@ def test_float32_under_autocast(penalty: Objective) -> None:
 @pytest.mark.parametrize("penalty", [R2(), GradientPenalty(), DRAGAN()])
 def test_half_precision_fakes(penalty: Objective) -> None:
     with torch.autocast("cpu", torch.bfloat16):
-        term = played(penalty, play(smooth_critic(), images(0), images(1).bfloat16()))
+        term = played(penalty, round_of(smooth_critic(), images(0), images(1).bfloat16()))
     assert term.dtype == torch.float32
 
 
@@ -219,20 +219,20 @@ def test_half_precision_fakes(penalty: Objective) -> None:
 def test_r1_reuses_the_pass_of_the_adversarial_loss(image_gradients: bool, half: bool, passes: int) -> None:
     critic = Linear([1.0, 2.0, 0.0, 2.0])
     with torch.autocast("cpu", torch.bfloat16, enabled=half):
-        round = play(critic, images(0), images(1), image_gradients=image_gradients)
+        round = round_of(critic, images(0), images(1), image_gradients=image_gradients)
         assert round.real_logits.shape == (4,)
         R1().discriminator(round)
-    assert len(critic.judged) == passes
+    assert len(critic.inputs) == passes
 
 
 @pytest.mark.parametrize("kind", [R1, R2, GradientPenalty, DRAGAN])
 def test_a_lazy_penalty_keeps_its_strength(kind: type[R1 | R2 | GradientPenalty | DRAGAN]) -> None:
     critic = Quadratic(2.0)
-    rounds = [play(critic, images(0), images(1), turn=turn) for turn in range(8)]
+    rounds = [round_of(critic, images(0), images(1), updates=updates) for updates in range(8)]
     lazy = [kind(every=4).discriminator(round) for round in rounds]
     assert [term is None for term in lazy] == [False, True, True, True] * 2
     mean = sum(term.item() for term in lazy if term is not None) / len(rounds)
-    always = played(kind(), play(critic, images(0), images(1), turn=1))
+    always = played(kind(), round_of(critic, images(0), images(1), updates=1))
     assert mean == pytest.approx(always.item())
 
 
@@ -254,9 +254,9 @@ def test_batch_norm_is_why_gradient_penalty_forbids_it(norm: nn.Module, mixes: b
     [
         (lambda: R1(gamma=-1.0), r"loss\.objectives\.r1\.gamma must be at least 0, not -1"),
         (lambda: R2(gamma=float("nan")), r"loss\.objectives\.r2\.gamma must be at least 0, not nan"),
-        (lambda: R2(every=0), r"loss\.objectives\.r2\.every must be at least 1 \(turn\), not 0"),
-        (lambda: GradientPenalty(every=0), r"loss\.objectives\.gradient_penalty\.every must be at least 1 \(turn\)"),
-        (lambda: DRAGAN(every=0), r"loss\.objectives\.dragan\.every must be at least 1 \(turn\), not 0"),
+        (lambda: R2(every=0), r"loss\.objectives\.r2\.every must be at least 1 \(update\), not 0"),
+        (lambda: GradientPenalty(every=0), r"loss\.objectives\.gradient_penalty\.every must be at least 1 \(update\)"),
+        (lambda: DRAGAN(every=0), r"loss\.objectives\.dragan\.every must be at least 1 \(update\), not 0"),
         (lambda: DRAGAN(weight=-1.0), r"loss\.objectives\.dragan\.weight and target must be at least 0"),
         (lambda: DRAGAN(spread=-0.5), r"loss\.objectives\.dragan\.spread must be at least 0, not -0\.5"),
         (lambda: GradientPenalty(weight=-1.0), r"loss\.objectives\.gradient_penalty\.weight and target"),

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from gan_lightning.game import Latent, Round
 from gan_lightning.losses.adversarial import NonSaturating
 from gan_lightning.models.normalization import spectrally_normalised
-from gan_lightning.regularizers.orthogonal import OrthogonalRegularization, filters, overlap
+from gan_lightning.regularizers.orthogonal import OrthogonalRegularization, off_diagonal_gram, weight_matrices
 
 
 def term(generator: nn.Module, weight: float = 1.0) -> Tensor:
@@ -64,9 +64,9 @@ def test_the_gradient_is_4_products_and_twice_what_the_authors_add() -> None:
 def test_many_short_filters_are_counted_pair_by_pair_as_few_long_ones_are(count: int, length: int) -> None:
     rows = torch.randn(count, length, dtype=torch.float64, requires_grad=True)
     pairs = torch.stack([(rows[i] @ rows[j]) ** 2 for i in range(count) for j in range(count) if i != j]).sum()
-    torch.testing.assert_close(overlap(rows), pairs)
+    torch.testing.assert_close(off_diagonal_gram(rows), pairs)
     expected = torch.autograd.grad(pairs, rows)
-    torch.testing.assert_close(torch.autograd.grad(overlap(rows), rows), expected)
+    torch.testing.assert_close(torch.autograd.grad(off_diagonal_gram(rows), rows), expected)
 
 
 LAYERS: dict[str, Callable[[], nn.Conv1d | nn.Conv2d | nn.ConvTranspose2d]] = {
@@ -116,16 +116,18 @@ def test_half_precision_does_not_reach_it() -> None:
     torch.testing.assert_close(found, term(layer), rtol=1e-6, atol=0)
 
 
-def test_a_generator_that_plays_becomes_more_orthogonal_than_without() -> None:
+def test_training_makes_the_generator_more_orthogonal_than_without() -> None:
     objectives = ({"adversarial": NonSaturating(), "orthogonal": OrthogonalRegularization(beta)} for beta in (0.0, 1.0))
     free, held = (tiny_gan(chosen, max_iterations=30) for chosen in objectives)
     for gan in (free, held):
         play(gan)
-    loose, tight = (sum(overlap(rows).item() for rows in filters(gan.generator)) for gan in (free, held))
+    loose, tight = (
+        sum(off_diagonal_gram(rows).item() for rows in weight_matrices(gan.generator)) for gan in (free, held)
+    )
     assert tight < 0.1 * loose
 
 
-def test_pieces_of_the_batch_are_told_of_it_once() -> None:
+def test_micro_batches_apply_it_once() -> None:
     sgd = partial(torch.optim.SGD, lr=0.1)
     objectives = {"adversarial": NonSaturating(), "orthogonal": OrthogonalRegularization(1.0)}
     whole, pieces = (tiny_gan(objectives, micro_batches=count, optimizer=sgd) for count in (1, 3))

@@ -12,10 +12,10 @@ from gan_lightning.losses.adversarial import NonSaturating, Wasserstein
 from gan_lightning.regularizers.scores import Consistency, LeCam
 
 
-def scored(real: list[float], fake: list[float], turn: int = 1) -> Round:
+def scored(real: list[float], fake: list[float], updates: int = 1) -> Round:
     """A round whose logits are `real` and `fake`."""
     sides = torch.tensor(real, requires_grad=True), torch.tensor(fake, requires_grad=True)
-    return Round(nn.Identity(), nn.Identity(), Latent(torch.zeros(len(fake), 1)), *sides, discriminator_updates=turn)
+    return Round(nn.Identity(), nn.Identity(), Latent(torch.zeros(len(fake), 1)), *sides, discriminator_updates=updates)
 
 
 def anchored(real: float, fake: float, weight: float = 1.0) -> LeCam:
@@ -61,19 +61,19 @@ def test_lecam_with_a_wasserstein_loss_is_the_lecam_divergence() -> None:
 def test_anchors_are_moving_averages_that_forget_where_they_began() -> None:
     """Against the weighted mean of all that was seen, the latest by weight 1, the one before by the decay, ..."""
     lecam, reals, fakes = LeCam(decay=0.9), [3.0, -1.0, 4.0, 1.0], [-5.0, 9.0, -2.0, 6.0]
-    for turn in range(4):
-        lecam.after_discriminator_step(scored([reals[turn] + 1, reals[turn] - 1], [fakes[turn]] * 2, turn))
-        shares = 0.9 ** torch.arange(turn, -1, -1)
+    for updates in range(4):
+        lecam.after_discriminator_step(scored([reals[updates] + 1, reals[updates] - 1], [fakes[updates]] * 2, updates))
+        shares = 0.9 ** torch.arange(updates, -1, -1)
         for anchor, seen in ((lecam.real, reals), (lecam.fake, fakes)):
-            expected = (shares * torch.tensor(seen[: turn + 1])).sum() / shares.sum()
+            expected = (shares * torch.tensor(seen[: updates + 1])).sum() / shares.sum()
             torch.testing.assert_close(anchor, expected)
     assert {name for name, _ in lecam.named_buffers()} == {"real", "fake"}
 
 
-def test_anchors_stay_while_terms_are_computed_and_begin_after_the_first_turn() -> None:
+def test_anchors_stay_while_terms_are_computed_and_begin_after_the_first_update() -> None:
     lecam = LeCam()
-    assert lecam.discriminator(scored([1.0], [2.0], turn=0)) is None
-    lecam.after_discriminator_step(scored([1.0], [2.0], turn=0))
+    assert lecam.discriminator(scored([1.0], [2.0], updates=0)) is None
+    lecam.after_discriminator_step(scored([1.0], [2.0], updates=0))
     term = lecam.discriminator(scored([5.0], [7.0]))
     assert term is not None
     assert term.item() == pytest.approx(0.3 * (9 + 36))
@@ -81,13 +81,13 @@ def test_anchors_stay_while_terms_are_computed_and_begin_after_the_first_turn() 
 
 
 def test_lecam_follows_the_mean_over_all_devices() -> None:
-    lecam, round = LeCam(), scored([1.0, 3.0], [0.0, 0.0], turn=0)
+    lecam, round = LeCam(), scored([1.0, 3.0], [0.0, 0.0], updates=0)
     round.all_reduce_mean = lambda mean: mean + 10
     lecam.after_discriminator_step(round)
     assert (lecam.real.item(), lecam.fake.item()) == (12, 10)
 
 
-def test_pieces_of_a_batch_are_one_turn() -> None:
+def test_micro_batches_are_one_update() -> None:
     whole, pieces = (
         tiny_gan({"adversarial": NonSaturating(), "lecam": LeCam()}, micro_batches=count) for count in (1, 3)
     )
@@ -100,15 +100,15 @@ def test_pieces_of_a_batch_are_one_turn() -> None:
 
 
 class Corner(nn.Module):
-    """The score is the value of the top left pixel; it remembers what it judged."""
+    """The score is the value of the top left pixel; it records its inputs."""
 
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(()))
-        self.judged: list[Tensor] = []
+        self.inputs: list[Tensor] = []
 
     def forward(self, samples: Tensor) -> Tensor:
-        self.judged.append(samples)
+        self.inputs.append(samples)
         return self.weight * samples[:, 0, 0, 0]
 
 
@@ -143,7 +143,7 @@ def test_consistency_is_the_squared_change_of_the_score() -> None:
     corner = Corner()
     round = pictures(64, corner)
     term = Consistency(weight=3.0, shift=1).discriminator(round)
-    plain, transformed = (samples[:, 0, 0, 0] for samples in corner.judged[::-1])
+    plain, transformed = (samples[:, 0, 0, 0] for samples in corner.inputs[::-1])
     assert (plain != transformed).any()
     torch.testing.assert_close(term, 3 * (plain - transformed).square().mean())
     term.backward()
@@ -157,7 +157,7 @@ def test_consistency_reuses_the_pass_of_the_adversarial_loss() -> None:
     round = pictures(4, corner)
     assert round.real_logits.shape == (4,)
     Consistency().discriminator(round)
-    assert len(corner.judged) == 2
+    assert len(corner.inputs) == 2
 
 
 def test_a_score_that_no_shift_changes_costs_nothing() -> None:

@@ -56,8 +56,8 @@ def test_bad_bound_is_refused(bound: float) -> None:
         WeightClipping(bound)
 
 
-def pair(turn: int = 0) -> Round:
-    """A generator of the weights (1, 2) and a discriminator of the weight 5, on turn `turn`."""
+def pair(updates: int = 0) -> Round:
+    """A generator of the weights (1, 2) and a discriminator of the weight 5, after `updates` updates."""
     generator, discriminator = nn.Linear(1, 1), nn.Linear(1, 1, bias=False)
     for network, values in ((generator, [1.0, 2.0]), (discriminator, [5.0])):
         nn.utils.vector_to_parameters(torch.tensor(values), network.parameters())
@@ -67,19 +67,19 @@ def pair(turn: int = 0) -> Round:
         Latent(torch.zeros(2, 1)),
         torch.ones(2, 1),
         torch.ones(2, 1),
-        discriminator_updates=turn,
+        discriminator_updates=updates,
     )
 
 
 def test_distance_from_the_mean_of_the_past_by_hand() -> None:
     averaging = HistoricalAveraging(nn.Linear(1, 1), nn.Linear(1, 1, bias=False), weight=0.5)
-    assert averaging.discriminator(pair(turn=0)) is None  # there is no past yet
-    averaging.after_discriminator_step(pair(turn=0))
-    later = pair(turn=1)
+    assert averaging.discriminator(pair(updates=0)) is None  # there is no mean yet
+    averaging.after_discriminator_step(pair(updates=0))
+    later = pair(updates=1)
     nn.utils.vector_to_parameters(torch.tensor([3.0, -4.0]), later.generator.parameters())
     averaging.after_discriminator_step(later)
     torch.testing.assert_close(averaging.generator_mean, torch.tensor([2.0, -1.0]))
-    now = pair(turn=2)
+    now = pair(updates=2)
     term = averaging.generator(now)
     assert term.item() == 0.5 * (1 + 9)  # (1, 2) from (2, -1)
     term.backward()
@@ -115,7 +115,7 @@ def test_the_mean_is_that_of_all_past_weights(steps: int) -> None:
     play(gan)
     averaging = gan.objectives["historical_averaging"]
     assert isinstance(averaging, Remembering)
-    assert torch.equal(averaging.past["generator"][0], start)  # the generator's turn is yet to come
+    assert torch.equal(averaging.past["generator"][0], start)  # the generator's updates is yet to come
     for player, kept in averaging.past.items():
         assert len(kept) == 6 * steps
         assert not torch.equal(kept[0], kept[-1])
