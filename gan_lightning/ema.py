@@ -8,6 +8,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from gan_lightning.utils.checks import check_finite
+
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -24,9 +26,9 @@ class Averaging:
     """
 
     def __init__(self, half_life_images: float, ramp_up: float | None = 0.05) -> None:
-        if half_life_images < 0:
+        if check_finite("ema.half_life_images", half_life_images) < 0:
             raise ValueError(f"ema.half_life_images must be 0 or more images, not {half_life_images}")
-        if ramp_up is not None and ramp_up <= 0:
+        if ramp_up is not None and check_finite("ema.ramp_up", ramp_up) <= 0:
             raise ValueError(f"ema.ramp_up must be above 0 (or null to switch it off), not {ramp_up}")
         self.half_life_images, self.ramp_up = half_life_images, ramp_up
 

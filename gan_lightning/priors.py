@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, one_hot
 
 from gan_lightning.game import Latent
-from gan_lightning.utils.checks import check_ints, check_positive
+from gan_lightning.utils.checks import check_int, check_ints, check_positive
 
 PARALLEL = 1e-6
 """Sine of an angle below which two vectors lie on one line, where a sphere has no one way from here to there."""
@@ -29,9 +29,7 @@ class Prior(nn.Module, ABC):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        if dim < 1:
-            raise ValueError(f"prior.dim must be at least 1, not {dim}")
-        self.dim = dim
+        self.dim = check_int("prior.dim", dim)
 
     @abstractmethod
     def noise(self, count: int, rng: torch.Generator) -> Tensor:

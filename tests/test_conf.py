@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 from helpers.compose import CONF, GROUPS, answers, composed, resolved
 
-from gan_lightning.cli.plugins import is_installed
+from gan_lightning.runs.validate import missing_plugins
 
-NOT_INSTALLED = pytest.mark.skipif(not is_installed("hydra-ray-launcher"), reason="ray is too heavy for every test")
+NOT_INSTALLED = pytest.mark.skipif(any(missing_plugins("launcher", "ray")), reason="ray is too heavy for every test")
 FILES = [
     pytest.param(group, name, marks=[NOT_INSTALLED] if (group, name) == ("launcher", "ray") else [])
     for group in GROUPS

@@ -54,7 +54,7 @@ def test_every_prior_follows_its_law_and_its_generator_alone(prior: Prior, law: 
 
 
 def test_bad_settings_are_refused_by_name():
-    with pytest.raises(ValueError, match="prior.dim must be at least 1"):
+    with pytest.raises(ValueError, match="prior.dim must be a whole number of at least 1"):
         Gaussian(0)
     with pytest.raises(ValueError, match="prior.low must be below prior.high"):
         Uniform(2, low=1.0, high=1.0)

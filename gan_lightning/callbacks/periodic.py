@@ -8,6 +8,7 @@ from typing import Any
 from lightning import Callback, LightningModule, Trainer
 
 from gan_lightning.gan import GAN
+from gan_lightning.utils.checks import check_int
 
 
 def as_gan(module: LightningModule) -> GAN:
@@ -30,9 +31,7 @@ class Periodic(Callback, ABC):
     """
 
     def __init__(self, every: int, at_start: bool = False) -> None:
-        if every < 1:
-            raise ValueError(f"a callback's `every` must be at least 1 iteration, not {every}")
-        self.every, self.at_start = every, at_start
+        self.every, self.at_start = check_int(f"`every` of the callback {type(self).__name__}", every), at_start
         self._acted_at: int | None = None
 
     @abstractmethod

@@ -10,9 +10,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from gan_lightning.cli.plugins import refuse_missing_plugins
 from gan_lightning.runs.overrides import expand_resume_overrides
-from gan_lightning.runs.validate import refuse_foreign_keys, validate_job
+from gan_lightning.runs.validate import refuse_arguments, validate_job
 from gan_lightning.trainer.ranks import prepare_rank
 from gan_lightning.utils.conf import conf_dir, register_resolvers, typed
 from gan_lightning.utils.errors import UserError
@@ -47,8 +46,7 @@ def main() -> None:
     register_resolvers()
     try:
         sys.argv[1:] = prepare_rank(expand_resume_overrides(sys.argv[1:]))
-        refuse_foreign_keys(sys.argv[1:])
-        refuse_missing_plugins(sys.argv[1:])
+        refuse_arguments(sys.argv[1:])
     except UserError as error:
         sys.stderr.write(error.report() + "\n")
         sys.exit(error.exit_code)

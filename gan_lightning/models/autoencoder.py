@@ -11,6 +11,7 @@ from gan_lightning.losses.energy import EnergyOutput
 from gan_lightning.models.dcgan import DCGANGenerator, channel_schedule, downsample_block
 from gan_lightning.models.layers import check_shape, check_width, make_norm
 from gan_lightning.models.mlp import MLPGenerator, hidden_layers
+from gan_lightning.utils.checks import check_int
 
 HIDDEN_LAYERS = 2
 """Hidden layers of each perceptron, where samples are vectors."""
@@ -62,8 +63,7 @@ class Autoencoder(nn.Module):
         if len(shape) != 1:
             check_shape("autoencoder", shape)
         check_width(width)
-        if code_dim < 1:
-            raise ValueError(f"model.discriminator.code_dim must be at least 1, not {code_dim}")
+        check_int("model.discriminator.code_dim", code_dim)
         if error not in ("squared", "absolute"):
             raise ValueError(f"model.discriminator.error={error} is unknown: choose squared or absolute")
         self.error = error

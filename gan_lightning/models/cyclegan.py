@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from gan_lightning.game import DiscriminatorOutput, Latent
 from gan_lightning.models.dcgan import initialise
 from gan_lightning.models.layers import check_width
+from gan_lightning.utils.checks import check_int
 
 LEAST_SIZE = 16
 """Pixels. Below, the translators' smallest maps are too small to be padded by reflection."""
@@ -59,8 +60,7 @@ class CycleGANGenerators(nn.Module):
         super().__init__()
         channels = channels_of_a_domain(shape)
         check_width(width)
-        if blocks < 1:
-            raise ValueError(f"model.generator.blocks must be at least 1, not {blocks}")
+        check_int("model.generator.blocks", blocks)
         if halvings not in (1, 2):
             raise ValueError(f"model.generator.halvings must be 1 or 2, not {halvings}")
         self.a_to_b = make_generator(channels, width, blocks, halvings)

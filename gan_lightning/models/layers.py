@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn.modules import activation as activations
 from torch.nn.utils.parametrize import is_parametrized
 
+from gan_lightning.utils.checks import check_int
+
 BASE_RESOLUTION = {28: 7, 32: 4, 64: 4, 128: 4}
 """Image size to the size of the smallest feature maps, both in pixels, for networks that halve and double."""
 
@@ -99,8 +101,7 @@ def check_width(width: int) -> None:
     Raises:
         ValueError: `width` is below 1.
     """
-    if width < 1:
-        raise ValueError(f"width of model.generator and model.discriminator must be at least 1 channel, not {width}")
+    check_int("width of model.generator and model.discriminator", width)
 
 
 def initialise_orthogonal(module: nn.Module) -> None:

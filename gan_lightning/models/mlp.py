@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from gan_lightning.game import DiscriminatorOutput, Latent
 from gan_lightning.models.layers import dense
+from gan_lightning.utils.checks import check_int
 
 
 class MLPGenerator(nn.Module):
@@ -80,9 +81,6 @@ class MLPDiscriminator(nn.Module):
 
 def hidden_layers(inputs: int, width: int, depth: int, activation: str, batch_norm: bool = False) -> nn.Sequential:
     """Return `depth` layers of `width` units: (batch, inputs) to (batch, width)."""
-    if depth < 1:
-        raise ValueError(f"depth of model.generator and model.discriminator must be at least 1, not {depth}")
-    if width < 1:
-        raise ValueError(f"width of model.generator and model.discriminator must be at least 1, not {width}")
-    widths = [inputs] + [width] * depth
+    depth = check_int("depth of model.generator and model.discriminator", depth)
+    widths = [inputs] + [check_int("width of model.generator and model.discriminator", width)] * depth
     return nn.Sequential(*(dense(before, width, activation, batch_norm) for before in widths[:-1]))

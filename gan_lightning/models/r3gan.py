@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from gan_lightning.game import DiscriminatorOutput, Latent
 from gan_lightning.models.layers import BASE_RESOLUTION, check_shape
+from gan_lightning.utils.checks import check_int
 
 Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
 
@@ -168,11 +169,10 @@ def stage_channels(shape: Sequence[int], width: int, blocks: int, wide_stages: i
     coarsest = BASE_RESOLUTION[shape[1]]
     count = (shape[1] // coarsest).bit_length()
     for name, value in (("blocks", blocks), ("wide_stages", wide_stages)):
-        if value < 1:
-            raise ValueError(f"{name} of model.generator and model.discriminator must be at least 1, not {value}")
+        check_int(f"{name} of model.generator and model.discriminator", value)
     halved = max(count - wide_stages, 0)
     least = GROUP_CHANNELS // EXPANSION * 2**halved
-    if width < least or width % least:
+    if check_int("width of model.generator and model.discriminator", width) % least:
         raise ValueError(
             f"width of model.generator and model.discriminator must be a multiple of {least} channels for images of "
             f"{shape[1]} pixels with wide_stages={wide_stages}, not {width}"

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_lightning.game import Objective, Round, discriminate
+from gan_lightning.utils.checks import check_int
 
 
 def input_gradients(logits: Tensor, samples: Tensor) -> Tensor:
@@ -57,9 +58,7 @@ class LazyGradientPenalty(Objective, ABC):
 
     def __init__(self, every: int = 1) -> None:
         super().__init__()
-        if every < 1:
-            raise ValueError(f"loss.objectives.{self.key}.every must be at least 1 (update), not {every}")
-        self.every = every
+        self.every = check_int(f"loss.objectives.{self.key}.every", every)
 
     def discriminator(self, round: Round) -> Tensor | None:
         """Return a scalar >= 0, or None on the updates that a lazy penalty leaves out."""

@@ -20,7 +20,7 @@ from gan_lightning.utils.errors import UserError
 def incompatibilities(config: DictConfig) -> Iterator[str]:
     """A sentence for each pair that cannot work."""
     checks = (
-        *(experiment_and_answers, variant_and_loss, model_and_data, model_and_loss, model_and_prior),
+        *(objectives, variant_and_loss, model_and_data, model_and_loss, model_and_prior),
         *(batch_and_devices, ranks_and_devices, strategy),
         *(batch_and_pieces, batch_and_packs, smoothing_and_loss, paths),
     )
@@ -28,36 +28,17 @@ def incompatibilities(config: DictConfig) -> Iterator[str]:
         yield from check(config)
 
 
-def experiment_and_answers(config: DictConfig) -> Iterator[str]:
-    """What an experiment sets of its model or loss may have no place in another one, chosen instead."""
-    choices = config.hydra.runtime.choices
-    name = choices.get("experiment")
-    sets: Any = OmegaConf.to_container(OmegaConf.merge({}, *config_parents("experiment", name)))
-    own = selected_by("", "train") | selected_by("experiment", name)
-    for group in ("model", "loss"):
-        answer = dict(options(group)).get(choices[group])
-        if choices[group] == own[group] or answer is None:
-            continue
-        composed = OmegaConf.to_container(config[group])
-        without = [
-            f"{group}.{path}"
-            for path in unknown_overrides(sets.get(group, {}), OmegaConf.to_container(answer), composed)
-        ]
-        if without:
-            yield (
-                f"experiment={name} sets {', '.join(without)} for {group}={own[group]}, and {group}={choices[group]} "
-                f"has no such thing: keep to {group}={own[group]}, or add {' '.join(f'~{path}' for path in without)}"
-            )
-
-
-def unknown_overrides(sets: Any, answer: Any, composed: Any) -> Iterator[str]:
-    """Where in `sets` something begins that `answer` lacks, and that no other part has made whole in `composed`."""
-    for key, value in sets.items():
-        here = composed.get(key)
-        if key in answer and isinstance(value, dict) and isinstance(answer[key], dict) and isinstance(here, dict):
-            yield from (f"{key}.{path}" for path in unknown_overrides(value, answer[key], here))
-        elif key in composed and key not in answer and not (isinstance(here, dict) and "_target_" in here):
-            yield key
+def objectives(config: DictConfig) -> Iterator[str]:
+    """Yield a sentence for objectives that have settings, and no class that takes them."""
+    found = config.loss.objectives.items()
+    without = [f"loss.objectives.{name}" for name, part in found if part is not None and "_target_" not in part]
+    if without:
+        names = ", ".join(without)
+        yield (
+            f"{names} {'has' if len(without) == 1 else 'have'} settings and no _target_: loss="
+            f"{config.hydra.runtime.choices.loss} has no such objective, so add regularizer="
+            f"[{','.join(name.rpartition('.')[2] for name in without)}], or {' '.join(f'~{name}' for name in without)}"
+        )
 
 
 def variant_and_loss(config: DictConfig) -> Iterator[str]:

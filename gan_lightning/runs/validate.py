@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
@@ -19,7 +22,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from gan_lightning.runs.compatibility import incompatibilities, selected_by
 from gan_lightning.trainer.ranks import started_as_rank_zero
-from gan_lightning.utils.conf import conf_dir, format_value
+from gan_lightning.utils.conf import conf_dir, format_value, leaves
 from gan_lightning.utils.errors import UserError
 
 
@@ -64,9 +67,9 @@ def validate(config: DictConfig, config_name: str) -> None:
 
 
 class Rule(NamedTuple):
-    """What the values of the keys that match `pattern` must be; the first pattern that matches a key counts."""
+    """What the values of the keys that match one of `patterns` must be. The first rule that matches a key holds."""
 
-    pattern: str
+    patterns: tuple[str, ...]
     holds: Callable[[Any], bool]
     kind: str
 
@@ -75,92 +78,61 @@ def _number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _positive_whole(value: Any) -> bool:
-    return _whole(value) and value >= 1
-
-
-def _whole_from_zero(value: Any) -> bool:
-    return _whole(value) and value >= 0
+def _int(value: Any, minimum: int = 1) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= minimum
 
 
 def _positive(value: Any) -> bool:
     return _number(value) and value > 0
 
 
-def _not_negative(value: Any) -> bool:
-    return _number(value) and value >= 0
-
-
-def _share_below_one(value: Any) -> bool:
+def _below_one(value: Any) -> bool:
     return _number(value) and 0 <= value < 1
 
 
 def _betas(value: Any) -> bool:
-    return isinstance(value, ListConfig) and len(value) == 2 and all(_share_below_one(beta) for beta in value)
-
-
-def _indices(value: Any) -> bool:
-    return isinstance(value, ListConfig) and len(value) > 0 and all(_whole(index) and index >= 0 for index in value)
+    return isinstance(value, list) and len(value) == 2 and all(map(_below_one, value))
 
 
 def _devices(value: Any) -> bool:
-    return _indices(value) or value in ("auto", -1) or _positive_whole(value)
+    if isinstance(value, list):
+        return bool(value) and all(_int(index, minimum=0) for index in value)
+    return value in ("auto", -1) or _int(value)
 
 
-def _or_null(holds: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: value is None or holds(value)
-
-
+COUNTS = (
+    *("max_iterations", "micro_batches", "*_every", "data.batch_size", "data.image_size", "wrappers.*.pack"),
+    "trainer.num_nodes",
+)
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 
+# The keys that are typed most, and those that the checks of compatibility.py calculate with. All others are checked by
+# the constructors that take them.
 RULES = (
-    Rule("seed", lambda value: _whole(value) and 0 <= value < 2**32, "a whole number from 0 to 4294967295"),
-    Rule("max_iterations", _positive_whole, "a whole number of iterations, at least 1"),
-    Rule("resume", lambda value: value in (None, "auto"), "auto or null"),
-    Rule("micro_batches", _positive_whole, "a whole number, at least 1"),
-    Rule("*_every", _positive_whole, "a whole number of iterations, at least 1"),
-    Rule("callbacks.*.every", _positive_whole, "a whole number of iterations, at least 1"),
-    Rule("clip_gradient_norm", _or_null(_positive), "a number above 0, or null"),
-    Rule("ema.half_life_images", _not_negative, "a number of images, 0 or more"),
-    Rule("ema.ramp_up", _or_null(_positive), "a number above 0, or null"),
-    Rule("data.batch_size", _positive_whole, "a whole number of samples, at least 1"),
-    Rule("data.classes", _or_null(_indices), "a list of classes such as [2] or [0,1], or null for all"),
-    Rule("data.std", _positive, "a number above 0"),
-    Rule("loss.discriminator_steps", _positive_whole, "a whole number of discriminator updates, at least 1"),
-    Rule("loss.objectives.*.every", _positive_whole, "a whole number of turns, at least 1"),
-    Rule("loss.objectives.*.pool_size", _whole_from_zero, "a whole number of images, 0 or more"),
-    Rule("metrics.num_fakes", _positive_whole, "a whole number of samples, at least 1"),
-    Rule("optimizer*.lr", _positive, "a number above 0"),
-    Rule("optimizer*.betas", _betas, "two numbers from 0 to below 1, such as [0.5,0.999]"),
-    Rule("optimizer*.momentum", _share_below_one, "a number from 0 to below 1"),
-    Rule("model.*.width", _positive_whole, "a whole number, at least 1"),
-    Rule("model.*.depth", _positive_whole, "a whole number, at least 1"),
-    Rule("model.*.blocks", _positive_whole, "a whole number, at least 1"),
-    Rule("model.*.embedding_dim", _positive_whole, "a whole number, at least 1"),
-    Rule("model.*.halvings", lambda value: value in (1, 2), "1 or 2"),
-    Rule("model.*.code_dim", _positive_whole, "a whole number, at least 1"),
-    Rule("wrappers.*.pack", _positive_whole, "a whole number of samples, at least 1"),
-    Rule("prior.dim", _positive_whole, "a whole number, at least 1"),
-    Rule("trainer.devices", _devices, "a number of devices, a list such as [0,1], or auto"),
-    Rule("trainer.num_nodes", _positive_whole, "a whole number, at least 1"),
-    Rule("trainer.precision", lambda value: value in PRECISIONS, f"one of {', '.join(PRECISIONS)}"),
-    Rule("trainer.compile", lambda value: value in (True, False, "cuda_graphs"), "true, false or cuda_graphs"),
-    Rule("data.train_size", _or_null(_positive_whole), "a whole number of samples, at least 1, or null"),
-    Rule("data.image_size", _positive_whole, "a whole number of pixels, at least 1"),
-    Rule("data.reference_size", _positive_whole, "a whole number of samples, at least 1"),
-    Rule("trainer.accelerator", lambda value: value in ("auto", "cpu", "gpu", "cuda", "mps"), "auto, cpu, gpu or mps"),
+    Rule(("seed",), lambda value: _int(value, 0) and value < 2**32, "a whole number from 0 to 4294967295"),
+    Rule(COUNTS, _int, "a whole number, at least 1"),
+    Rule(("resume",), lambda value: value in (None, "auto"), "auto or null"),
+    Rule(("optimizer*.lr",), _positive, "a number above 0"),
+    Rule(("optimizer*.betas",), _betas, "two numbers from 0 to below 1, such as [0.5,0.999]"),
+    Rule(("optimizer*.momentum",), _below_one, "a number from 0 to below 1"),
+    Rule(("trainer.devices",), _devices, "a number of devices, a list such as [0,1], or auto"),
+    Rule(("trainer.precision",), lambda value: value in PRECISIONS, f"one of {', '.join(PRECISIONS)}"),
+    Rule(("trainer.compile",), lambda value: value in (True, False, "cuda_graphs"), "true, false or cuda_graphs"),
+    Rule(
+        ("trainer.accelerator",),
+        lambda value: value in ("auto", "cpu", "gpu", "cuda", "mps"),
+        "auto, cpu, gpu or mps",
+    ),
 )
 
 
 def wrong_values(config: DictConfig) -> Iterator[str]:
-    """A sentence for each value that breaks the rule of its key."""
-    for key, value in leaves(config):
+    """Yield a sentence for each value that breaks the rule of its key; interpolations and missing values have none."""
+    tree: Any = OmegaConf.to_container(config, resolve=False)
+    del tree["hydra"]
+    for key, value in leaves(tree):
         rule = rule_of(key)
-        if rule is not None and not rule.holds(value):
+        if rule is not None and value != "???" and "${" not in str(value) and not rule.holds(value):
             yield f"{key} must be {rule.kind}, not {format_value(value)}"
 
 
@@ -190,26 +162,11 @@ def replaced_by_others(choices: DictConfig) -> Iterator[str]:
 
 
 def rule_of(key: str) -> Rule | None:
-    """The first rule that is about `key`."""
-    return next((rule for rule in RULES if fnmatchcase(key, rule.pattern)), None)
+    """Return the first rule for `key`."""
+    return next((rule for rule in RULES if any(fnmatchcase(key, pattern) for pattern in rule.patterns)), None)
 
 
-def leaves(config: DictConfig, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value that somebody typed, with its dotted key: interpolations are their source's business."""
-    for name in map(str, config):
-        key = prefix + name
-        if key == "hydra" or OmegaConf.is_missing(config, name) or OmegaConf.is_interpolation(config, name):
-            continue
-        value = config[name]
-        if isinstance(value, DictConfig):
-            yield from leaves(value, f"{key}.")
-        elif not isinstance(value, ListConfig) or not any(
-            OmegaConf.is_interpolation(value, index) for index in range(len(value))
-        ):
-            yield key, value
-
-
-# Types: a value that a user gave is held against the value it replaces
+# Types: a value that was typed is compared with the default that it replaces
 
 
 def wrong_types(config: DictConfig, config_name: str) -> Iterator[str]:
@@ -237,13 +194,13 @@ def wrong_types(config: DictConfig, config_name: str) -> Iterator[str]:
 
 
 def kind_wanted(default: Any) -> Rule | None:
-    """What may replace `default`; None where that cannot be told from it."""
+    """Return the rule for what may replace `default`; None where its type does not tell."""
     if isinstance(default, bool):
-        return Rule("", lambda value: isinstance(value, bool), "true or false")
+        return Rule((), lambda value: isinstance(value, bool), "true or false")
     if isinstance(default, (int, float)):
-        return Rule("", _number, "a number")
+        return Rule((), lambda value: value is None or _number(value), "a number")
     if isinstance(default, ListConfig):
-        return Rule("", lambda value: value is None or isinstance(value, ListConfig), "a list such as [1,2]")
+        return Rule((), lambda value: value is None or isinstance(value, ListConfig), "a list such as [1,2]")
     return None
 
 
@@ -263,21 +220,37 @@ FOREIGN_KEYS = {
 }
 
 
-def refuse_foreign_keys(arguments: list[str]) -> None:
-    """Name our own key to whoever uses Lightning's, and the way out to whoever answers a question with null.
+def refuse_arguments(arguments: list[str]) -> None:
+    """Refuse what Hydra itself would answer with less help than is possible.
 
     Raises:
-        UserError: when a command-line argument sets one of `FOREIGN_KEYS`, or a group to null, on which Hydra fails.
+        UserError: an argument sets one of `FOREIGN_KEYS`, sets a group to null, or chooses a plugin of Hydra's that is
+            not installed.
     """
-    keys = [argument.lstrip("+~").split("=")[0] for argument in arguments]
+    pairs = [argument.lstrip("+~").partition("=")[::2] for argument in arguments]
     problems = [
-        f"{key} does not apply to a game of two players: {FOREIGN_KEYS[key]}" for key in keys if key in FOREIGN_KEYS
+        f"{key} does not apply to a game of two players: {FOREIGN_KEYS[key]}" for key, _ in pairs if key in FOREIGN_KEYS
     ]
-    groups = [key for key, _, value in (argument.partition("=") for argument in arguments) if value == "null"]
     problems += [
         f"{group}=null is no answer: leave {group} out, or name one of the files of conf/{group}"
-        for group in groups
-        if Path(conf_dir(), group).is_dir()
+        for group, value in pairs
+        if value == "null" and Path(conf_dir(), group).is_dir()
     ]
+    problems += [problem for group, answer in pairs for problem in missing_plugins(group, answer)]
     if problems:
         raise UserError(problems)
+
+
+def missing_plugins(group: str, answer: str) -> Iterator[str]:
+    """Yield a sentence if conf/`group`/`answer`.yaml overrides a part of Hydra's with a plugin that is not installed.
+
+    The comment at the top of that file says how to install it.
+    """
+    file = Path(conf_dir(), group, f"{answer}.yaml")
+    command = re.search(r"pip install \S+", file.read_text()) if file.is_file() else None
+    if command is None:
+        return
+    Plugins.instance()  # adds those that are installed to Hydra's configuration
+    for plugin_group, plugin in selected_by(group, answer).items():
+        if f"{plugin}.yaml" not in ConfigStore.instance().list(plugin_group):
+            yield f"{group}={answer} needs a plugin of Hydra that is not installed: {command[0]}"

@@ -63,7 +63,7 @@ class KilledError(Exception):
 
 
 def test_mistakes_are_errors():
-    with pytest.raises(ValueError, match="at least 1 iteration, not 0"):
+    with pytest.raises(ValueError, match="at least 1, not 0"):
         Noting(0)
     with pytest.raises(TypeError, match="watches a GAN"):
         as_gan(LightningModule())

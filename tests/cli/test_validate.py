@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from helpers.compose import composed, job_part
+from helpers.compose import answers, composed, job_part
 from helpers.jobs import train
 from helpers.run_script import Command, run_anew, run_without_torch
+from hydra.core.config_store import ConfigStore
 
+from gan_lightning.runs.validate import missing_plugins, refuse_arguments
 from gan_lightning.utils.errors import UserError
 
 MISTAKES = {
@@ -38,21 +40,20 @@ MISTAKES = {
     "trainer.compile=fast": ["trainer.compile must be true, false or cuda_graphs, not fast"],
     "share_fakes=maybe": ["share_fakes must be true or false, not maybe"],
     "resume=always": ["resume must be"],
-    "experiment=r3gan model=dcgan": [
-        "sets model.generator.wide_stages, model.d",
-        "add ~model.generator.wide_stages ~model",
+    "experiment=r3gan loss=gan": [
+        "loss.objectives.r1, loss.objectives.r2 have settings",
+        "~loss.objectives.r1 ~loss.objectives.r2",
     ],
-    "experiment=r3gan loss=gan": ["loss=gan has no such thing", "add ~loss.objectives.r1 ~loss.objectives.r2"],
     "variant=cyclegan loss=hinge": ["variant=cyclegan has the adversarial loss of its paper, lsgan", "leave loss out"],
     "variant=infogan prior=gaussian": ["'prior.categories' not found", "add prior=coded, which variant=infogan brings"],
     "model=biggan prior.num_classes=12": ["prior.num_classes=12 asks for more classes", "model.generator.num_classes"],
     "loss=began": ["needs a discriminator that gives energies", "model=autoencoder"],
-    "experiment=ring_r3gan model=cs231n": ["ring_r3gan sets model.generator.width, model.generator.depth"],
+    "experiment=ring_r3gan model=cs231n": ["model=cs231n takes images of 28 pixels", "choose model=mlp"],
     "experiment=null": ["experiment=null is no answer: leave experiment out"],
     "+trainer.max_steps=5": ["trainer.max_steps", "max_iterations=N"],
     "trainer.gradient_clip_val=1": ["trainer.gradient_clip_val", "clip_gradient_norm=X"],
     "+trainer.accumulate_grad_batches=2": ["micro_batches=N"],
-    "model.generator.width=wide": ["model.generator.width must be a whole number, at least 1, not wide"],
+    "model.generator.width=wide": ["model.generator.width must be a number, not wide"],
     "metrics=ring": ["data.modes", "choose data, metrics and callbacks that go together"],
     "data=image_folder": ["data.root has no default: give it, as in data.root=..."],
     "data.image_size=null": ["data.image_size must be a whole number"],
@@ -90,6 +91,30 @@ def test_help_and_configuration_are_printed_without_torch(script: str, flag: lis
     [
         ("data.classes=[12]", "data.classes=[12] asks for [12], which the data does not have"),
         ("model.discriminator.norm=foo", "model.discriminator.norm=foo is unknown"),
+        (
+            "experiment=r3gan model=dcgan",
+            "model.generator.wide_stages is no setting of DCGANGenerator: remove it with ~",
+        ),
+        (
+            "+model.discriminator.foo=1",
+            "remove it with ~model.discriminator.foo, or choose the part that it belongs to",
+        ),
+        ("model.generator.width=1.5", "width of model.generator and model.discriminator must be a whole number"),
+        ("loss=r3gan loss.objectives.r1.gamma=null", "loss.objectives.r1 cannot be made from its settings"),
+        (
+            "loss=r3gan loss.objectives.r1.every=0",
+            "loss.objectives.r1.every must be a whole number of at least 1, not 0",
+        ),
+        ("loss.discriminator_steps=0", "loss.discriminator_steps must be a whole number of at least 1, not 0"),
+        ("clip_gradient_norm=0", "clip_gradient_norm must be above 0, not 0"),
+        ("ema.half_life_images=-1", "ema.half_life_images must be 0 or more images, not -1"),
+        ("ema.ramp_up=0", "ema.ramp_up must be above 0"),
+        ("data.classes=2", "data.classes must be a list of whole numbers"),
+        ("data=ring model=mlp data.std=0", "data.std must be above 0, not 0"),
+        ("data=ring model=mlp data.train_size=0", "data.train_size must be a whole number of at least 1, not 0"),
+        ("metrics.num_fakes=0", "metrics.num_fakes must be a whole number of at least 1, not 0"),
+        ("prior.dim=0", "prior.dim must be a whole number of at least 1, not 0"),
+        ("callbacks.health.every=0", "`every` of the callback Health must be a whole number of at least 1, not 0"),
         ("model=mlp callbacks=toy", "true density is known"),
         ("data=grid model=mlp callbacks=images", "choose callbacks.samples=null"),
         ("data=gaussian model=mlp metrics=digits", "choose metrics=inception or metrics=sliced_wasserstein"),
@@ -119,3 +144,22 @@ def test_a_mistake_that_only_the_parts_know_ends_the_command(command: Command):
     done = command("train.py", "model.discriminator.norm=foo", "logger=csv")
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert "model.discriminator.norm=foo is unknown" in done.stderr
+
+
+def test_a_plugin_that_is_missing_is_named_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(ConfigStore, "list", lambda self, group: ["basic.yaml"])
+    with pytest.raises(UserError) as caught:
+        refuse_arguments(["-m", "launcher=slurm", "+hparams_search=optuna", "launcher=null", "loss=gan"])
+    assert [problem.split(": ")[1] for problem in caught.value.problems[:-1]] == [
+        "pip install 'gan_lightning[slurm]'",
+        "pip install 'gan_lightning[optuna]'",
+    ]
+
+
+@pytest.mark.parametrize("group", ["launcher", "hparams_search"])
+def test_every_file_with_a_plugin_says_how_to_install_it(group: str, monkeypatch: pytest.MonkeyPatch):
+    assert not any(missing_plugins("launcher", "joblib"))
+    monkeypatch.setattr(ConfigStore, "list", lambda self, group: ["basic.yaml"])
+    for answer in answers(group):
+        (problem,) = missing_plugins(group, answer)
+        assert problem.startswith(f"{group}={answer} needs a plugin")

@@ -138,8 +138,11 @@ def test_other_images_are_refused_before_work_starts() -> None:
         (lambda: Autoencoder((1, 30, 30)), r"model=autoencoder .* not data\.shape=\[1, 30, 30\]"),
         (lambda: make_generator(5, (0, 28, 28), None), r"model=autoencoder .* not data\.shape=\[0, 28, 28\]"),
         (lambda: Autoencoder((5, 5)), r"not data\.shape=\[5, 5\]"),
-        (lambda: Autoencoder((2,), code_dim=0), r"model\.discriminator\.code_dim must be at least 1, not 0"),
-        (lambda: Autoencoder((2,), width=0), "must be at least 1 channel, not 0"),
+        (
+            lambda: Autoencoder((2,), code_dim=0),
+            r"model\.discriminator\.code_dim .*whole number of at least 1, not 0",
+        ),
+        (lambda: Autoencoder((2,), width=0), "must be at least 1, not 0"),
         (lambda: Autoencoder((2,), error="cubed"), r"error=cubed is unknown: choose squared or absolute"),
         (lambda: Autoencoder((1, 28, 28), norm="group"), r"norm=group is unknown"),
     ],

@@ -106,7 +106,7 @@ def test_other_shapes_are_refused(kind: type[nn.Module], shape: tuple[int, ...])
     ("kind", "settings", "message"),
     [
         (CycleGANGenerators, {"width": 0}, "width"),
-        (CycleGANGenerators, {"blocks": 0}, r"model\.generator\.blocks must be at least 1"),
+        (CycleGANGenerators, {"blocks": 0}, r"model\.generator\.blocks must be a whole number of at least 1"),
         (CycleGANGenerators, {"halvings": 3}, r"model\.generator\.halvings must be 1 or 2"),
         (PatchGANPair, {"width": 0}, "width"),
         (PatchGANPair, {"depth": 0}, "choose 3 or less, at least 1"),

@@ -39,8 +39,14 @@ def test_a_hidden_layer_is_linear_then_activation() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: MLPGenerator(2, (2,), None, depth=0), "depth of model.generator .* must be at least 1, not 0"),
-        (lambda: MLPDiscriminator((2,), width=0), "width of model.generator .* must be at least 1, not 0"),
+        (
+            lambda: MLPGenerator(2, (2,), None, depth=0),
+            "depth of model.generator .* .*whole number of at least 1, not 0",
+        ),
+        (
+            lambda: MLPDiscriminator((2,), width=0),
+            "width of model.generator .* .*whole number of at least 1, not 0",
+        ),
         (lambda: MLPGenerator(2, (2,), [0, 1]), r"model\.generator\.value_range must be \[-1, 1\] \(tanh\) or null"),
         (lambda: MLPGenerator(2, (2,), None, activation="relu"), "activation=relu .* choose ReLU, LeakyReLU"),
         (lambda: MLPDiscriminator((2,), activation="MultiheadAttention"), "activation=MultiheadAttention .* choose"),

@@ -126,8 +126,14 @@ def test_the_score_weighs_each_map_then_sums() -> None:
             "of 32 channels for images of 28 pixels with wide_stages=1, not 16",
         ),
         ({"shape": (3, 128, 128), "width": 16}, "a multiple of 32 channels for images of 128 pixels .* not 16"),
-        ({"wide_stages": 0}, "wide_stages of model.generator and model.discriminator must be at least 1, not 0"),
-        ({"blocks": 0}, "blocks of model.generator and model.discriminator must be at least 1, not 0"),
+        (
+            {"wide_stages": 0},
+            "wide_stages of model.discriminator .* whole number of at least 1, not 0",
+        ),
+        (
+            {"blocks": 0},
+            "blocks of model.discriminator .* whole number of at least 1, not 0",
+        ),
     ],
 )
 @pytest.mark.parametrize("make", [lambda **settings: R3GANGenerator(5, **settings), R3GANDiscriminator])
