@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -259,6 +259,15 @@ class Objective(nn.Module):
         """Return whether the objective defines `after_discriminator_step`."""
         return type(self).after_discriminator_step is not Objective.after_discriminator_step
 
+    label_targets: bool = False
+    """True: scores are compared with a target for real data, which label smoothing can move."""
+
+    needs_label_targets: bool = False
+    """True: the objective moves such a target, so that another objective must have it."""
+
+    critic: bool = False
+    """True: the objective makes scores that are no log-odds of being real."""
+
     def discriminator(self, round: Round) -> Tensor | None:
         """Return the discriminator's term, a scalar to minimise; `round.fake` is detached."""
         return None
@@ -312,4 +321,23 @@ def forbid_batch_norm(discriminator: nn.Module, objectives: Mapping[str, Objecti
         raise ValueError(
             f"{' and '.join(strict)} takes the gradient of each sample by itself, and batch norm in the discriminator "
             "mixes the samples: choose loss.discriminator_norm=layer (or none)"
+        )
+
+
+def has_critic(objectives: Iterable[Objective]) -> bool:
+    """Return whether the discriminator's scores are no log-odds of being real, by any of the `objectives`."""
+    return any(objective.critic for objective in objectives)
+
+
+def require_label_targets(objectives: Mapping[str, Objective]) -> None:
+    """Refuse objectives that move a target for real data where no objective has one.
+
+    Raises:
+        ValueError: for the objectives concerned, with the way out.
+    """
+    movers = [name for name, objective in objectives.items() if objective.needs_label_targets]
+    if movers and not any(objective.label_targets for objective in objectives.values()):
+        raise ValueError(
+            f"{' and '.join(movers)} needs a loss with a target for real data, and this loss has none: choose "
+            "loss=gan, loss=lsgan or loss=minimax, or leave the regularizer out"
         )

@@ -76,6 +76,7 @@ class GAN(LightningModule):
         super().__init__()
         self.automatic_optimization = False
         game.forbid_batch_norm(discriminator, objectives)
+        game.require_label_targets(objectives)
         self.generator, self.discriminator, self.prior = generator, discriminator, prior
         self.averaged_generator = frozen_copy(generator)
         self.objectives = cast("Mapping[str, Objective]", nn.ModuleDict(objectives))

@@ -17,7 +17,7 @@ from gan_lightning.figures.density import density_figure
 from gan_lightning.figures.images import MOST_FRAMES, AnimationFrames, log_picture, save_animation, save_picture
 from gan_lightning.figures.scene import Scene, Snapshot
 from gan_lightning.figures.theory import Array, Box, bounds, game_value
-from gan_lightning.game import takes_labels
+from gan_lightning.game import has_critic, takes_labels
 from gan_lightning.gan import GAN
 from gan_lightning.randomness import generator_for
 
@@ -36,21 +36,22 @@ class DensityPlot(Periodic):
     A discriminator that judges packs of samples, or is told their class, has nothing to say of a point by itself: it is
     left out of the pictures then, and there is neither V(D, G) nor an error.
 
+    A critic's scores, as in a Wasserstein or least-squares game, are no log-odds of being real (`Objective.critic`). They
+    are drawn as they are, and there is no D*, V(D, G) or error.
+
     Args:
         every: iterations between two frames.
         count: samples of the data and of the generator that the estimates are made from, at least 2.
-        critic: the discriminator's output is no log-odds of being real, as in a Wasserstein or least-squares game. Its
-            scores are then drawn as they are, and there is no D*, V(D, G) or error.
 
     Attributes:
         paths: what was written.
     """
 
-    def __init__(self, every: int, count: int = 5000, critic: bool = False) -> None:
+    def __init__(self, every: int, count: int = 5000) -> None:
         super().__init__(every, at_start=True)
         if count < 2:
             raise ValueError(f"callbacks.density.count must be at least 2 samples, not {count}")
-        self.count, self.critic = count, critic
+        self.count = count
         self.paths: list[Path] = []
         self.box: Box | None = None
 
@@ -63,7 +64,9 @@ class DensityPlot(Periodic):
             self.real = distribution.sample(self.count, generator_for("density")).to(gan.device)
             # A run that goes on keeps to the part of space that it began with, and so to the same estimates.
             self.box = self.box or bounds(array(self.real), array(self.fakes(gan)))
-            self.scene = Scene(array(self.real), self.box, distribution.log_density, self.critic)
+            self.scene = Scene(
+                array(self.real), self.box, distribution.log_density, has_critic(gan.objectives.values())
+            )
             self.points = self.scene.points.centres().to(gan.device)
         super().on_train_start(trainer, gan)
 
@@ -79,7 +82,7 @@ class DensityPlot(Periodic):
         alone = judges_alone(gan.discriminator)
         scores = array(gan.score(self.points)) if alone else None
         value = error = None
-        if alone and not self.critic:
+        if alone and not has_critic(gan.objectives.values()):
             real_logits, fake_logits = gan.score(self.real), gan.score(fakes)
             value = game_value(real_logits, fake_logits)
             judged = array(real_logits.sigmoid()), array(fake_logits.sigmoid())

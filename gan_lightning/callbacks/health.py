@@ -15,7 +15,7 @@ from gan_lightning.callbacks.periodic import Periodic, as_gan
 from gan_lightning.diagnostics import symptoms
 from gan_lightning.diagnostics.probe import bad_loss, bad_network, bad_objective, batch_for, probe, spread_samples
 from gan_lightning.diagnostics.symptoms import ADVICE, AT_START, FEWEST_TURNS, Record, SymptomTracker
-from gan_lightning.game import Batch
+from gan_lightning.game import Batch, has_critic
 from gan_lightning.gan import GAN
 from gan_lightning.loggers import WandB
 from gan_lightning.utils.checks import check_int, check_positive
@@ -62,7 +62,6 @@ class Health(Periodic):
         grace_images: before so many real samples were seen, `mode_collapse` and `saturation` count only where they were
             absent before: fakes of untrained networks are nearly alike, with a diversity of .005 to .15 in most. DCGANs
             on digits pass .2 within 1300 samples, toys within 3600; this is ten times as much, 500 iterations of 64.
-        critic: the discriminator's output is no log-odds of being real, so that its scores have a scale of their own.
         least_diversity: distance between two fakes over that between two data. Good fakes have about 1, those of one
             class among ten about .75, those of one mode of many next to 0.
         least_entropy: of the share that classes alike would have; .5 is about 3 of 10 classes.
@@ -93,7 +92,6 @@ class Health(Periodic):
         count: int = 32,
         patience: int = 2,
         grace_images: int = 32_000,
-        critic: bool = False,
         least_diversity: float = 0.2,
         least_entropy: float = 0.5,
         least_modes: float = 0.75,
@@ -109,7 +107,6 @@ class Health(Periodic):
         self.probe_every = check_int(f"{key}.probe_every", probe_every)
         self.count = check_int(f"{key}.count", count, minimum=2)
         self.grace_images = check_int(f"{key}.grace_images", grace_images, minimum=0)
-        self.critic = critic
         self.least_diversity = fraction(f"{key}.least_diversity", least_diversity)
         self.least_entropy = fraction(f"{key}.least_entropy", least_entropy)
         self.least_modes = fraction(f"{key}.least_modes", least_modes)
@@ -206,7 +203,8 @@ class Health(Periodic):
         if found.fake_inside is not None and found.real_inside is not None:
             seen["saturation"] = symptoms.saturated(found.fake_inside, found.real_inside, self.least_inside)
         seen["discriminator_wins"] = symptoms.vanishing_generator_gradient(found.scores, self.separable, self.vanishing)
-        seen["discriminator_dead"] = symptoms.constant_discriminator(found.scores, self.least_spread, self.critic)
+        critic = has_critic(gan.objectives.values())
+        seen["discriminator_dead"] = symptoms.constant_discriminator(found.scores, self.least_spread, critic)
         return seen
 
     def look_at_metrics(self, trainer: Trainer, gan: GAN) -> None:

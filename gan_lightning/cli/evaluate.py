@@ -17,7 +17,8 @@ from omegaconf import DictConfig, OmegaConf
 from gan_lightning.runs.run_dir import checkpoint_of, run_directory
 from gan_lightning.utils.checks import check_bool, check_int
 from gan_lightning.utils.conf import conf_dir
-from gan_lightning.utils.errors import UserError, user_errors
+from gan_lightning.utils.errors import UserError
+from gan_lightning.utils.instantiation import user_errors
 
 if TYPE_CHECKING:
     from gan_lightning.data.files import ImageFiles

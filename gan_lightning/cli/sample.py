@@ -13,7 +13,8 @@ from omegaconf import DictConfig, ListConfig
 from gan_lightning.runs.run_dir import checkpoint_of, run_directory
 from gan_lightning.utils.checks import check_bool, check_int, check_ints, check_positive
 from gan_lightning.utils.conf import conf_dir
-from gan_lightning.utils.errors import UserError, user_errors
+from gan_lightning.utils.errors import UserError
+from gan_lightning.utils.instantiation import user_errors
 
 if TYPE_CHECKING:
     from gan_lightning.gan import GAN

@@ -18,6 +18,8 @@ class NonSaturating(Objective):
     Same fixed point as the minimax game, but a strong gradient while fakes are bad.
     """
 
+    label_targets = True
+
     def discriminator(self, round: Round) -> Tensor:
         """Return -E log D(x) - E log(1 - D(G(z))), a scalar >= 0; log 4 at p_G = p_data with the best discriminator."""
         return softplus(-round.real_logits.float()).mean() + softplus(round.fake_logits.float()).mean()
@@ -51,6 +53,9 @@ class LeastSquares(Objective):
         ValueError: `fake_target` is not below `real_target`.
     """
 
+    label_targets = True
+    critic = True
+
     def __init__(self, fake_target: float = 0.0, real_target: float = 1.0, generator_target: float = 1.0) -> None:
         super().__init__()
         if not fake_target < real_target:
@@ -77,6 +82,8 @@ class Wasserstein(Objective):
     Valid only while the critic is kept Lipschitz: by weight clipping, a gradient penalty or spectral norm.
     """
 
+    critic = True
+
     def discriminator(self, round: Round) -> Tensor:
         """Return E D(G(z)) - E D(x): minus the estimated distance, unbounded below."""
         return round.fake_logits.float().mean() - round.real_logits.float().mean()
@@ -91,6 +98,8 @@ class Hinge(Objective):
 
     Only the discriminator's side is hinged: the generator always has a gradient.
     """
+
+    critic = True
 
     def discriminator(self, round: Round) -> Tensor:
         """Return E max(0, 1 - D(x)) + E max(0, 1 + D(G(z))), a scalar >= 0."""

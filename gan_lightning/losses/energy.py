@@ -52,6 +52,8 @@ class EnergyBased(Objective):
         ValueError: `margin` is not positive.
     """
 
+    critic = True
+
     def __init__(self, margin: float = 1.0) -> None:
         super().__init__()
         if not margin > 0:
@@ -81,6 +83,8 @@ class BoundaryEquilibrium(Objective):
     Raises:
         ValueError: `gamma` is outside its range or `lambda_k` not positive.
     """
+
+    critic = True
 
     k: Tensor
     convergence: Tensor

@@ -18,6 +18,8 @@ class RelativisticPairing(Objective):
     The order of a batch is random, and so are the pairs. With R1 and R2 it is R3GAN (Huang et al. 2024).
     """
 
+    critic = True
+
     def discriminator(self, round: Round) -> Tensor:
         """Return -E log sigmoid(D(x) - D(G(z))), a scalar >= 0; log 2 where data and fakes score alike."""
         return softplus(round.fake_logits.float() - round.real_logits.float()).mean()
@@ -33,6 +35,8 @@ class RelativisticAverage(Objective):
     Gradients flow through the means too. These are over the samples of one forward pass, as in batch norm: several
     devices or micro-batches each compare with means of their own.
     """
+
+    critic = True
 
     def discriminator(self, round: Round) -> Tensor:
         """Return -E log sigmoid(D(x) - E D(G(z))) - E log(1 - sigmoid(D(G(z)) - E D(x))), a scalar >= 0."""

@@ -22,6 +22,8 @@ class LabelSmoothing(Objective):
         ValueError: `smoothing` is outside that range.
     """
 
+    needs_label_targets = True
+
     def __init__(self, smoothing: float = 0.1) -> None:
         super().__init__()
         if not 0 <= smoothing < 1:

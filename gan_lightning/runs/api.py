@@ -23,7 +23,7 @@ from gan_lightning.runs import checkpoints, training
 from gan_lightning.runs.compose import hydra_job, without_hydra
 from gan_lightning.runs.overrides import expand_resume_overrides
 from gan_lightning.runs.run_dir import checkpoint_of
-from gan_lightning.runs.validate import refuse_foreign_keys, validate
+from gan_lightning.runs.validate import refuse_arguments, validate
 from gan_lightning.trainer.hardware import device_named, gpu_or_one, uses_gpu
 from gan_lightning.trainer.ranks import is_sweep
 from gan_lightning.utils.conf import quoted, typed
@@ -199,7 +199,7 @@ def train(
     if directory is not None:
         arguments.append(f"hydra.run.dir={quoted(os.fspath(directory))}")
     arguments = expand_resume_overrides(arguments)
-    refuse_foreign_keys(arguments)
+    refuse_arguments(arguments)
     with hydra_job(arguments) as config:
         validate(config, "train")
         typed_overrides, folder = typed(config.hydra.overrides.task), Path(config.hydra.runtime.output_dir)

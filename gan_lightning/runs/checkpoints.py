@@ -24,7 +24,8 @@ from torch import nn
 from gan_lightning.gan import GAN
 from gan_lightning.runs.safe_targets import checked_config
 from gan_lightning.utils.conf import plain
-from gan_lightning.utils.errors import UserError, user_errors
+from gan_lightning.utils.errors import UserError
+from gan_lightning.utils.instantiation import user_errors
 
 COUNTERS = ("iterations", "discriminator_updates", "images")
 

@@ -1,6 +1,6 @@
 """What does not go together: model and data, batch and devices, penalties and losses, paths and the disk.
 
-Every check reads facts that the YAML files carry (`accepts`, `shape`, `label_targets`, ...) and names no variant.
+Every check reads facts that the YAML files carry (`accepts`, `shape`, `energy`, ...) and names no variant.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def incompatibilities(config: DictConfig) -> Iterator[str]:
     checks = (
         *(objectives, variant_and_loss, model_and_data, model_and_loss, model_and_prior),
         *(batch_and_devices, ranks_and_devices, strategy),
-        *(batch_and_pieces, batch_and_packs, smoothing_and_loss, paths),
+        *(batch_and_pieces, batch_and_packs, paths),
     )
     for check in checks:
         yield from check(config)
@@ -175,16 +175,6 @@ def batch_and_packs(config: DictConfig) -> Iterator[str]:
                 f"wrappers.{name}.pack={pack}: {whole} do not divide into packs of {pack}: choose another "
                 f"data.batch_size{' or micro_batches' if piece < own else ''}"
             )
-
-
-def smoothing_and_loss(config: DictConfig) -> Iterator[str]:
-    """Label smoothing needs a loss that has labels."""
-    if "label_smoothing" in config.loss.objectives and not config.loss.label_targets:
-        able = [f"loss={name}" for name, answer in options("loss") if answer.get("label_targets")]
-        yield (
-            f"regularizer=label_smoothing needs a loss with a target for real data, and loss="
-            f"{config.hydra.runtime.choices.loss} has none: choose {join_or(able)}, or leave the regularizer out"
-        )
 
 
 def paths(config: DictConfig) -> Iterator[str]:

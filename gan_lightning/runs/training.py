@@ -30,8 +30,9 @@ from gan_lightning.trainer.hardware import configure_hardware, trainer_settings
 from gan_lightning.trainer.launcher import RankDiedError
 from gan_lightning.trainer.ranks import kept_environment, started_as_rank_zero
 from gan_lightning.utils.conf import plain
-from gan_lightning.utils.errors import UserError, WorkError, user_errors
+from gan_lightning.utils.errors import UserError, WorkError
 from gan_lightning.utils.files import write_json
+from gan_lightning.utils.instantiation import user_errors
 
 log = logging.getLogger(__name__)
 

@@ -113,20 +113,6 @@ def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield prefix + name, value
 
 
-def typed_key(key: str) -> str:
-    """Return the key that a user types for a part: ``gan.generator`` is ``${model.generator}`` in train.yaml."""
-    node: Any = OmegaConf.load(Path(conf_dir(), "train.yaml"))
-    names = key.split(".")
-    for depth, name in enumerate(names, start=1):
-        if not isinstance(node, DictConfig) or name not in node:
-            break
-        if OmegaConf.is_interpolation(node, name):
-            source = str(OmegaConf.to_container(node, resolve=False)[name]).strip("${}")
-            return ".".join([source, *names[depth:]])
-        node = node[name]
-    return key
-
-
 def format_value(value: Any) -> str:
     """A value as the user would type it."""
     if isinstance(value, (DictConfig, ListConfig)):

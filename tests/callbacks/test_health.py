@@ -22,7 +22,7 @@ from gan_lightning.data import toys
 from gan_lightning.data.base import RealData, rank_slice
 from gan_lightning.game import Batch, Latent
 from gan_lightning.gan import GAN
-from gan_lightning.losses.adversarial import Minimax, Wasserstein
+from gan_lightning.losses.adversarial import Minimax, NonSaturating, Wasserstein
 from gan_lightning.models.mlp import MLPDiscriminator, MLPGenerator
 from gan_lightning.variants.pacgan import PackedDiscriminator
 
@@ -139,8 +139,8 @@ def test_a_discriminator_that_wins_and_teaches_is_well():
 
 @pytest.mark.parametrize("critic", [False, True])
 def test_a_discriminator_that_says_the_same_of_everything(critic: bool):
-    health = Health(every=1, probe_every=1, critic=critic)
-    play(game(discriminator=Even()), health)
+    health = Health(every=1, probe_every=1)
+    play(game(discriminator=Even(), objectives={"adversarial": Wasserstein() if critic else NonSaturating()}), health)
     assert found(health) == [("discriminator_dead", 1, None)]
 
 
@@ -156,9 +156,9 @@ class Small(nn.Module):
 
 
 def test_a_critic_of_small_scores_is_not_dead():
-    health, doubtful = Health(every=1, probe_every=1, critic=True), Health(every=1, probe_every=1)
-    for part in (health, doubtful):
-        play(game(discriminator=Small(), objectives={"adversarial": Wasserstein()}, optimizer=SGD, rates=(0, 0)), part)
+    health, doubtful = Health(every=1, probe_every=1), Health(every=1, probe_every=1)
+    for part, loss in ((health, Wasserstein()), (doubtful, NonSaturating())):
+        play(game(discriminator=Small(), objectives={"adversarial": loss}, optimizer=SGD, rates=(0, 0)), part)
     assert found(health) == []
     assert found(doubtful) == [("discriminator_dead", 1, None)]  # as log-odds they would say nothing
 
@@ -269,7 +269,7 @@ def test_the_first_looks_at_published_games_show_nothing(name: str):
             seen.append(super().examined(gan, real))
             return seen[-1]
 
-    health = Noting(every=1, probe_every=1, patience=1, critic=job.loss.critic)
+    health = Noting(every=1, probe_every=1, patience=1)
     play(gan, health, source=source)
     assert found(health) == []
     assert len(seen) == 2 and {"discriminator_wins", "discriminator_dead", "mode_collapse"} <= seen[0].keys()

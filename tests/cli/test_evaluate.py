@@ -28,7 +28,8 @@ from gan_lightning.metrics.sliced_wasserstein import SlicedWasserstein
 from gan_lightning.runs.checkpoints import load
 from gan_lightning.runs.evaluation import choose_metrics
 from gan_lightning.runs.wandb_run import series
-from gan_lightning.utils.errors import UserError, WorkError, user_errors
+from gan_lightning.utils.errors import UserError, WorkError
+from gan_lightning.utils.instantiation import user_errors
 
 LINE = re.compile(r"^(val/\S+)\s+(\S+)", re.MULTILINE)
 

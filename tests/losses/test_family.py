@@ -14,7 +14,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from gan_lightning.game import Latent, Objective, Round
+from gan_lightning.game import Latent, Objective, Round, has_critic, require_label_targets
 from gan_lightning.losses.energy import EnergyOutput
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -117,8 +117,6 @@ def test_a_loss_states_the_facts_that_others_read(path: Path) -> None:
     assert isinstance(loss.discriminator_steps, int)
     assert loss.discriminator_steps >= 1
     assert loss.discriminator_norm in ("batch", "layer", "none")
-    assert isinstance(loss.label_targets, bool)
-    assert isinstance(loss.critic, bool)
     assert loss.get("energy") in (None, "squared", "absolute")
     assert all("_target_" in objective for objective in loss.objectives.values())
     assert path.read_text().startswith("# ")
@@ -161,3 +159,18 @@ def test_penalties_that_a_loss_brings_are_as_their_regularizers_bring_them() -> 
                 other = choose(f"regularizer={name}").loss.objectives[name]
                 assert part.keys() == other.keys(), (loss, name)
                 assert part["_target_"] == other["_target_"]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_loss_of_log_odds_is_no_critic(loss: str) -> None:
+    """D(x) = p / (p + q) is the optimum of these losses alone, which `critic` says."""
+    objectives = instantiate(choose(f"loss={loss}").loss.objectives).values()
+    assert has_critic(objectives) == (loss not in ("gan", "minimax", "dragan"))
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_label_smoothing_is_refused_where_no_target_can_be_moved(loss: str) -> None:
+    objectives = instantiate(choose(f"loss={loss}", "regularizer=label_smoothing").loss.objectives)
+    able = loss in ("gan", "minimax", "dragan", "lsgan")
+    with nullcontext() if able else pytest.raises(ValueError, match="label_smoothing needs a loss with a target"):
+        require_label_targets(objectives)

@@ -142,7 +142,7 @@ def test_other_images_are_refused_before_work_starts() -> None:
             lambda: Autoencoder((2,), code_dim=0),
             r"model\.discriminator\.code_dim .*whole number of at least 1, not 0",
         ),
-        (lambda: Autoencoder((2,), width=0), "must be at least 1, not 0"),
+        (lambda: Autoencoder((2,), width=0), "whole number of at least 1, not 0"),
         (lambda: Autoencoder((2,), error="cubed"), r"error=cubed is unknown: choose squared or absolute"),
         (lambda: Autoencoder((1, 28, 28), norm="group"), r"norm=group is unknown"),
     ],

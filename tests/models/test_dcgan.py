@@ -67,7 +67,7 @@ def test_other_shapes_are_refused(make, shape: tuple[int, ...]) -> None:
 def test_other_norms_and_widths_are_refused() -> None:
     with pytest.raises(ValueError, match=r"model\.discriminator\.norm=group is unknown: choose batch, layer, none"):
         DCGANDiscriminator((1, 28, 28), norm="group")
-    with pytest.raises(ValueError, match="width of model.discriminator .* whole number of at least 1"):
+    with pytest.raises(ValueError, match="width of model.generator .* whole number of at least 1"):
         DCGANGenerator(5, (1, 28, 28), width=0)
 
 

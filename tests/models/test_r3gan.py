@@ -120,7 +120,7 @@ def test_the_score_weighs_each_map_then_sums() -> None:
         ({"shape": (1, 30, 30)}, r"model=r3gan makes square images .* not data\.shape=\[1, 30, 30\]"),
         ({"shape": (2,)}, r"not data\.shape=\[2\]"),
         ({"width": 12}, "must be a multiple of 8 channels for images of 28 pixels with wide_stages=4, not 12"),
-        ({"width": 0}, "must be a multiple of 8 channels for images of 28 pixels with wide_stages=4, not 0"),
+        ({"width": 0}, "width of model.generator and model.discriminator must be a whole number of at least 1, not 0"),
         (
             {"width": 16, "wide_stages": 1},
             "of 32 channels for images of 28 pixels with wide_stages=1, not 16",
@@ -128,11 +128,11 @@ def test_the_score_weighs_each_map_then_sums() -> None:
         ({"shape": (3, 128, 128), "width": 16}, "a multiple of 32 channels for images of 128 pixels .* not 16"),
         (
             {"wide_stages": 0},
-            "wide_stages of model.discriminator .* whole number of at least 1, not 0",
+            "wide_stages of model.generator .* whole number of at least 1, not 0",
         ),
         (
             {"blocks": 0},
-            "blocks of model.discriminator .* whole number of at least 1, not 0",
+            "blocks of model.generator .* whole number of at least 1, not 0",
         ),
     ],
 )

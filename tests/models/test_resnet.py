@@ -245,5 +245,5 @@ def test_other_shapes_are_refused(make, shape: tuple[int, ...]) -> None:
 
 
 def test_no_channels_are_refused() -> None:
-    with pytest.raises(ValueError, match="width of model.discriminator .* whole number of at least 1"):
+    with pytest.raises(ValueError, match="width of model.generator .* whole number of at least 1"):
         ResNetDiscriminator((1, 28, 28), width=0)
