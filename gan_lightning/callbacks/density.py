@@ -36,8 +36,8 @@ class DensityPlot(Periodic):
     A discriminator that judges packs of samples, or is told their class, has nothing to say of a point by itself: it is
     left out of the pictures then, and there is neither V(D, G) nor an error.
 
-    A critic's scores, as in a Wasserstein or least-squares game, are no log-odds of being real (`Objective.critic`). They
-    are drawn as they are, and there is no D*, V(D, G) or error.
+    A critic's scores, as in a Wasserstein or least-squares game, are no log-odds of being real (`Objective.critic`).
+    They are drawn as they are, and there is no D*, V(D, G) or error.
 
     Args:
         every: iterations between two frames.

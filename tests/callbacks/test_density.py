@@ -113,7 +113,7 @@ def test_frames_show_the_discriminator_of_their_moment(tmp_path: Path):
 def test_a_critic_has_scores_and_no_game_value(tmp_path: Path):
     notebook = Notebook()
     gan = small_gan()
-    gan.objectives = nn.ModuleDict({"adversarial": Wasserstein()})
+    gan.objectives["adversarial"] = Wasserstein()  # type: ignore[index]
     fit(gan, 1, tmp_path, DensityPlot(5, count=50), logger=notebook)
     assert all(line.keys() == {"val/optimal_value"} for line in notebook.lines.values())
     assert (tmp_path / "density.png").is_file()
