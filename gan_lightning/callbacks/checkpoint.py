@@ -13,6 +13,7 @@ from lightning.pytorch import callbacks as lightning_callbacks
 
 from gan_lightning.callbacks.evaluation import Evaluation
 from gan_lightning.callbacks.periodic import Periodic, as_gan
+from gan_lightning.data.decode import UnreadableImageError
 from gan_lightning.diagnostics.probe import not_finite
 from gan_lightning.gan import GAN
 from gan_lightning.utils.files import UNFINISHED, atomic_write
@@ -65,6 +66,12 @@ class Checkpoint(Periodic, lightning_callbacks.Checkpoint):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.save(trainer)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Save what was trained until an image cannot be read, which is between two steps: the state is whole."""
+        gan = as_gan(pl_module)
+        if isinstance(exception, UnreadableImageError) and gan.discriminator_updates and not gan.state.within_step:
+            self.run(trainer, gan)
 
     def run(self, trainer: Trainer, gan: GAN) -> None:
         try:

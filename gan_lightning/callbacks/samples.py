@@ -86,7 +86,7 @@ class SampleGrid(Pictures):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero:
             gan = as_gan(pl_module)
-            real = make_image_grid(next(real_data(trainer).reference_batches(gan.device, batch_size=self.count)))
+            real = make_image_grid(real_data(trainer).examples(self.count, gan.device))
             save_picture(real, folder(trainer) / "real.png")
             log_picture(trainer.loggers, "real", real, gan.iterations)
         super().on_train_start(trainer, pl_module)

@@ -6,7 +6,6 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 import torch
@@ -14,12 +13,15 @@ from lightning import LightningDataModule
 from torch import Tensor
 from torchvision.transforms.v2.functional import resize
 
-from gan_lightning.data.loader import DeterministicSampler, DiskLoader, InMemoryLoader, StreamLoader
+from gan_lightning.data.file_loaders import DiskLoader, MappedLoader
+from gan_lightning.data.loader import DeterministicSampler, InMemoryLoader, StreamLoader
+from gan_lightning.data.mirror import Mirrored
 from gan_lightning.data.pixels import normalize
 from gan_lightning.game import Batch
-from gan_lightning.utils.checks import check_int, check_ints, fingerprint
+from gan_lightning.randomness import generator_for
+from gan_lightning.utils.checks import Readable, check_int, check_ints, fingerprint
 
-Loader = InMemoryLoader | StreamLoader | DiskLoader
+Loader = InMemoryLoader | StreamLoader | DiskLoader | MappedLoader | Mirrored
 THREADS = 4
 """Threads that read files."""
 
@@ -41,7 +43,12 @@ class RealData(LightningDataModule, ABC):
         value_range: lowest and highest value of a sample; None where there is no bound.
         batch_size: samples of one step over all devices.
         seed: of the order or the draw of samples.
+
+    Attributes:
+        class_names: of the classes, by number; None where they have none.
     """
+
+    class_names: tuple[str, ...] | None = None
 
     def __init__(
         self,
@@ -91,6 +98,10 @@ class RealData(LightningDataModule, ABC):
         """Yield the samples of `labelled_reference_batches` alone."""
         for samples, _ in self.labelled_reference_batches(device, rank, world_size, batch_size):
             yield samples
+
+    def examples(self, count: int, device: torch.device | str) -> Tensor:
+        """Return up to `count` of the samples that metrics compare with, to be looked at; the same ones every time."""
+        return next(iter(self.reference_batches(device, batch_size=count)))
 
     def fingerprint(self, train: bool | None = None) -> str | None:
         """Return a few characters that stand for samples and their classes: equal ones for equal samples.
@@ -203,6 +214,12 @@ class ImageData(RealData):
             rows = slice(start, min(start + batch_size, mine.stop))
             yield normalize(pixels[rows]), None if labels is None else labels[rows]
 
+    def examples(self, count: int, device: torch.device | str) -> Tensor:
+        """See `RealData`: a draw over all images, and so over all classes."""
+        pixels = self.split(self.reference == "train", device).pixels
+        rows = torch.randperm(len(pixels), generator=generator_for(self.seed, "examples"))[:count]
+        return normalize(pixels[rows.to(pixels.device)])
+
     def fingerprint(self, train: bool | None = None) -> str | None:
         """See `RealData`: of the pixels and labels as they are used."""
         return fingerprint_of(self._read_split(self.reference == "train" if train is None else train))
@@ -260,7 +277,7 @@ def fingerprint_of(*sets: Images) -> str:
     return digest.hexdigest()[:16]
 
 
-def fingerprint_of_files(about: str, files: Mapping[str, Path]) -> str:
+def fingerprint_of_files(about: str, files: Mapping[str, Readable]) -> str:
     """Return sixteen hexadecimal digits that stand for the contents of files.
 
     Their times and sizes would not do: uncompressed images of one size are as large, and archives set one time.

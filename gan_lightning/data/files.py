@@ -1,155 +1,155 @@
-"""Files of images: found in a folder, read, and brought to one size and kind. Every folder of images is read here."""
+"""Files of images as tensors: each by itself, all at once, or as a source of images to evaluate."""
 
 from __future__ import annotations
 
-import os
+import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from PIL import Image
 from torch import Tensor
-from torch.utils.data import Dataset
-from torchvision.datasets.folder import IMG_EXTENSIONS
-from torchvision.transforms.v2 import functional as vision
+from torch.utils.data import DataLoader, Dataset
 
 from gan_lightning.data.base import THREADS, RealData, fingerprint_of_files, rank_slice
+from gan_lightning.data.decode import Decoding, UnreadableImageError, decode, read_header, several
 from gan_lightning.data.pixels import normalize
 from gan_lightning.game import Batch
 from gan_lightning.utils.checks import check_int
+from gan_lightning.utils.find_images import ImagePath, find_images, shown
 
-GREY, DEEP = ("1", "L", "LA"), ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
-"""Pillow's names for grey pixels, and for those of more than 8 bits."""
+log = logging.getLogger(__name__)
 
-
-def find_images(key: str, root: Path) -> list[Path]:
-    """Return the images in a folder and the folders below it, folder by folder in the order of their names.
-
-    Args:
-        key: name of the folder in messages, such as data.root.
-        root: the folder.
-
-    Raises:
-        FileNotFoundError: there is no such folder, or no image in it.
-    """
-    if not root.is_dir():
-        raise FileNotFoundError(f"{key}={root} is no folder: give a folder with images in it")
-    found = sorted((folder, sorted(names)) for folder, _, names in os.walk(root, followlinks=True))
-    paths = [Path(folder, name) for folder, names in found for name in names if name.lower().endswith(IMG_EXTENSIONS)]
-    if not paths:
-        raise FileNotFoundError(f"{key}={root} has no images in it (png, jpg, webp, ...): give a folder that has")
-    return paths
+OnError = Literal["raise", "skip"]
+DECODED_AT_A_TIME = 64
+"""Images that a worker process hands over at once."""
 
 
-def read_image(key: str, path: Path, channels: int, size: int | None = None) -> Tensor:
-    """Return an image, uint8 (channels, height, width).
+def read_image(key: str, path: ImagePath, to: Decoding) -> Tensor:
+    """Return an image, uint8 (channels, height, width), decoded as `decode` does.
 
     Args:
         key: name of its folder in messages.
         path: of the file.
-        channels: 3 or 1: the image becomes colour or grey (ITU-R 601).
-        size: height and width that the image is brought to, see `fit`; None keeps it as it is.
+        to: what it is brought to.
 
     Raises:
-        ValueError: it cannot be read, or has more than 8 bits a channel.
+        UnreadableImageError: it cannot be read.
     """
-    image = decode(key, path, channels)
-    return vision.pil_to_tensor(image if size is None else fit(image, size))
+    return to_tensor(decode(key, path, to)[0])
 
 
-def decode(key: str, path: Path, channels: int) -> Image.Image:
-    """Return the image in a file in colour or grey, see `read_image`."""
-    try:
-        with Image.open(path) as file:
-            mode = file.mode
-            image = file.convert("L" if channels == 1 else "RGB")
-    except Exception as error:  # every kind of file is broken in its own way
-        raise unreadable(key, path, error) from error
-    refuse_deep(key, path, mode)
-    return image
-
-
-def fit(image: Image.Image, size: int) -> Image.Image:
-    """Return a square of `size` pixels: the shorter side is scaled to it, antialiased, and the centre cut out."""
-    return vision.center_crop(vision.resize(image, [size]), [size, size])
-
-
-def read_header(key: str, path: Path) -> tuple[tuple[int, int], int]:
-    """Return height and width, and channels, of an image from the head of its file.
-
-    Raises:
-        ValueError: it cannot be read, or has more than 8 bits a channel.
-    """
-    try:
-        with Image.open(path) as image:
-            (width, height), mode = image.size, image.mode
-    except Exception as error:  # every kind of file is broken in its own way
-        raise unreadable(key, path, error) from error
-    refuse_deep(key, path, mode)
-    return (height, width), 1 if mode in GREY else 3
-
-
-def refuse_deep(key: str, path: Path, mode: str) -> None:
-    """Refuse pixels of more than 8 bits.
-
-    Raises:
-        ValueError: for these.
-    """
-    if mode in DEEP:
-        raise ValueError(f"{key}: {path} has more than 8 bits a channel: convert it to 8 bits")
-
-
-def unreadable(key: str, path: Path, error: Exception) -> ValueError:
-    """Return the error that names a file that cannot be read."""
-    return ValueError(f"{key}: {path} cannot be read ({error}): repair it or take it away")
+def to_tensor(pixels: Any) -> Tensor:
+    """Return an array (height, width, channels) as a tensor (channels, height, width)."""
+    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
 
 class ImageDataset(Dataset[tuple[Tensor, int]]):
-    """Images read from their files whenever they are indexed: (uint8 image (channels, size, size), class).
+    """Images read from their files whenever they are indexed: (uint8 image (channels, height, width), class).
 
     Args:
         key: name of their folder in messages.
         paths: of the files.
+        to: what images are brought to.
         labels: their classes; None gives class 0 to all.
-        channels: 3 or 1.
-        size: height and width that images are brought to.
+        on_error: raise, or skip: the next image that can be read takes the place of one that cannot.
     """
 
     def __init__(
-        self, key: str, paths: Sequence[Path], channels: int, size: int, labels: Sequence[int] | None = None
+        self,
+        key: str,
+        paths: Sequence[ImagePath],
+        to: Decoding,
+        labels: Sequence[int] | None = None,
+        on_error: OnError = "raise",
     ) -> None:
-        self.key, self.paths, self.channels, self.size = key, list(paths), channels, size
+        self.key, self.paths, self.to, self.on_error = key, list(paths), to, on_error
         self.labels = [0] * len(self.paths) if labels is None else list(labels)
+        self.named: set[int] = set()
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, row: int) -> tuple[Tensor, int]:
-        return read_image(self.key, self.paths[row], self.channels, self.size), self.labels[row]
+        for other in range(row, row + len(self)):
+            index = other % len(self)
+            try:
+                return read_image(self.key, self.paths[index], self.to), self.labels[index]
+            except UnreadableImageError as error:
+                if self.on_error == "raise":
+                    raise
+                if index not in self.named:
+                    log.warning("%s; skipped", error)
+                    self.named.add(index)
+        raise UnreadableImageError(f"{self.key}: none of the {len(self)} images can be read")
 
-    def read_all(self, threads: int) -> Tensor:
-        """Return all images, (count, channels, size, size) of uint8, read by `threads` threads.
+    def take(self, rows: Sequence[int]) -> ImageDataset:
+        """Return the dataset of some rows."""
+        paths, labels = [self.paths[row] for row in rows], [self.labels[row] for row in rows]
+        return ImageDataset(self.key, paths, self.to, labels, self.on_error)
+
+    def read_all(self, workers: int, pixels: Tensor) -> tuple[list[int], Counter[str]]:
+        """Read all images in order into `pixels`, (count, channels, height, width) of uint8.
+
+        Args:
+            workers: processes that decode; 0 decodes in this one.
+            pixels: is written to; rows of files that cannot be read stay as they are.
+
+        Returns:
+            The rows that could be read, and how many images there are of each format and mode.
 
         Raises:
-            ValueError: one of them cannot be read.
+            UnreadableImageError: files cannot be read, and `on_error` is raise; it names one and counts the others.
         """
-        pixels = torch.empty(len(self), self.channels, self.size, self.size, dtype=torch.uint8)
+        whole: list[int] = []
+        kinds: Counter[str] = Counter()
+        errors: list[str] = []
+        for row, (image, words) in enumerate(self._decoded(workers)):
+            if image is None:
+                errors.append(words)
+            else:
+                pixels[row] = image
+                kinds[words] += 1
+                whole.append(row)
+        if errors and (self.on_error == "raise" or not whole):
+            raise UnreadableImageError(several(errors))
+        if errors:
+            log.warning("%s; skipped", several(errors))
+        return whole, kinds
 
-        def read(row: int) -> None:
-            pixels[row] = self[row][0]
+    def _decoded(self, workers: int) -> Iterator[tuple[Tensor | None, str]]:
+        """Yield each image with its format and mode, or None with what is wrong with its file."""
+        workers = workers if len(self) > 4 * DECODED_AT_A_TIME else 0  # fewer are read sooner than they have started
+        # A generator of its own: iterating would draw from the global one.
+        batches: DataLoader[Any] = DataLoader(
+            _Attempts(self), DECODED_AT_A_TIME, num_workers=workers, collate_fn=list, generator=torch.Generator()
+        )
+        for batch in batches:
+            yield from batch
 
-        with ThreadPoolExecutor(max(1, threads)) as pool:
-            for _ in pool.map(read, range(len(self))):  # an error is raised where its result is taken
-                pass
-        return pixels
+
+class _Attempts(Dataset[tuple[Tensor | None, str]]):
+    """Each image of a dataset with its format and mode, or None with what is wrong with its file."""
+
+    def __init__(self, images: ImageDataset) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, row: int) -> tuple[Tensor | None, str]:
+        try:
+            pixels, kind = decode(self.images.key, self.images.paths[row], self.images.to)
+        except UnreadableImageError as error:
+            return None, str(error)
+        return to_tensor(pixels), kind
 
 
 class ImageFiles(RealData):
-    """The images in a folder and the folders below it, without classes, for evaluation: read anew each time.
+    """The images in a folder and the folders below it, or in a zip, without classes, for evaluation: read each time.
 
     Args:
         key: name of the folder in messages.
@@ -168,12 +168,12 @@ class ImageFiles(RealData):
         self.image_size = None if image_size is None else check_int("image_size", image_size)
         if channels not in (None, 1, 3):
             raise ValueError(f"channels must be 3 (colour), 1 (grey) or null, not {channels!r}")
-        self.paths = sorted(find_images(key, self.folder))
+        self.paths = find_images(key, self.folder)
         with ThreadPoolExecutor(THREADS) as pool:
             headers = list(pool.map(lambda path: read_header(key, path), self.paths))
-        self.channels = channels or self.common("channels=3 (or 1)", "channels", [number for _, number in headers])
+        self.channels = channels or self.common("channels=3 (or 1)", "channels", [head.channels for head in headers])
         if self.image_size is None:
-            sides: Sequence[int] = self.common("image_size=N", "size (height, width)", [size for size, _ in headers])
+            sides: Sequence[int] = self.common("image_size=N", "size (height, width)", [head.size for head in headers])
         else:
             sides = (self.image_size, self.image_size)
         super().__init__(shape=(self.channels, *sides), num_classes=None, value_range=(-1, 1), batch_size=1, seed=0)
@@ -189,14 +189,15 @@ class ImageFiles(RealData):
             (most, _), (other, _) = kinds[:2]
             path = self.paths[list(found).index(other)]
             raise ValueError(
-                f"{self.key}={self.folder} holds images of different {what}, such as {most} and {other} ({path.name}): "
-                f"bring them to one by {way_out}"
+                f"{self.key}={shown(self.folder)} holds images of different {what}, such as {most} and {other} "
+                f"({shown(path.name)}): bring them to one by {way_out}"
             )
         return kinds[0][0]
 
-    def read(self, path: Path) -> Tensor:
+    def read(self, path: ImagePath) -> Tensor:
         """Return an image, uint8 of `shape`."""
-        return read_image(self.key, path, self.channels, self.image_size)
+        size = None if self.image_size is None else (self.image_size, self.image_size)
+        return read_image(self.key, path, Decoding(self.channels, size))
 
     @property
     def reference_size(self) -> int:
@@ -219,5 +220,5 @@ class ImageFiles(RealData):
 
     @cached_property
     def _fingerprint(self) -> str:
-        names = {str(path.relative_to(self.folder)): path for path in self.paths}
+        names = {shown(path.relative_to(self.folder)): path for path in self.paths}
         return fingerprint_of_files(f"{self.shape} {self.image_size}", names)

@@ -1,186 +1,117 @@
-"""Any folder of images."""
+"""Any folder of images, or a zip of them."""
 
 from __future__ import annotations
 
-import logging
-import math
-from collections.abc import Iterator
-from functools import cached_property
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.utils.data import DataLoader, Subset
 
-from gan_lightning.data.base import ImageData, Images, Loader, fingerprint_of_files, rank_slice
-from gan_lightning.data.files import ImageDataset, find_images
-from gan_lightning.data.loader import DeterministicSampler, DiskLoader
-from gan_lightning.data.pixels import normalize
-from gan_lightning.game import Batch
-from gan_lightning.utils.checks import check_bool, check_int
-
-log = logging.getLogger(__name__)
-
-MEMORY_BYTES = 4 * 2**30
-"""Images that take less than this as uint8 are held in memory."""
+from gan_lightning.data.decoded_images import DecodedImages, Found
+from gan_lightning.data.files import ImageDataset
+from gan_lightning.utils.find_images import Listing, is_hidden, left_out_words, list_images, shown
+from gan_lightning.utils.image_layout import Layout, layout_of
 
 
-class ImageFolder(ImageData):
-    """The images in a folder and the folders below it, each scaled and cropped about its centre to a square.
-
-    Metrics compare with all of them: there is no test split.
+class ImageFolder(DecodedImages):
+    """The images in a folder and the folders below it, or in a zip, each brought to one size.
 
     Args:
         root: the folder.
-        image_size: height and width that images are brought to, pixels.
-        channels: 3 for colour, 1 for grey; images of the other kind are converted.
-        num_classes: how many folders `root` holds, each then a class, numbered in the order of their names; None:
-            images are found at any depth, and there are no labels.
-        in_memory: hold all images in memory, as uint8; False reads them from disk again and again; None holds them if
-            they take less than `MEMORY_BYTES`.
-        num_workers: processes that read images; 0 reads them in this one.
-        image_data: further arguments of `ImageData`.
+        num_classes: how many classes they have, see `layout_of`; None: there are no labels.
+        reference: as for `DecodedImages`, where test is the folder val/ or test/ beside train/; or another folder,
+            whose classes have the same names.
+        decoded_images: further arguments of `DecodedImages`.
     """
 
     def __init__(
-        self,
-        *,
-        root: str | None,
-        image_size: int,
-        channels: int,
-        num_classes: int | None,
-        in_memory: bool | None,
-        num_workers: int,
-        **image_data: Any,
+        self, *, root: str | None, num_classes: int | None, reference: str | float = "train", **decoded_images: Any
     ) -> None:
-        super().__init__(image_size=check_int("data.image_size", image_size), num_classes=num_classes, **image_data)
+        super().__init__(num_classes=num_classes, reference=reference, **decoded_images)
         if root is None:
             raise ValueError("data.root must name the folder of images: data.root=/path/to/images")
-        if channels not in (1, 3):
-            raise ValueError(f"data.channels must be 3 (colour) or 1 (grey), not {channels!r}")
-        if self.shape != (channels, image_size, image_size):
-            raise ValueError(
-                f"data.shape={list(self.shape)} must follow data.channels and data.image_size: "
-                f"{[channels, image_size, image_size]}"
-            )
-        if self.reference != "train":
-            raise ValueError("data.reference must be train: a folder of images has no test split")
-        if self.classes is not None and num_classes is None:
-            raise ValueError("data.classes needs classes: set data.num_classes to the number of folders in data.root")
         self.root = Path(root).expanduser()
-        self.in_memory = None if in_memory is None else check_bool("data.in_memory", in_memory)
-        self.num_workers = check_int("data.num_workers", num_workers, minimum=0)
 
-    @cached_property
-    def dataset(self) -> ImageDataset:
-        """Return the images of the classes that are kept, read from their files whenever they are indexed.
+    def find(self) -> Found:
+        """List the files.
 
         Raises:
             FileNotFoundError: there are no images, or a class has none.
             ValueError: `num_classes` or `classes` are not what the folder has.
         """
-        if self.num_classes is None:
-            return ImageDataset("data.root", find_images("data.root", self.root), *self._kind)
-        paths, labels = self.images_by_class(self.num_classes)
-        rows = self.rows_of_classes(torch.tensor(labels)).tolist()
-        return ImageDataset(
-            "data.root", [paths[row] for row in rows], *self._kind, labels=[labels[row] for row in rows]
-        )
+        listing = list_images("data.root", self.root)
+        layout = layout_of(listing)
+        labels, names = None, None
+        if self.num_classes is not None:
+            labels, names = self.labels_of(listing, layout, self.num_classes)
+        train = self._images("data.root", listing, layout.train, labels)
+        remarks = [f"left out: {left_out_words(listing.left_out)}"] if listing.left_out else []
+        if layout.splits is not None:
+            held_out = f", {shown(layout.splits[1])}/ is held out" if layout.splits[1] else ""
+            remarks.append(f"{shown(layout.splits[0])}/ is the training split{held_out}")
+        if self.compared_with == "test":
+            others = self._images("data.root", listing, layout.held_out, labels) if layout.held_out else None
+            return Found(train, others, names, remarks)
+        if self.compared_with == "train" or isinstance(self.compared_with, float):
+            return Found(train, None, names, remarks)
+        return Found(train, self._other_folder(str(self.compared_with), names), names, remarks)
 
-    @property
-    def _kind(self) -> tuple[int, int]:
-        return self.shape[0], self.shape[1]
+    def _images(self, key: str, listing: Listing, rows: Sequence[int], labels: Sequence[int] | None) -> ImageDataset:
+        """Return the images of `rows` whose class is kept."""
+        images = ImageDataset(key, listing.paths, self.decoding, labels, self.on_error).take(rows)
+        if labels is None:
+            return images
+        return images.take(self.rows_of_classes(torch.tensor(images.labels)).tolist())
 
-    def images_by_class(self, num_classes: int) -> tuple[list[Path], list[int]]:
-        """Return all images and the number of the folder that each lies in.
+    def _other_folder(self, path: str, names: Sequence[str] | None) -> ImageDataset:
+        """Return the images of a folder that metrics compare with, their classes numbered as the training images'."""
+        listing = list_images("data.reference", Path(path).expanduser())
+        layout = layout_of(listing)
+        if names is None:
+            return self._images("data.reference", listing, layout.train, None)
+        if layout.labels is None or layout.class_names is None:
+            raise ValueError(f"data.reference={path} has no folders of classes as data.root has: {', '.join(names)}")
+        unknown = [name for name in layout.class_names if name not in names]
+        if unknown:
+            raise ValueError(f"data.reference={path} has a class {unknown[0]}, which data.root does not have")
+        number = [list(names).index(name) for name in layout.class_names]
+        labels = [number[label] if label >= 0 else label for label in layout.labels]
+        return self._images("data.reference", listing, layout.train, labels)
+
+    def labels_of(
+        self, listing: Listing, layout: Layout, num_classes: int
+    ) -> tuple[Sequence[int], tuple[str, ...] | None]:
+        """Return the class of each image, and the names of the classes.
 
         Raises:
-            FileNotFoundError: there are no folders, or one has no images.
-            ValueError: there are not as many folders as `num_classes`.
+            FileNotFoundError: there are no folders of classes, or one has no images.
+            ValueError: there are not as many classes as `num_classes`.
         """
-        folders = sorted(path for path in self.root.iterdir() if path.is_dir()) if self.root.is_dir() else []
-        if not folders:
+        if layout.labels is None or layout.class_names is None:
+            if num_classes == 1:
+                return [0] * len(listing.paths), None
             raise FileNotFoundError(
-                f"data.root={self.root} must hold a folder of images (png, jpg, webp, ...) for each class; "
+                f"data.root={shown(self.root)} must hold a folder of images (png, jpg, webp, ...) for each class; "
                 "data.num_classes=null needs no classes"
             )
-        if len(folders) != num_classes:
+        if len(layout.class_names) != num_classes:
+            self._name_an_empty_class(layout)
             raise ValueError(
-                f"data.num_classes={num_classes} but data.root={self.root} holds {len(folders)} folders: "
-                f"set data.num_classes={len(folders)}"
+                f"data.num_classes={num_classes} but data.root={shown(self.root)} holds {len(layout.class_names)} "
+                f"classes: set data.num_classes={len(layout.class_names)}"
             )
-        found = [find_images("a class of data.root", folder) for folder in folders]
-        labels = [label for label, paths in enumerate(found) for _ in paths]
-        return [path for paths in found for path in paths], labels
+        return layout.labels, layout.class_names
 
-    @cached_property
-    def resident(self) -> bool:
-        """Return whether images are held in memory."""
-        fits = len(self.dataset) * math.prod(self.shape) < MEMORY_BYTES
-        return fits if self.in_memory is None else self.in_memory
-
-    def setup(self, stage: str) -> None:
-        """Find the images, and read them if they are to be in memory."""
-        if stage == "fit" and self.resident:
-            super().setup(stage)
-
-    def read(self, train: bool) -> Images:
-        """Read all images."""
-        log.info("reading the %d images in %s into memory", len(self.dataset), self.root)
-        pixels = torch.empty(len(self.dataset), *self.shape, dtype=torch.uint8)
-        labels = torch.empty(len(self.dataset), dtype=torch.int64)
-        start = 0
-        for images, classes in self._in_order(range(len(self.dataset)), batch_size=256):
-            rows = slice(start, start + len(images))
-            pixels[rows], labels[rows] = images, classes
-            start += len(images)
-        return Images(pixels, None if self.num_classes is None else labels)
-
-    def train_dataloader(self) -> Loader:
-        """Return endless batches, from the step that the run has reached."""
-        if self.resident:
-            return super().train_dataloader()
-        device, rank, world_size = self.placement()
-        order = DeterministicSampler(len(self.dataset), self.batch_size, self.seed, rank, world_size)
-        return DiskLoader(self.dataset, self.num_classes is not None, order, device, self.num_workers, self.step)
-
-    @property
-    def reference_size(self) -> int:
-        """Return the number of images in the folder, of the classes that are kept."""
-        return len(self.dataset)
-
-    def labelled_reference_batches(
-        self, device: torch.device | str, rank: int = 0, world_size: int = 1, batch_size: int = 500
-    ) -> Iterator[Batch]:
-        """See `RealData`; images, float32 in [-1, 1]."""
-        if self.resident:
-            yield from super().labelled_reference_batches(device, rank, world_size, batch_size)
-            return
-        labelled = self.num_classes is not None
-        for images, labels in self._in_order(rank_slice(len(self.dataset), rank, world_size), batch_size):
-            yield normalize(images.to(device)), labels.to(device) if labelled else None
+    def _name_an_empty_class(self, layout: Layout) -> None:
+        folder = self.root if layout.splits is None else self.root / layout.splits[0]
+        known = set(layout.class_names or ())
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if path.is_dir() and not is_hidden(path.name) and known and shown(path.name) not in known:
+                raise FileNotFoundError(f"a class of data.root={shown(path)} has no images in it")
 
     @property
     def reference_split(self) -> str:
-        """Return the name of the one split."""
-        return "all"
-
-    def fingerprint(self, train: bool | None = None) -> str | None:
-        """See `RealData`; of images that are read again and again, the names and contents of their files.
-
-        The files are read once for it.
-        """
-        return super().fingerprint(train) if self.resident else self._fingerprint
-
-    @cached_property
-    def _fingerprint(self) -> str:
-        labelled = zip(self.dataset.paths, self.dataset.labels, strict=True)
-        names = {f"{path.relative_to(self.root)}\0{label}": path for path, label in labelled}
-        return fingerprint_of_files(f"{self.shape} {self.num_classes}", names)
-
-    def _in_order(self, rows: range, batch_size: int) -> DataLoader[tuple[Tensor, int]]:
-        # A generator of its own: iterating would draw from the global one.
-        images = Subset(self.dataset, rows)
-        workers = self.num_workers if len(rows) > batch_size else 0  # one batch is read sooner than they have started
-        return DataLoader(images, batch_size, num_workers=workers, generator=torch.Generator())
+        """See `DecodedImages`; another folder's path."""
+        split = super().reference_split
+        return split if split in ("train", "test") or isinstance(self.compared_with, float) else shown(split)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from gan_lightning.data.distributions import Distribution
 from gan_lightning.data.pixels import normalize
@@ -183,54 +181,3 @@ class StreamLoader:
         samples = self.distribution.sample(BATCHES_PER_BLOCK * self.batch_size, rng)
         batches = samples.view(BATCHES_PER_BLOCK, self.batch_size, self.distribution.dim)
         return batches[:, self.mine].to(self.device).contiguous()
-
-
-class DiskLoader:
-    """Endless batches of a dataset that is too large for memory, read ahead by worker processes.
-
-    Args:
-        dataset: gives (uint8 image (channels, height, width), class).
-        labelled: True where the data have classes; else batches have None instead.
-        order: which rows to take.
-        device: where batches are wanted. Pixels travel there as uint8, a quarter of float32.
-        num_workers: processes that read ahead; 0 reads in this process.
-        first_step: returns the step to begin at; called whenever iteration begins.
-    """
-
-    def __init__(
-        self,
-        dataset: Dataset[Any],
-        labelled: bool,
-        order: DeterministicSampler,
-        device: torch.device | str,
-        num_workers: int,
-        first_step: Callable[[], int] = first_step_of_a_run,
-    ) -> None:
-        self.labelled, self.device = labelled, torch.device(device)
-        self.batches: DataLoader[Any] = DataLoader(
-            dataset,
-            batch_sampler=BatchSampler(order, first_step),
-            num_workers=num_workers,
-            persistent_workers=num_workers > 0,
-            pin_memory=self.device.type == "cuda",
-            # Its own, because it would draw from the global one and so change the run beside data held in memory.
-            generator=torch.Generator(),
-        )
-
-    def __iter__(self) -> Iterator[Batch]:
-        for pixels, labels in self.batches:
-            pixels = pixels.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
-            yield normalize(pixels), labels.to(self.device, non_blocking=True) if self.labelled else None
-
-
-class BatchSampler:
-    """A `DeterministicSampler` as the endless batch sampler of a `DataLoader`."""
-
-    def __init__(self, order: DeterministicSampler, first_step: Callable[[], int]) -> None:
-        self.order, self.first_step = order, first_step
-
-    def __iter__(self) -> Iterator[list[int]]:
-        step = self.first_step()
-        while True:
-            yield self.order.indices(step).tolist()
-            step += 1

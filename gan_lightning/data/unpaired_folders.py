@@ -7,12 +7,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from gan_lightning.data.base import Images
-from gan_lightning.data.files import ImageDataset, find_images
+from gan_lightning.data.decode import Decoding
+from gan_lightning.data.files import ImageDataset
 from gan_lightning.data.unpaired import Domains, UnpairedImages
 from gan_lightning.utils.checks import check_int
+from gan_lightning.utils.find_images import find_images, shown
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +30,7 @@ class UnpairedFolders(UnpairedImages):
         b: that of domain B.
         image_size: height and width that images are brought to, pixels.
         channels: 3 for colour, 1 for grey; images of the other kind are converted.
-        num_workers: threads that read images.
+        num_workers: processes that decode images; 0 decodes them in this one.
         unpaired_images: arguments of `UnpairedImages`; `shape` is (2 * channels, image_size, image_size).
     """
 
@@ -68,7 +71,7 @@ class UnpairedFolders(UnpairedImages):
 
 
 @lru_cache(maxsize=2)
-def read_folder(key: str, folder: str, channels: int, size: int, threads: int) -> Tensor:
+def read_folder(key: str, folder: str, channels: int, size: int, workers: int) -> Tensor:
     """Return the images in a folder, (count, channels, size, size) of uint8.
 
     Those read last are kept, for the data and the prior are of the same images: do not write to them.
@@ -78,13 +81,15 @@ def read_folder(key: str, folder: str, channels: int, size: int, threads: int) -
         folder: where the images are, at any depth.
         channels: 1 or 3.
         size: pixels.
-        threads: that read.
+        workers: processes that decode.
 
     Raises:
         FileNotFoundError: there are none.
         ValueError: one of them cannot be read.
     """
     root = Path(folder).expanduser()
-    images = ImageDataset(key, find_images(key, root), channels, size)
-    log.info("reading the %d images in %s into memory", len(images), root)
-    return images.read_all(threads)
+    images = ImageDataset(key, find_images(key, root), Decoding(channels, (size, size)))
+    log.info("reading the %d images in %s into memory", len(images), shown(root))
+    pixels = torch.empty(len(images), channels, size, size, dtype=torch.uint8)
+    images.read_all(workers, pixels)
+    return pixels

@@ -40,6 +40,8 @@ def protocol_of(
         "fingerprint": data.fingerprint(),
     }
     numbers = {f"val/{key}": metric_spec(metric) for metric in metrics.values() for key in metric.keys}
+    if getattr(data, "mirror", False):
+        reference["training"] = "mirrored"
     return {"num_fakes": num_fakes, **more, "batch_size": batch_size, "reference": reference, "numbers": numbers}
 
 

@@ -21,6 +21,7 @@ from gan_lightning.callbacks.checkpoint import NotSavedError
 from gan_lightning.callbacks.evaluation import Evaluation
 from gan_lightning.callbacks.health import DivergedError, Health
 from gan_lightning.callbacks.preemption import Interrupted
+from gan_lightning.data.decode import UnreadableImageError
 from gan_lightning.diagnostics.probe import not_finite
 from gan_lightning.gan import GAN
 from gan_lightning.runs.report import print_report
@@ -161,6 +162,9 @@ def fit(trainer: Trainer, gan: GAN, datamodule: LightningDataModule, start: Resu
         error = f"{type(problem).__name__}: {problem}"
         if isinstance(problem, (ValueError, OSError)) and gan.discriminator_updates == start.discriminator_updates:
             raise UserError(str(problem)) from problem  # the parts do not fit: raised before the first update
+        if isinstance(problem, UnreadableImageError):
+            error = str(problem)
+            raise WorkError(error) from problem
         if (
             isinstance(problem, Exception)
             and gan.discriminator_updates > start.discriminator_updates
@@ -198,6 +202,7 @@ def summarize(trainer: Trainer, gan: GAN) -> dict[str, Any]:
         "iterations": gan.iterations,
         "discriminator_updates": gan.discriminator_updates,
         "images": gan.images,
+        "classes": getattr(getattr(trainer, "datamodule", None), "class_names", None),
         "monitor": monitor,
         "final": dict(gan.metrics),
         "final_iteration": evaluation.last_iteration if evaluation else None,

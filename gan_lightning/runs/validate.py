@@ -100,8 +100,12 @@ def _devices(value: Any) -> bool:
     return value in ("auto", -1) or _int(value)
 
 
+def _image_size(value: Any) -> bool:
+    return all(_int(side) for side in value) and len(value) == 2 if isinstance(value, list) else _int(value)
+
+
 COUNTS = (
-    *("max_iterations", "micro_batches", "*_every", "data.batch_size", "data.image_size", "wrappers.*.pack"),
+    *("max_iterations", "micro_batches", "*_every", "data.batch_size", "wrappers.*.pack"),
     "trainer.num_nodes",
 )
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
@@ -111,6 +115,7 @@ PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 RULES = (
     Rule(("seed",), lambda value: _int(value, 0) and value < 2**32, "a whole number from 0 to 4294967295"),
     Rule(COUNTS, _int, "a whole number, at least 1"),
+    Rule(("data.image_size",), _image_size, "a whole number, at least 1, or [height,width]"),
     Rule(("resume",), lambda value: value in (None, "auto"), "auto or null"),
     Rule(("optimizer*.lr",), _positive, "a number above 0"),
     Rule(("optimizer*.betas",), _betas, "two numbers from 0 to below 1, such as [0.5,0.999]"),

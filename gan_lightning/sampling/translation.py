@@ -9,10 +9,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from gan_lightning.data.decode import Decoding
 from gan_lightning.data.files import read_image
 from gan_lightning.data.pixels import normalize, to_uint8
 from gan_lightning.models.cyclegan import CycleGANGenerators
 from gan_lightning.sampling.output import save_image
+from gan_lightning.utils.find_images import ImagePath
 from gan_lightning.utils.progress_bar import track
 
 DIRECTIONS = ("a_to_b", "b_to_a")
@@ -43,7 +45,11 @@ def side_by_side(sources: Tensor, translations: Tensor) -> Tensor:
 
 
 def translate_folder(
-    translate_batch: Callable[[Tensor], Tensor], root: Path, paths: Sequence[Path], shape: Sequence[int], target: Path
+    translate_batch: Callable[[Tensor], Tensor],
+    root: Path,
+    paths: Sequence[ImagePath],
+    shape: Sequence[int],
+    target: Path,
 ) -> None:
     """Write the translation of each image into the new folder `target`, as PNGs.
 
@@ -58,23 +64,23 @@ def translate_folder(
         ValueError: an image cannot be read.
         OSError: one cannot be written.
     """
-    channels, size = shape[0], shape[1]
+    to = Decoding(shape[0], (shape[1], shape[2]))
     names = [target / name for name in png_names(root, paths)]
     target.mkdir()
     for first in track(range(0, len(paths), BATCH_SIZE), "Translating"):
         rows = range(first, min(first + BATCH_SIZE, len(paths)))
-        images = torch.stack([read_image("source", paths[row], channels, size) for row in rows])
+        images = torch.stack([read_image("source", paths[row], to) for row in rows])
         for row, pixels in zip(rows, to_uint8(translate_batch(normalize(images))), strict=True):
             names[row].parent.mkdir(parents=True, exist_ok=True)
             save_image(pixels, names[row])
 
 
-def png_names(root: Path, paths: Sequence[Path]) -> list[Path]:
+def png_names(root: Path, paths: Sequence[ImagePath]) -> list[Path]:
     """Return a path for the translation of each image, as its own below `root`: ``x/photo.png`` of ``x/photo.jpg``.
 
     Where that would be one name for two, every one keeps its ending: ``x/photo.jpg.png``.
     """
-    files = [path.relative_to(root) for path in paths]
+    files = [Path(path.relative_to(root)) for path in paths]
     names = [file.with_suffix(".png") for file in files]
     twice = max(Counter(str(name).casefold() for name in names).values()) > 1
     return [file.with_name(f"{file.name}.png") for file in files] if twice else names

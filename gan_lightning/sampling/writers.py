@@ -14,7 +14,6 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from gan_lightning.data.files import find_images
 from gan_lightning.figures.images import FRAME_MS, make_image_grid, save_animation, save_picture
 from gan_lightning.gan import GAN
 from gan_lightning.models.cyclegan import is_translator
@@ -28,6 +27,7 @@ from gan_lightning.sampling.generate import (
 from gan_lightning.sampling.interpolation import closed_path
 from gan_lightning.sampling.output import save_arrays, save_files, write_atomically
 from gan_lightning.sampling.translation import COLUMNS, side_by_side, translate, translate_folder
+from gan_lightning.utils.find_images import find_images
 
 
 def write_samples(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Protocol
 
 
 def check_int(key: str, value: object, minimum: int = 1) -> int:
@@ -43,6 +43,14 @@ def check_ints(key: str, value: object, minimum: int = 0) -> tuple[int, ...]:
     return tuple(check_int(f"each number in {key}", number, minimum) for number in value)
 
 
-def fingerprint(path: Path) -> str:
+class Readable(Protocol):
+    """A file, or what can be read like one."""
+
+    def read_bytes(self) -> bytes:
+        """Return the content."""
+        ...
+
+
+def fingerprint(path: Readable) -> str:
     """Twelve hexadecimal digits that stand for the content of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:12]

@@ -16,6 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from gan_lightning.utils.errors import UserError
+from gan_lightning.utils.image_layout import count_classes
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -37,6 +38,8 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("float", float, replace=True)
     OmegaConf.register_new_resolver("total", _total, replace=True)
     OmegaConf.register_new_resolver("widened", _widened, replace=True)
+    OmegaConf.register_new_resolver("image_shape", _image_shape, replace=True)
+    OmegaConf.register_new_resolver("classes_in", _classes_in, replace=True)
     OmegaConf.register_new_resolver("job_type", lambda: "sweep" if sweep_dir() else "train", replace=True)
     OmegaConf.register_new_resolver("sweep_name", _sweep_name, replace=True)
     OmegaConf.register_new_resolver("sweep_or_run_dir", _sweep_or_run_dir, replace=True)
@@ -86,6 +89,18 @@ def _total(*numbers: int | None) -> int:
 def _widened(shape: Sequence[int], times: int, plus: int | None = 0) -> ListConfig:
     """`shape` with `times` as many channels, and `plus` more; null counts for nothing."""
     return ListConfig([shape[0] * times + (plus or 0), *shape[1:]])
+
+
+def _image_shape(channels: int, size: int | Sequence[int]) -> ListConfig:
+    """[channels, height, width] of images of one size, which is their side or [height, width]."""
+    return ListConfig([channels, *(size if isinstance(size, Sequence) else (size, size))])
+
+
+def _classes_in(key: str, *, _parent_: DictConfig) -> int | None:
+    """How many classes the folder that the key beside names has; null for none, and where it names no folder."""
+    if OmegaConf.is_missing(_parent_, key) or _parent_[key] is None:
+        return None
+    return count_classes(str(_parent_[key]))
 
 
 def _sweep_name() -> str | None:

@@ -86,7 +86,7 @@ def test_it_leaves_grids_real_images_and_an_animation(digits: Mnist10k, tmp_path
     assert (pixels(grids.last_path) == make_image_grid(gan.generate(gan.fixed_latents(9, "samples")))).all()
     assert (
         pixels(tmp_path / "samples" / "real.png")
-        == make_image_grid(next(digits.reference_batches("cpu", batch_size=9)))
+        == make_image_grid(digits.examples(9, "cpu"))
     ).all()
     with Image.open(tmp_path / "samples" / "evolution.gif") as animation:
         assert getattr(animation, "n_frames", 1) == 4

@@ -16,6 +16,8 @@ import yaml
 from omegaconf import OmegaConf
 from PIL import Image
 
+from gan_lightning.utils.conf import register_resolvers
+
 CONF = Path(__file__).parents[2] / "conf" / "data"
 
 
@@ -26,6 +28,7 @@ def settings() -> Callable[..., dict[str, Any]]:
     def read(name: str, **changes: Any) -> dict[str, Any]:
         data = yaml.safe_load((CONF / f"{name}.yaml").read_text())
         del data["defaults"]
+        register_resolvers()
         resolved = OmegaConf.to_container(OmegaConf.create({"seed": 0, "data": data | changes}), resolve=True)
         assert isinstance(resolved, dict)
         return resolved["data"]

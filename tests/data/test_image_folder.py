@@ -9,8 +9,9 @@ import torch
 from hydra.utils import instantiate
 from PIL import Image
 
-from gan_lightning.data import image_folder
-from gan_lightning.data.loader import DiskLoader, InMemoryLoader
+from gan_lightning.data import decoded_images
+from gan_lightning.data.file_loaders import DiskLoader
+from gan_lightning.data.loader import InMemoryLoader
 
 
 @pytest.fixture
@@ -20,7 +21,10 @@ def folder(tmp_path, write_images, settings):
 
     def make(**changes):
         return instantiate(
-            settings("image_folder", root=str(tmp_path), image_size=8, batch_size=12, num_workers=0, **changes)
+            settings(
+                "image_folder",
+                **{"root": str(tmp_path), "image_size": 8, "batch_size": 12, "num_workers": 0, **changes},
+            )
         )
 
     return make
@@ -61,10 +65,10 @@ def test_memory_and_disk_give_the_same(folder, num_classes):
 
 
 def test_images_are_held_in_memory_where_they_fit(folder, monkeypatch):
-    monkeypatch.setattr(image_folder, "MEMORY_BYTES", 12 * 3 * 8 * 8)
-    assert not folder().resident
-    monkeypatch.setattr(image_folder, "MEMORY_BYTES", 12 * 3 * 8 * 8 + 1)
-    assert folder().resident
+    monkeypatch.setattr(decoded_images, "MEMORY_BYTES", 12 * 3 * 8 * 8)
+    assert folder().storage == "cache"
+    monkeypatch.setattr(decoded_images, "MEMORY_BYTES", 12 * 3 * 8 * 8 + 1)
+    assert folder().storage == "memory"
 
 
 def test_the_square_about_the_centre_is_cut_out(folder, tmp_path):
@@ -105,9 +109,14 @@ def test_some_classes_only(folder, in_memory):
         ({"image_size": 0}, "data.image_size"),
         ({"in_memory": "auto"}, "data.in_memory"),
         ({"num_workers": -1}, "data.num_workers"),
-        ({"classes": [0]}, "data.num_classes"),
+        ({"classes": [0]}, "data.classes needs classes"),
+        ({"fit": "squeeze"}, "data.fit must be crop, pad or stretch"),
+        ({"background": "nocolour"}, "data.background must be a colour"),
+        ({"mirror": 1}, "data.mirror must be true or false"),
+        ({"on_error": "ignore"}, "data.on_error must be raise or skip"),
+        ({"image_size": [8, 8, 8]}, r"data.image_size must be a number or \[height, width\]"),
         ({"shape": [3, 32, 32]}, "data.shape"),
-        ({"reference": "test"}, "no test split"),
+        ({"reference": 1.5}, "data.reference must be train, test, a folder, or a share"),
     ],
 )
 def test_impossible_settings_are_refused(tmp_path, settings, changes, message):
@@ -133,13 +142,13 @@ def test_a_class_without_images_is_named(folder, tmp_path):
 @pytest.mark.parametrize("in_memory", [True, False])
 @pytest.mark.parametrize("broken", ["text", "deep"])
 def test_a_file_that_cannot_be_read_is_named(folder, tmp_path, in_memory, broken):
-    path = tmp_path / "blue" / "one.png"
+    path = tmp_path / "blue" / "one.tif"
     if broken == "text":
         path.write_text("<html>")
     else:
-        Image.fromarray(np.zeros((9, 9), dtype=np.uint16)).save(path)
-    message = {"text": "cannot be read .*: repair it or take it away", "deep": "has more than 8 bits a channel"}[broken]
-    with pytest.raises(ValueError, match=f"data.root: {path} {message}"):
+        Image.fromarray(np.full((9, 9), -1, dtype=np.int32)).save(path)
+    message = {"text": "it is no image that can be read", "deep": "levels from -1 to -1, and 16 bits"}[broken]
+    with pytest.raises(ValueError, match=rf"data.root: {path} cannot be read \({message}.*\): repair it or take it"):
         list(folder(in_memory=in_memory).reference_batches("cpu"))
 
 
@@ -157,3 +166,123 @@ def test_its_fingerprint_follows_the_contents_of_the_files(folder, tmp_path, in_
 
     first = fingerprint("red", 1)
     assert first == fingerprint("red", 2) != fingerprint("green", 1)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("GAN_LIGHTNING_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.mark.parametrize("num_classes", [None, 2])
+@pytest.mark.parametrize("reference", ["train", 0.25])
+def test_memory_and_cache_give_the_same(folder, num_classes, reference):
+    memory, cache = (
+        folder(num_classes=num_classes, in_memory=where, reference=reference, mirror=True) for where in (True, "cache")
+    )
+    for source in (memory, cache):
+        source.setup("fit")
+    for (a, x), (b, y) in islice(zip(memory.train_dataloader(), cache.train_dataloader(), strict=True), 4):
+        assert torch.equal(a, b)
+        assert (x is y is None) if num_classes is None else torch.equal(x, y)
+    for rank in range(3):
+        batches = zip(*(s.reference_batches("cpu", rank, 3, batch_size=3) for s in (memory, cache)), strict=True)
+        assert all(torch.equal(a, b) for a, b in batches)
+    assert memory.fingerprint() == cache.fingerprint()
+    assert torch.equal(memory.examples(5, "cpu"), cache.examples(5, "cpu"))
+
+
+@pytest.mark.parametrize("in_memory", [True, False, "cache"])
+def test_broken_files_are_skipped_where_that_is_chosen(folder, tmp_path, in_memory):
+    (tmp_path / "blue" / "0.png").write_text("<html>")
+    (tmp_path / "blue" / "5.png").write_text("<html>")
+    source = folder(num_classes=2, in_memory=in_memory, on_error="skip")
+    source.setup("fit")
+    for real, labels in islice(source.train_dataloader(), 3):
+        assert {green for _, green, _ in pixel(real)} == {0, 100}
+        assert [green == 0 for _, green, _ in pixel(real)] == labels.bool().tolist()
+    broken = folder(num_classes=2, in_memory=in_memory)
+    with pytest.raises(ValueError, match=r"0.png cannot be read|5.png cannot be read"):
+        broken.setup("fit")
+        list(islice(broken.train_dataloader(), 3))
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_file_that_breaks_between_reads_raises_its_own_sentence(folder, tmp_path, num_workers):
+    (tmp_path / "blue" / "0.png").write_text("<html>")
+    source = folder(in_memory=False)
+    source.num_workers = num_workers
+    with pytest.raises(ValueError, match=r"^data.root: .*0.png cannot be read \(it is no image [^\n]*$"):
+        list(islice(source.train_dataloader(), 2))
+
+
+def test_classes_are_named_in_natural_order_and_said(tmp_path, write_images, settings, caplog):
+    write_images(tmp_path, "1", "2", "10", ".ipynb_checkpoints")
+    (tmp_path / "1" / "a.svg").write_text("<svg/>")
+    Image.new("P", (8, 8)).save(tmp_path / "2" / "p.png", transparency=0)
+    source = instantiate(settings("image_folder", root=str(tmp_path), image_size=8, num_workers=0))
+    with caplog.at_level("INFO"):
+        source.setup("fit")
+    assert source.num_classes == 3
+    assert source.class_names == ("1", "2", "10")
+    assert caplog.messages[-1] == (
+        "read 19 images (PNG RGB 18, PNG P with transparency 1), 3 classes: 1 (0), 2 (1), 10 (2); "
+        "left out: 6 in hidden folders, 1 svg; transparency is blended on #ffffff"
+    )
+
+
+def test_a_share_is_kept_back_by_the_seed(folder):
+    def splits(**changes):
+        source = folder(reference=0.25, **changes)
+        train, held_out = (set(pixel(source.split(part, "cpu").pixels / 127.5 - 1)) for part in (True, False))
+        assert (len(train), len(held_out), len(train | held_out)) == (9, 3, 12)
+        assert set(pixel(torch.cat(list(source.reference_batches("cpu"))))) == held_out
+        assert {colour for real, _ in islice(source.train_dataloader(), 3) for colour in pixel(real)} == train
+        return held_out
+
+    assert splits() == splits()
+    assert folder(reference=0.25).reference_split == "0.25 kept back by seed 0"
+    assert len({frozenset(splits(seed=seed)) for seed in range(4)}) > 1
+    with pytest.raises(ValueError, match=r"data.reference=0.01 of 12 images leaves none"):
+        folder(reference=0.01).setup("fit")
+
+
+def test_val_and_other_folders_are_references_with_the_same_classes(tmp_path, write_images, settings):
+    write_images(tmp_path, "d/train/b", "d/train/a")
+    write_images(tmp_path, "d/val/a", "d/val/b", "other/b", "third/c", "third/a")
+
+    def make(**changes):
+        return instantiate(settings("image_folder", root=str(tmp_path / "d"), image_size=8, num_workers=0, **changes))
+
+    held_out = make(reference="test")
+    images, labels = next(iter(held_out.labelled_reference_batches("cpu")))
+    assert held_out.class_names == ("a", "b")
+    assert [(green, label) for (_, green, _), label in zip(pixel(images), labels.tolist(), strict=True)] == (
+        [(0, 0)] * 6 + [(100, 1)] * 6
+    )
+    assert make().reference_size == 12
+    with pytest.raises(ValueError, match="third has a class c, which data.root does not have"):
+        make(reference=str(tmp_path / "third")).setup("fit")
+    with pytest.raises(ValueError, match="other has no folders of classes"):
+        make(reference=str(tmp_path / "other")).setup("fit")
+    other = make(reference=str(tmp_path / "other"), num_classes=None)
+    other.setup("fit")
+    assert (other.reference_size, other.reference_split) == (6, str(tmp_path / "other"))
+
+
+def test_a_reference_that_is_not_there_is_told(folder):
+    with pytest.raises(ValueError, match="no images are held out"):
+        folder(reference="test").setup("fit")
+    with pytest.raises(FileNotFoundError, match="data.reference=nowhere is no folder"):
+        folder(reference="nowhere").setup("fit")
+
+
+def test_rectangles(folder):
+    source = folder(image_size=[6, 12], fit="stretch")
+    assert source.shape == (3, 6, 12)
+    assert next(iter(source.train_dataloader()))[0].shape == (12, 3, 6, 12)
+
+
+def test_examples_are_a_draw_over_all_classes(folder):
+    for in_memory in (True, False):
+        examples = folder(num_classes=2, in_memory=in_memory).examples(8, "cpu")
+        assert {green for _, green, _ in pixel(examples)} == {0, 100}

@@ -9,9 +9,9 @@ from torch.utils.data import TensorDataset
 
 from gan_lightning.data import loader
 from gan_lightning.data.distributions import Gaussian
+from gan_lightning.data.file_loaders import DiskLoader
 from gan_lightning.data.loader import (
     DeterministicSampler,
-    DiskLoader,
     InMemoryLoader,
     StreamLoader,
     per_device_batch_size,

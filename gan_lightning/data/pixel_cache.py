@@ -1,0 +1,124 @@
+"""Decoded images in one memory-mapped file of the cache folder: for data larger than memory, kept between runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gan_lightning.data.files import ImageDataset
+from gan_lightning.utils.files import atomic_write, file_lock
+from gan_lightning.utils.find_images import ImagePath, ZipMember, shown
+
+log = logging.getLogger(__name__)
+
+VERSION = 1
+"""Of the rule by which images are decoded: files of other versions are made anew."""
+
+
+class Cached(NamedTuple):
+    """Decoded images.
+
+    Attributes:
+        pixels: (count, channels, height, width) of uint8, mapped from the file.
+        rows: those of files that could be read.
+        kinds: how many images there are of each format and mode.
+    """
+
+    pixels: Tensor
+    rows: list[int]
+    kinds: Counter[str]
+
+
+def cached_pixels(images: ImageDataset, shape: Sequence[int], workers: int, folder: Path) -> Cached:
+    """Return decoded images out of the cache; the first run decodes them, and others of this machine wait for it.
+
+    The file is an array in NumPy's .npy format with JSON behind it. Its name follows from what the images' files are
+    (name, size, times) and how they are decoded; it is there when it is whole.
+
+    Args:
+        images: to decode.
+        shape: of each, (channels, height, width).
+        workers: processes that decode.
+        folder: of the cache.
+
+    Raises:
+        UnreadableImageError: files cannot be read, see `ImageDataset.read_all`.
+        OSError: there is no room for the file.
+    """
+    path = folder / "images" / f"{stamp(images, shape)}.npy"
+    with file_lock(path):
+        if not path.exists():
+            write(images, shape, workers, path)
+    return load(path)
+
+
+def stamp(images: ImageDataset, shape: Sequence[int]) -> str:
+    """Return sixteen hexadecimal digits that stand for the files and for how they are decoded."""
+    digest = hashlib.sha256(f"{VERSION} {tuple(shape)} {images.to} {images.on_error}\n".encode())
+    archives: dict[Path, str] = {}
+    for path in images.paths:
+        digest.update(f"{shown(path)}\0{state(path, archives)}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def state(path: ImagePath, archives: dict[Path, str]) -> str:
+    """Return what changes when a file's content does: its size and times; those of the zip for a file in one."""
+    if isinstance(path, ZipMember):
+        if path.archive not in archives:
+            archives[path.archive] = state(path.archive, archives)
+        return archives[path.archive]
+    status = path.stat()
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
+
+
+def write(images: ImageDataset, shape: Sequence[int], workers: int, path: Path) -> None:
+    """Decode images into the file `path`, whole or not at all.
+
+    Raises:
+        UnreadableImageError, OSError: see `cached_pixels`.
+    """
+    size = len(images) * math.prod(shape)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(path.parent).free
+    if size > free:
+        raise OSError(
+            f"{len(images)} decoded images take {size / 2**30:.1f} GiB and {path.parent} has {free / 2**30:.1f} GiB "
+            "left: let GAN_LIGHTNING_CACHE name another folder, or read the files each time by data.in_memory=false"
+        )
+    started = time.monotonic()
+    with atomic_write(path, durable=True) as unfinished:
+        array = np.lib.format.open_memmap(unfinished, "w+", np.uint8, (len(images), *shape))
+        rows, kinds = images.read_all(workers, torch.from_numpy(array))
+        array.flush()
+        del array
+        about = json.dumps({"rows": None if len(rows) == len(images) else rows, "kinds": kinds}).encode()
+        with unfinished.open("ab") as file:
+            file.write(about + len(about).to_bytes(8, "little"))
+    seconds = time.monotonic() - started
+    log.info("decoded %d images at %.0f a second into %s", len(images), len(images) / max(seconds, 1e-3), path)
+
+
+def load(path: Path) -> Cached:
+    """Return what `write` wrote."""
+    with path.open("rb") as file:
+        file.seek(-8, os.SEEK_END)
+        length = int.from_bytes(file.read(8), "little")
+        file.seek(-8 - length, os.SEEK_END)
+        about = json.loads(file.read(length))
+    # Mapped to be changed in memory alone: PyTorch warns of arrays that cannot be written to.
+    array = np.lib.format.open_memmap(path, "c")
+    rows = about["rows"] if about["rows"] is not None else list(range(len(array)))
+    return Cached(torch.from_numpy(array), rows, Counter(about["kinds"]))

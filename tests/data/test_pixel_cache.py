@@ -1,0 +1,97 @@
+"""Decoded images in a memory-mapped file of the cache."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from gan_lightning.data import pixel_cache
+from gan_lightning.data.decode import Decoding, UnreadableImageError
+from gan_lightning.data.files import ImageDataset
+from gan_lightning.data.pixel_cache import cached_pixels
+from gan_lightning.utils.find_images import find_images
+
+SHAPE = (3, 8, 8)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    (tmp_path / "pictures").mkdir()
+    for number in range(6):
+        pixels = np.random.default_rng(number).integers(256, size=(8, 8, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "pictures" / f"{number}.png")
+    return tmp_path / "pictures"
+
+
+def dataset(root: Path, **more) -> ImageDataset:
+    return ImageDataset("data.root", find_images("data.root", root), Decoding(3, (8, 8)), **more)
+
+
+def files(cache: Path) -> list[Path]:
+    return sorted(path for path in cache.rglob("*") if path.is_file() and not path.name.endswith(".lock"))
+
+
+def test_pixels_are_those_of_the_files_and_decoded_once(pictures: Path, tmp_path: Path, monkeypatch) -> None:
+    images = dataset(pictures)
+    first = cached_pixels(images, SHAPE, 0, tmp_path / "cache")
+    assert torch.equal(first.pixels, torch.stack([images[row][0] for row in range(6)]))
+    assert (first.rows, first.kinds) == (list(range(6)), {"PNG RGB": 6})
+    monkeypatch.setattr(ImageDataset, "read_all", lambda *_: pytest.fail("decoded again"))
+    second = cached_pixels(dataset(pictures), SHAPE, 0, tmp_path / "cache")
+    assert torch.equal(first.pixels, second.pixels)
+    assert second[1:] == first[1:]
+    assert len(files(tmp_path / "cache")) == 1
+    assert sorted(path.name for path in pictures.iterdir()) == [f"{number}.png" for number in range(6)]
+
+
+def test_workers_decode_the_same(pictures: Path, tmp_path: Path) -> None:
+    for number in range(6, 300):
+        shutil.copy(pictures / f"{number % 6}.png", pictures / f"{number}.png")
+    pixels, rows, _ = cached_pixels(dataset(pictures), SHAPE, 2, tmp_path / "cache")
+    assert rows == list(range(300))
+    assert torch.equal(pixels, pixels[:6].repeat(50, 1, 1, 1))
+
+
+def test_another_content_as_large_and_as_old_is_another_file(pictures: Path, tmp_path: Path) -> None:
+    import os
+
+    for number in range(2):
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(pictures / "0.bmp")
+        os.utime(pictures / "0.bmp", (1, 1))
+        pixels = cached_pixels(dataset(pictures), SHAPE, 0, tmp_path / "cache").pixels
+        assert (pixels == torch.tensor([number, 0, 0], dtype=torch.uint8)[:, None, None]).flatten(1).all(1).any()
+    assert len(files(tmp_path / "cache")) == 2
+
+
+def test_a_broken_file_leaves_no_cache_or_is_skipped(pictures: Path, tmp_path: Path) -> None:
+    for name in ("2.png", "4.png"):
+        (pictures / name).write_text("<html>")
+    with pytest.raises(UnreadableImageError, match=r"2.png cannot be read .*, and 1 more files cannot either"):
+        cached_pixels(dataset(pictures), SHAPE, 0, tmp_path / "cache")
+    assert files(tmp_path / "cache") == []
+    for _ in range(2):
+        pixels, rows, kinds = cached_pixels(dataset(pictures, on_error="skip"), SHAPE, 0, tmp_path / "cache")
+        assert (rows, kinds) == ([0, 1, 3, 5], {"PNG RGB": 4})
+        assert torch.equal(pixels[3], dataset(pictures)[3][0])
+
+
+def test_a_disk_without_room_is_told_before(pictures: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(pixel_cache.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(9, 9, 9))
+    with pytest.raises(OSError, match=r"GAN_LIGHTNING_CACHE .* data.in_memory=false"):
+        cached_pixels(dataset(pictures), SHAPE, 0, tmp_path / "cache")
+
+
+def test_images_in_a_zip(pictures: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "d.zip", "w") as archive:
+        for path in pictures.iterdir():
+            archive.write(path, path.name)
+    plain, zipped = (
+        cached_pixels(dataset(root), SHAPE, 0, tmp_path / "cache").pixels for root in (pictures, tmp_path / "d.zip")
+    )
+    assert torch.equal(plain, zipped)
