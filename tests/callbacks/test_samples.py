@@ -84,10 +84,7 @@ def test_it_leaves_grids_real_images_and_an_animation(digits: Mnist10k, tmp_path
     assert grids.last_path == tmp_path / "samples" / names[-1]
     # What is shown is the averaged generator's, from latents that are always the same.
     assert (pixels(grids.last_path) == make_image_grid(gan.generate(gan.fixed_latents(9, "samples")))).all()
-    assert (
-        pixels(tmp_path / "samples" / "real.png")
-        == make_image_grid(digits.examples(9, "cpu"))
-    ).all()
+    assert (pixels(tmp_path / "samples" / "real.png") == make_image_grid(digits.examples(9, "cpu"))).all()
     with Image.open(tmp_path / "samples" / "evolution.gif") as animation:
         assert getattr(animation, "n_frames", 1) == 4
     assert [(key, step) for key, step, _ in album.pictures] == [("real", 0), *(("samples", i) for i in (0, 2, 4, 5))]
