@@ -64,7 +64,7 @@ def test_every_name_of_the_front_door_is_there_and_documented() -> None:
     for name in gl.__all__:
         assert name == "__version__" or len(getattr(gl, name).__doc__) > 40, name
     for name in ("Run", "compose", "evaluate", "export", "load", "train"):
-        assert "Example" in getattr(gl, name).__doc__, name
+        assert "Examples:" in getattr(gl, name).__doc__, name
     with pytest.raises(AttributeError, match="has no attribute 'no_such'"):
         gl.no_such  # noqa: B018
 

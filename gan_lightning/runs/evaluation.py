@@ -76,7 +76,7 @@ def evaluate(
     Raises:
         UserError: there is no such run, or run, data and metrics do not go together.
 
-    Example:
+    Examples:
         >>> gl.evaluate("outputs/runs/digits", metrics=["digits", "kid"], num_fakes=5000)["fid"]
         57.1
     """

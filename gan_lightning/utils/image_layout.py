@@ -99,7 +99,7 @@ def _labels_of_dataset_json(listing: Listing) -> list[int] | None:
         labelled = json.loads(text)["labels"]
         labels = {str(name).replace("\\", "/"): label for name, label in labelled or ()}
     except (ValueError, KeyError, TypeError):
-        return None  # somebody's own dataset.json
+        return None  # not the one that dataset_tool writes
     if not labels:
         return []
     wrong = [name for name in listing.names if type(labels.get(name)) is not int or labels[name] < 0]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from helpers.run_script import ROOT, TINY, Command
+from helpers.run_script import ROOT, TINY, Command, run_anew
 
 SHORT = (*TINY, "max_iterations=3", "callbacks.density=null", "logger=csv")
 
@@ -34,9 +34,10 @@ def result(run: Path) -> dict:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [["-m"], ["launcher=joblib"], ["launcher=submitit_local"]], ids="-".join)
-def test_jobs_of_a_sweep_train_their_own_settings_on_every_rank(how: list[str], command: Command, tmp_path: Path):
+def test_jobs_of_a_sweep_train_their_own_settings_on_every_rank(how: list[str], tmp_path: Path):
     sweep = ("optimizer.lr=0.01,0.02", "trainer.devices=1,2", "hydra.sweep.dir=sweep", "name='a b,c=d'")
-    done = command("train.py", *how, *SHORT, *sweep)
+    # Not a fork: the processes that joblib starts import the main module of this one again.
+    done = run_anew(tmp_path, "train.py", *how, *SHORT, *sweep)
     assert done.returncode == 0, done.stderr
     jobs = [tmp_path / "sweep" / f"{job}_s0" for job in range(4)]
     assert [result(job)["status"] for job in jobs] == ["finished"] * 4
