@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -151,7 +152,7 @@ class ShapeQuality(SampleMetric):
         tables = [self.fake_cells.sum([axis for axis in factors if axis not in pair]) for pair in pairs]
         return {
             "readable": float(shapes.sum() / self.fake_count),
-            "shape_entropy": float(entropy / torch.tensor(float(len(SHAPES))).log()),
+            "shape_entropy": abs(float(entropy)) / math.log(len(SHAPES)),
             "coverage": float(combinations.double().mean()),
             "hue_distance": float((real - fake).abs().sum() / 2),
             "dependence": max(mutual_information(table) for table in tables),

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.cluster.vq import kmeans2
+from torch import Tensor
+
+from gan_lightning.data.clusters import cluster_images, coarse, first_centres, k_means, principal_components
+
+
+def blobs(count: int = 50) -> tuple[Tensor, Tensor]:
+    """Points about four corners far apart, and which corner each belongs to."""
+    corners = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0], [10.0, 10.0]])
+    kinds = torch.arange(4).repeat_interleave(count)
+    return corners[kinds] + torch.randn(len(kinds), 2, generator=torch.Generator().manual_seed(0)), kinds
+
+
+def test_groups_far_apart_are_found():
+    points, kinds = blobs()
+    for seed in range(5):
+        found = k_means(points, 4, seed)
+        assert len({(int(a), int(b)) for a, b in zip(found, kinds, strict=True)}) == 4
+
+
+def test_clusters_are_scipys_from_the_same_centres():
+    points = torch.randn(300, 5, generator=torch.Generator().manual_seed(1))
+    centres = first_centres(points, 7, torch.Generator().manual_seed(3))
+    _, expected = kmeans2(points.double().numpy(), centres.double().numpy(), iter=200, minit="matrix")
+    found = k_means(points, 7, seed=3, iterations=200).numpy()
+    pairs = {(int(a), int(b)) for a, b in zip(found, expected, strict=True)}
+    assert len(pairs) == 7
+
+
+def test_clusters_are_numbered_by_size_and_none_is_empty():
+    points, _ = blobs()
+    sizes = torch.bincount(k_means(torch.cat([points, points[:30]]), 9, seed=2), minlength=9)
+    assert (sizes > 0).all()
+    assert (sizes.diff() <= 0).all()
+
+
+def test_equal_points_leave_no_cluster_empty_where_there_are_enough():
+    points = torch.cat([torch.zeros(10, 2), torch.ones(10, 2)])
+    assert len(k_means(points, 4, seed=0).unique()) == 4
+
+
+def test_principal_components_are_those_of_the_singular_value_decomposition():
+    values = torch.randn(40, 6, generator=torch.Generator().manual_seed(0)) * torch.tensor([5.0, 4, 3, 2, 1, 0.5])
+    u, s, _ = np.linalg.svd((values - values.mean(0)).double().numpy(), full_matrices=False)
+    found = principal_components(values, 3)
+    torch.testing.assert_close(found.abs().double(), torch.from_numpy(np.abs(u[:, :3] * s[:3])), rtol=1e-4, atol=1e-4)
+
+
+def test_large_images_are_averaged_and_small_ones_kept():
+    small = torch.randint(256, (3, 1, 28, 28), dtype=torch.uint8)
+    assert torch.equal(coarse(small), small.float().flatten(1))
+    assert coarse(torch.full((2, 3, 64, 64), 7, dtype=torch.uint8)).eq(7).all()
+    assert coarse(torch.zeros(2, 3, 64, 64, dtype=torch.uint8)).shape[1] <= 1024
+
+
+def test_images_of_two_kinds_are_told_apart_and_the_same_every_time():
+    dark = torch.randint(60, (20, 3, 8, 8), dtype=torch.uint8)
+    light = torch.randint(190, 250, (30, 3, 8, 8), dtype=torch.uint8)
+    found = cluster_images(torch.cat([dark, light]), 2)
+    assert found.tolist() == [1] * 20 + [0] * 30
+    assert torch.equal(cluster_images(torch.cat([dark, light]), 2), found)
+
+
+def test_more_clusters_than_images_are_refused():
+    with pytest.raises(ValueError, match="data.clusters=9 is more than the 8 images"):
+        cluster_images(torch.zeros(8, 1, 4, 4, dtype=torch.uint8), 9)
