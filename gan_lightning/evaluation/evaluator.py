@@ -187,6 +187,8 @@ class Evaluator:
     def _prepare(self, data: RealData) -> None:
         for extractor in self.extractors:
             extractor.prepare(data)
+        for metric in self.metrics.values():
+            metric.prepare(data)
 
 
 def update(metrics: Collection[SampleMetric], samples: Tensor, labels: Tensor | None, real: bool) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
+from gan_lightning.data.base import RealData
 from gan_lightning.extractors.base import Extractor, Features, full_float32
 
 
@@ -51,6 +52,14 @@ class SampleMetric(Metric, ABC):
     def _fill(self, name: str) -> None:
         # Something of the right type is there from the start: torchmetrics would gather nothing as float32.
         setattr(self, name, [self._empty[name].to(self.device)])
+
+    def prepare(self, data: RealData) -> None:
+        """Take from `data` what the reference samples alone do not tell; called once, before any sample, on every rank.
+
+        Raises:
+            ValueError: `data` have no such thing.
+        """
+        return
 
     @abstractmethod
     def compute(self) -> dict[str, float]:
