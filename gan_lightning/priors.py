@@ -20,6 +20,10 @@ PARALLEL = 1e-6
 """Sine of an angle below which two vectors lie on one line, where a sphere has no one way from here to there."""
 
 
+MOST_ROWS = 16
+"""Classes up to which a grid has a row for each."""
+
+
 class Prior(nn.Module, ABC):
     """A distribution of latents. A subclass defines `noise`, and overrides what its latents need beside.
 
@@ -34,6 +38,14 @@ class Prior(nn.Module, ABC):
     @abstractmethod
     def noise(self, count: int, rng: torch.Generator) -> Tensor:
         """Return the noise z, (count, dim) of float32, on the device of `rng`."""
+
+    def prepare(self, label_counts: Tensor | None) -> None:
+        """Take from the data what latents follow; called once, before training.
+
+        Args:
+            label_counts: training samples of each class, (classes,); None where the data have no labels.
+        """
+        return
 
     def sample(self, count: int, rng: torch.Generator, labels: Tensor | None = None) -> Latent:
         """Return `count` latents on the device of `rng`, all of whose randomness comes from `rng`.
@@ -166,19 +178,26 @@ class Uniform(Prior):
 
 
 class ClassConditional(Prior):
-    """Noise and a class for each sample, every class equally likely; for class-conditional generators.
+    """Noise and a class for each sample; for class-conditional generators.
+
+    Classes that the data do not have, as with ``data.classes``, are never drawn.
 
     Args:
         dim: length of z: that of the noise, for a generator that reads `Latent.labels`; or that plus the number of
             classes, and z then ends with the class, one-hot, which any generator can be fed (Mirza and Osindero 2014).
         noise: where the noise comes from.
         num_classes: how many classes there are; None where the data have none.
+        labels: ``data`` draws each class as often as the training data have it (Karras et al. 2020), ``uniform`` each
+            as often as any other.
 
     Raises:
-        ValueError: there are no classes, or `dim` is neither of the two.
+        ValueError: there are no classes, `dim` is neither of the two, or `labels` is.
     """
 
-    def __init__(self, dim: int, noise: Prior, num_classes: int | None) -> None:
+    class_shares: Tensor
+    """How often each class is drawn, (num_classes,); kept in the checkpoint."""
+
+    def __init__(self, dim: int, noise: Prior, num_classes: int | None, labels: str = "uniform") -> None:
         super().__init__(dim)
         if not num_classes:
             raise ValueError(
@@ -189,7 +208,17 @@ class ClassConditional(Prior):
                 f"prior.dim must be that of the noise, {noise.dim}, or with the class {noise.dim + num_classes}, "
                 f"not {dim}"
             )
-        self.source, self.num_classes = noise, num_classes
+        if labels not in ("data", "uniform"):
+            raise ValueError(f"prior.labels must be data or uniform, not {labels!r}")
+        self.source, self.num_classes, self.labels = noise, num_classes, labels
+        self.register_buffer("class_shares", torch.full((num_classes,), 1 / num_classes))
+
+    def prepare(self, label_counts: Tensor | None) -> None:
+        if label_counts is not None and label_counts.any():
+            counts = torch.zeros(self.num_classes).to(label_counts)
+            counts[: len(label_counts)] = label_counts[: self.num_classes]
+            weights = counts if self.labels == "data" else counts.sign()
+            self.class_shares.copy_(weights / weights.sum())
 
     def sample(self, count: int, rng: torch.Generator, labels: Tensor | None = None) -> Latent:
         """Return `count` latents, the classes drawn after the noise where `labels` does not give them."""
@@ -199,8 +228,19 @@ class ClassConditional(Prior):
             self.check_classes(labels.tolist())
         noise = self.noise(count, rng)
         if labels is None:
-            labels = torch.randint(self.num_classes, (count,), generator=rng, device=rng.device)
+            labels = self.draw_labels(count, rng)
         return self.from_classes(noise, labels.to(rng.device))
+
+    def draw_labels(self, count: int, rng: torch.Generator) -> Tensor:
+        """Return `count` classes, (count,) of int64, as often as `class_shares` says."""
+        if (self.class_shares == self.class_shares[0]).all():
+            return torch.randint(self.num_classes, (count,), generator=rng, device=rng.device)
+        return torch.multinomial(self.class_shares.to(rng.device), count, replacement=True, generator=rng)
+
+    @property
+    def available_classes(self) -> list[int]:
+        """Return the classes that are drawn, in their order."""
+        return self.class_shares.nonzero().flatten().tolist()
 
     def noise(self, count: int, rng: torch.Generator) -> Tensor:
         """Return the noise alone, (count, noise.dim) of float32."""
@@ -215,9 +255,10 @@ class ClassConditional(Prior):
     def grid(self, count: int, rng: torch.Generator, classes: Sequence[int] | None = None) -> tuple[Latent, int]:
         """Return a class in each row, all or `classes`, and the same noise down each column.
 
-        Every class has a row, also where `count` is smaller.
+        Every class has a row, also where `count` is smaller; but of more than `MOST_ROWS` classes those most often
+        drawn, about as many as there are columns.
         """
-        classes = range(self.num_classes) if classes is None else self.check_classes(classes)
+        classes = self.usual_classes(count) if classes is None else self.check_classes(classes)
         columns = max(1, count // len(classes))
         noise = self.noise(columns, rng).repeat(len(classes), 1)
         return self.from_classes(noise, torch.tensor(classes, device=rng.device).repeat_interleave(columns)), columns
@@ -228,15 +269,25 @@ class ClassConditional(Prior):
         first, last = (Latent(latent.z[:, : self.source.dim]) for latent in (start, end))
         return self.from_classes(self.source.interpolate(first, last, share).z, start.labels)
 
+    def usual_classes(self, count: int) -> list[int]:
+        """Return the classes of a grid of about `count` latents."""
+        available = self.available_classes
+        if len(available) <= MOST_ROWS:
+            return available
+        return self.class_shares.argsort(descending=True, stable=True)[: ceil(sqrt(count))].sort().values.tolist()
+
     def check_classes(self, classes: Sequence[int]) -> Sequence[int]:
         """Return `classes`.
 
         Raises:
             ValueError: the prior does not have one of them.
         """
-        unknown = sorted({kind for kind in classes if not 0 <= kind < self.num_classes})
+        available = self.available_classes
+        unknown = sorted(set(classes) - set(available))
         if unknown:
-            raise ValueError(f"the model does not have the classes {unknown}: choose from 0 to {self.num_classes - 1}")
+            whole = available == list(range(self.num_classes))
+            options = f"0 to {self.num_classes - 1}" if whole else str(available)
+            raise ValueError(f"the model does not have the classes {unknown}: choose from {options}")
         return classes
 
 

@@ -6,13 +6,14 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from lightning import LightningDataModule
 from torch import Tensor
 from torchvision.transforms.v2.functional import resize
 
+from gan_lightning.data.clusters import cluster_images
 from gan_lightning.data.file_loaders import DiskLoader, MappedLoader
 from gan_lightning.data.loader import DeterministicSampler, InMemoryLoader, StreamLoader
 from gan_lightning.data.mirror import Mirrored
@@ -114,6 +115,10 @@ class RealData(LightningDataModule, ABC):
         """
         return None
 
+    def label_counts(self) -> Tensor | None:
+        """Return how many training samples each class has, (num_classes,) of int64; None where there are no labels."""
+        return None
+
     def placement(self) -> Placement:
         """Return where the trainer wants batches; without a trainer, this process's CPU."""
         if self.trainer is None:
@@ -143,6 +148,9 @@ class ImageData(RealData):
         classes: keep only the images of these classes, whose labels stay as they are; None keeps all.
         image_size: resize images to this height and width in pixels, with antialiasing; None keeps them as they are.
         reference: which split metrics compare with.
+        clusters: label the training images by so many k-means clusters of their pixels, in the place of what labels
+            the data have; None keeps those. Test images then have no labels. Clusters are kept in the checkpoint.
+        train_size: images in the training split, a fact that a number of clusters may follow from.
         shape, num_classes, value_range, batch_size, seed: see `RealData`. The images are checked against them.
     """
 
@@ -157,6 +165,8 @@ class ImageData(RealData):
         classes: Sequence[int] | None = None,
         image_size: int | None = None,
         reference: Literal["train", "test"] = "train",
+        clusters: int | None = None,
+        train_size: int | None = None,
     ) -> None:
         super().__init__(
             shape=shape, num_classes=num_classes, value_range=value_range, batch_size=batch_size, seed=seed
@@ -168,6 +178,13 @@ class ImageData(RealData):
         self.classes = None if classes is None else check_ints("data.classes", classes)
         self.image_size = None if image_size is None else check_int("data.image_size", image_size)
         self.reference = reference
+        self.clusters = None if clusters is None else check_int("data.clusters", clusters, minimum=2)
+        if self.clusters is not None and self.clusters != self.num_classes:
+            raise ValueError(
+                f"data.num_classes={num_classes} must be that of the clusters: leave it out, or set "
+                f"data.num_classes={clusters}"
+            )
+        self.labelled = self.num_classes is not None and self.clusters is None
         self._splits: dict[bool, Images] = {}
 
     @abstractmethod
@@ -182,7 +199,10 @@ class ImageData(RealData):
     def split(self, train: bool, device: torch.device | str) -> Images:
         """Return the training or test images as the run uses them, on `device`; read at the first call."""
         if train not in self._splits:
-            self._splits[train] = self._select(self.read(train))
+            images = self._select(self.read(train))
+            if self.clusters is not None:
+                images = Images(images.pixels, cluster_images(images.pixels, self.clusters) if train else None)
+            self._splits[train] = images
         pixels, labels = self._splits[train]
         self._splits[train] = Images(pixels.to(device), None if labels is None else labels.to(device))
         return self._splits[train]
@@ -193,6 +213,21 @@ class ImageData(RealData):
         pixels, labels = self.split(train=True, device=device)
         order = DeterministicSampler(len(pixels), self.batch_size, self.seed, rank, world_size)
         return InMemoryLoader(pixels, labels, order, device, self.step)
+
+    def label_counts(self) -> Tensor | None:
+        """See `RealData`."""
+        labels = self._read_split(train=True).labels
+        return None if labels is None else torch.bincount(labels.cpu(), minlength=self.num_classes or 0)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the clusters of the training images, which a resumed run keeps."""
+        return {} if self.clusters is None else {"clusters": self._read_split(train=True).labels}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the clusters of a checkpoint."""
+        if "clusters" in state_dict:
+            pixels, _ = self._read_split(train=True)
+            self._splits[True] = Images(pixels, state_dict["clusters"].to(pixels.device))
 
     @property
     def reference_size(self) -> int:
@@ -250,7 +285,7 @@ class ImageData(RealData):
             ValueError: a label is beyond `num_classes`, or one of `classes` has no sample.
         """
         available = labels.unique().tolist()
-        if self.num_classes is None or available[-1] >= self.num_classes:
+        if self.clusters is None and (self.num_classes is None or available[-1] >= self.num_classes):
             raise ValueError(
                 f"data.num_classes={self.num_classes} but the data has labels up to {available[-1]}: "
                 f"set data.num_classes={available[-1] + 1}"

@@ -162,6 +162,8 @@ class DecodedImages(ImageData):
         """Find the images, decode them where they are to be at hand, and say what they are."""
         if stage != "fit":
             return
+        if self.clusters is not None and self.storage != "memory":
+            raise ValueError("data.clusters needs the images in memory: data.in_memory=true, or data.clusters=null")
         splits = [True] if self.reference == "train" else [True, False]
         for train in splits:
             self.dataset(train)
@@ -200,7 +202,7 @@ class DecodedImages(ImageData):
         return Images(pixels if len(rows) == len(pixels) else pixels[rows], self._labels(train, rows))
 
     def _labels(self, train: bool, rows: Sequence[int]) -> Tensor | None:
-        if self.num_classes is None:
+        if not self.labelled:
             return None
         return torch.tensor(self.dataset(train).labels, dtype=torch.int64)[list(rows)]
 
@@ -232,7 +234,7 @@ class DecodedImages(ImageData):
         images = self.dataset(train=True)
         if self.storage == "disk":
             order = DeterministicSampler(len(images), self.batch_size, self.seed, rank, world_size)
-            return DiskLoader(images, self.num_classes is not None, order, device, self.num_workers, self.step)
+            return DiskLoader(images, self.labelled, order, device, self.num_workers, self.step)
         pixels, rows, _ = self._cached(train=True)
         order = DeterministicSampler(len(rows), self.batch_size, self.seed, rank, world_size)
         return MappedLoader(pixels, torch.tensor(rows), self._labels(True, rows), order, device, self.step)
@@ -262,7 +264,7 @@ class DecodedImages(ImageData):
         train = self.reference == "train"
         mine = rank_slice(self.reference_size, rank, world_size)
         for images, labels in self._in_order(train, mine, batch_size):
-            yield normalize(images.to(device)), labels.to(device) if self.num_classes is not None else None
+            yield normalize(images.to(device)), labels.to(device) if self.labelled else None
 
     def _in_order(self, train: bool, rows: range, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield uint8 images of `rows` and their classes, which are 0 where there are none."""
@@ -295,6 +297,14 @@ class DecodedImages(ImageData):
             return normalize(pixels[[whole[row] for row in rows]].to(device))
         images = self.dataset(train)
         return normalize(torch.stack([images[row][0] for row in rows]).to(device))
+
+    def label_counts(self) -> Tensor | None:
+        """See `RealData`."""
+        if self.storage == "memory":
+            return super().label_counts()
+        if not self.labelled:
+            return None
+        return torch.bincount(torch.tensor(self.dataset(train=True).labels), minlength=self.num_classes or 0)
 
     def fingerprint(self, train: bool | None = None) -> str | None:
         """See `RealData`; of images that are read again and again, the names and contents of their files.

@@ -43,7 +43,7 @@ class ImageFolder(DecodedImages):
         listing = list_images("data.root", self.root)
         layout = layout_of(listing)
         labels, names = None, None
-        if self.num_classes is not None:
+        if self.labelled and self.num_classes is not None:
             labels, names = self.labels_of(listing, layout, self.num_classes)
         train = self._images("data.root", listing, layout.train, labels)
         remarks = [f"left out: {left_out_words(listing.left_out)}"] if listing.left_out else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -133,8 +133,8 @@ class Shapes(ImageData):
         image_data: arguments of `ImageData`; `image_size` is the size they are drawn at.
     """
 
-    def __init__(self, *, train_size: int, test_size: int, image_size: int, **image_data: object) -> None:
-        super().__init__(image_size=image_size, **image_data)  # type: ignore[arg-type]
+    def __init__(self, *, train_size: int, test_size: int, image_size: int, **image_data: Any) -> None:
+        super().__init__(image_size=image_size, **image_data)
         self.train_size = check_int("data.train_size", train_size)
         self.test_size = check_int("data.test_size", test_size)
 

@@ -123,6 +123,7 @@ def build(settings: Mapping[str, Any], directory: Path) -> tuple[LightningDataMo
     datamodule.prepare_data()
     datamodule.setup("fit")
     gan = instantiate(settings["gan"], _convert_="all")
+    gan.prior.prepare(datamodule.label_counts())
     gan.save_hyperparameters(dict(settings), logger=False)
     callbacks: list[Callback] = [
         *configure_hardware(gan, settings["trainer"]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from gan_lightning.utils.errors import UserError
-from gan_lightning.utils.image_layout import count_classes
+from gan_lightning.utils.image_layout import count_images
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -37,9 +38,12 @@ def register_resolvers() -> None:
     """Make the resolvers that our files use known to it: ``${float:...}``, ``${widened:...}`` and others."""
     OmegaConf.register_new_resolver("float", float, replace=True)
     OmegaConf.register_new_resolver("total", _total, replace=True)
+    OmegaConf.register_new_resolver("first", _first, replace=True)
+    OmegaConf.register_new_resolver("hundredth", _hundredth, replace=True)
     OmegaConf.register_new_resolver("widened", _widened, replace=True)
     OmegaConf.register_new_resolver("image_shape", _image_shape, replace=True)
-    OmegaConf.register_new_resolver("classes_in", _classes_in, replace=True)
+    OmegaConf.register_new_resolver("images_in", partial(_count_in, which=0), replace=True)
+    OmegaConf.register_new_resolver("classes_in", partial(_count_in, which=1), replace=True)
     OmegaConf.register_new_resolver("job_type", lambda: "sweep" if sweep_dir() else "train", replace=True)
     OmegaConf.register_new_resolver("sweep_name", _sweep_name, replace=True)
     OmegaConf.register_new_resolver("sweep_or_run_dir", _sweep_or_run_dir, replace=True)
@@ -86,6 +90,22 @@ def _total(*numbers: int | None) -> int:
     return sum(number or 0 for number in numbers)
 
 
+def _first(*options: Any) -> Any:
+    """Return the first option that is not null."""
+    return next((option for option in options if option is not None), None)
+
+
+def _hundredth(size: int | None) -> int:
+    """Return a hundredth of `size`, and at least 2.
+
+    Raises:
+        ValueError: the size is not known.
+    """
+    if size is None:
+        raise ValueError("the number of training images is not known: give data.clusters=N, about a hundredth of them")
+    return max(size // 100, 2)
+
+
 def _widened(shape: Sequence[int], times: int, plus: int | None = 0) -> ListConfig:
     """`shape` with `times` as many channels, and `plus` more; null counts for nothing."""
     return ListConfig([shape[0] * times + (plus or 0), *shape[1:]])
@@ -96,11 +116,11 @@ def _image_shape(channels: int, size: int | Sequence[int]) -> ListConfig:
     return ListConfig([channels, *(size if isinstance(size, Sequence) else (size, size))])
 
 
-def _classes_in(key: str, *, _parent_: DictConfig) -> int | None:
-    """How many classes the folder that the key beside names has; null for none, and where it names no folder."""
+def _count_in(key: str, which: int, *, _parent_: DictConfig) -> int | None:
+    """How many images (0) or classes (1) the folder that the key beside names has; null where it names no folder."""
     if OmegaConf.is_missing(_parent_, key) or _parent_[key] is None:
         return None
-    return count_classes(str(_parent_[key]))
+    return count_images(str(_parent_[key]))[which]
 
 
 def _sweep_name() -> str | None:

@@ -111,18 +111,18 @@ def _labels_of_dataset_json(listing: Listing) -> list[int] | None:
     return [labels[name] for name in listing.names]
 
 
-def count_classes(root: str | Path) -> int | None:
-    """Return how many classes the images in a folder or zip have; None for no classes, or no such folder."""
+def count_images(root: str | Path) -> tuple[int | None, int | None]:
+    """Return how many training images a folder or zip has, and how many classes; None for none, or no such folder."""
     path = Path(root).expanduser()
     try:
         folders = [path, *(entry for entry in sorted(path.iterdir()) if entry.is_dir())] if path.is_dir() else [path]
-        return _count_classes(path, tuple(folder.stat().st_mtime_ns for folder in folders))
+        return _count_images(path, tuple(folder.stat().st_mtime_ns for folder in folders))
     except (OSError, ValueError, zipfile.BadZipFile):
-        return None  # said where the images are read
+        return None, None  # said where the images are read
 
 
 @lru_cache(maxsize=16)
-def _count_classes(root: Path, times: tuple[int, ...]) -> int | None:
+def _count_images(root: Path, times: tuple[int, ...]) -> tuple[int, int | None]:
     # Interpolations call this again and again; `times` of root and its folders tell whether it has to look anew.
-    names = layout_of(list_images("data.root", root)).class_names
-    return None if names is None else len(names)
+    layout = layout_of(list_images("data.root", root))
+    return len(layout.train), None if layout.class_names is None else len(layout.class_names)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import colorsys
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -9,7 +10,14 @@ import torch
 from gan_lightning.data.shapes import AREAS, HUES, SHAPES, Factors, Shapes, coverage, draw_factors, hue_to_rgb, render
 from gan_lightning.data.shapes import rgb_to_hue as to_hue
 
-FACTS = {"shape": [3, 32, 32], "num_classes": 4, "value_range": [-1, 1], "batch_size": 4, "seed": 0, "image_size": 32}
+FACTS: dict[str, Any] = {
+    "shape": [3, 32, 32],
+    "num_classes": 4,
+    "value_range": [-1, 1],
+    "batch_size": 4,
+    "seed": 0,
+    "image_size": 32,
+}
 
 
 @pytest.mark.parametrize("shape", range(len(SHAPES)))

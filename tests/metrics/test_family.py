@@ -31,6 +31,8 @@ FACTS = {
 BY_FEATURES = ["fid", "kid", "inception_score", "precision_recall", "density_coverage", "intra_fid"]
 CHOICES = ["digits", "sliced_wasserstein", "gaussian", "ring", "grid", "labelled_digits", "coded_digits", *BY_FEATURES]
 CHOICES.append("classification_accuracy")
+OF_OTHERS = ["shapes", "conditional_shapes", "memorization"]
+"""Metrics that need data of their own: tests/metrics/test_{shapes,memorization}.py."""
 MONITORED = [choice for choice in CHOICES if choice not in ("labelled_digits", "coded_digits", "precision_recall")]
 """Those whose own metric chooses the best checkpoint."""
 
@@ -196,7 +198,7 @@ def test_its_file_makes_an_evaluation(choice: str):
 
 
 def test_every_file_is_tested():
-    assert {path.stem for path in CONF.glob("*.yaml")} == {*CHOICES, "none", "inception", "translation"}
+    assert {path.stem for path in CONF.glob("*.yaml")} == {*CHOICES, "none", "inception", "translation", *OF_OTHERS}
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from scipy.spatial import cKDTree
@@ -9,7 +11,7 @@ from gan_lightning.data.base import ImageData, Images
 from gan_lightning.data.toys import gaussian
 from gan_lightning.metrics.memorization import Memorization, nearest_distances
 
-FACTS = {"shape": [1, 4, 4], "num_classes": None, "value_range": [-1, 1], "batch_size": 4, "seed": 0}
+FACTS: dict[str, Any] = {"shape": [1, 4, 4], "num_classes": None, "value_range": [-1, 1], "batch_size": 4, "seed": 0}
 
 
 def images(count: int, seed: int) -> Tensor:
