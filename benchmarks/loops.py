@@ -20,7 +20,7 @@ from torchvision import transforms
 
 from gan_lightning.data.base import ImageData
 from gan_lightning.game import Latent
-from gan_lightning.trainer.hardware import has_native_bfloat16
+from gan_lightning.utils.processor import has_native_bfloat16
 
 
 class PlainLoop:

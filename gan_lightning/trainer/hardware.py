@@ -20,6 +20,7 @@ from gan_lightning.trainer.precision import HalfPrecision, ScalePerPlayer, set_t
 from gan_lightning.trainer.ranks import device_count, in_srun, slurm_env
 from gan_lightning.trainer.strategy import GameStrategy, JobStrategy
 from gan_lightning.utils.errors import UserError
+from gan_lightning.utils.processor import has_native_bfloat16
 
 
 def trainer_settings(trainer: dict[str, Any], shape: Sequence[int]) -> dict[str, Any]:
@@ -101,14 +102,6 @@ def uses_gpu(accelerator: str) -> bool:
 def on_a_mac() -> bool:
     """Return whether `auto` is a Mac's GPU, which is left to Lightning."""
     return torch.backends.mps.is_available()
-
-
-def has_native_bfloat16(gpu: bool) -> bool:
-    """Return whether matrix products in bfloat16 run on hardware of their own: faster, and not emulated."""
-    if gpu:
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    processor = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return bool(processor.get("avx512_bf16") or processor.get("amx_bf16"))
 
 
 def refuse_missing_gpus(accelerator: str, devices: Any) -> None:

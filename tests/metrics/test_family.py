@@ -31,7 +31,7 @@ FACTS = {
 BY_FEATURES = ["fid", "kid", "inception_score", "precision_recall", "density_coverage", "intra_fid"]
 CHOICES = ["digits", "sliced_wasserstein", "gaussian", "ring", "grid", "labelled_digits", "coded_digits", *BY_FEATURES]
 CHOICES.append("classification_accuracy")
-OF_OTHERS = ["shapes", "conditional_shapes", "memorization"]
+OF_OTHERS = ["shapes", "conditional_shapes", "memorization", "natural"]
 """Metrics that need data of their own: tests/metrics/test_{shapes,memorization}.py."""
 MONITORED = [choice for choice in CHOICES if choice not in ("labelled_digits", "coded_digits", "precision_recall")]
 """Those whose own metric chooses the best checkpoint."""
