@@ -56,7 +56,8 @@ class Natural(Extractor):
         """Build the network and load its weights, once."""
         if self.network is None:
             network = efficientnet_lite0(self.path)
-            self.network = fold_batch_norm(network).to(self.dtype).to(memory_format=torch.channels_last)
+            self.network = fold_batch_norm(network).to(self.dtype)
+            nn.utils.convert_conv2d_weight_memory_format(self.network, torch.channels_last)
 
     def extract(self, images: Tensor) -> Features:
         """See `Extractor`; images (batch, 1 or 3, height, width).
