@@ -187,8 +187,6 @@ class ClassConditional(Prior):
             classes, and z then ends with the class, one-hot, which any generator can be fed (Mirza and Osindero 2014).
         noise: where the noise comes from.
         num_classes: how many classes there are; None where the data have none.
-        scale: length of the one-hot vector; sqrt(noise.dim) makes class and noise equally loud from the start, as a
-            class embedding does.
         labels: ``data`` draws each class as often as the training data have it (Karras et al. 2020), ``uniform`` each
             as often as any other.
 
@@ -199,9 +197,7 @@ class ClassConditional(Prior):
     class_shares: Tensor
     """How often each class is drawn, (num_classes,); kept in the checkpoint."""
 
-    def __init__(
-        self, dim: int, noise: Prior, num_classes: int | None, labels: str = "uniform", scale: float = 1.0
-    ) -> None:
+    def __init__(self, dim: int, noise: Prior, num_classes: int | None, labels: str = "uniform") -> None:
         super().__init__(dim)
         if not num_classes:
             raise ValueError(
@@ -215,7 +211,6 @@ class ClassConditional(Prior):
         if labels not in ("data", "uniform"):
             raise ValueError(f"prior.labels must be data or uniform, not {labels!r}")
         self.source, self.num_classes, self.labels = noise, num_classes, labels
-        self.scale = check_positive("prior.scale", scale)
         self.register_buffer("class_shares", torch.full((num_classes,), 1 / num_classes))
 
     def prepare(self, label_counts: Tensor | None) -> None:
@@ -238,8 +233,6 @@ class ClassConditional(Prior):
 
     def draw_labels(self, count: int, rng: torch.Generator) -> Tensor:
         """Return `count` classes, (count,) of int64, as often as `class_shares` says."""
-        if (self.class_shares == self.class_shares[0]).all():
-            return torch.randint(self.num_classes, (count,), generator=rng, device=rng.device)
         return torch.multinomial(self.class_shares.to(rng.device), count, replacement=True, generator=rng)
 
     @property
@@ -255,9 +248,7 @@ class ClassConditional(Prior):
         """Return the latents of `noise` (batch, noise.dim) and of the classes `labels` (batch,)."""
         if self.dim == self.source.dim:
             return Latent(noise, labels=labels)
-        return Latent(
-            torch.cat([noise, one_hot(labels, self.num_classes).to(noise) * self.scale], dim=1), labels=labels
-        )
+        return Latent(torch.cat([noise, one_hot(labels, self.num_classes).to(noise)], dim=1), labels=labels)
 
     def grid(self, count: int, rng: torch.Generator, classes: Sequence[int] | None = None) -> tuple[Latent, int]:
         """Return a class in each row, all or `classes`, and the same noise down each column.

@@ -142,3 +142,8 @@ def gradient_in_layout(maps: Tensor) -> Tensor:
     """
     result: Tensor = _GradientInLayout.apply(maps)
     return result
+
+
+def flat(features: Tensor) -> Tensor:
+    """Return features as one vector for each sample, maps laid out: a head on it knows what stands where."""
+    return gradient_in_layout(features).flatten(start_dim=1)

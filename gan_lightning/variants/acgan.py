@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from gan_lightning.game import DiscriminatorOutput, Objective, Round, discriminate
-from gan_lightning.models.layers import gradient_in_layout
+from gan_lightning.models.layers import flat
 from gan_lightning.variants.cgan import require_classes
 from gan_lightning.wrappers.base import Wrapper, width_of_features
 
@@ -33,7 +33,7 @@ class FlattenFeatures(Wrapper):
         output = discriminate(self.network, samples, labels)
         if output.features is None:
             return output
-        return replace(output, features=gradient_in_layout(output.features).flatten(start_dim=1))
+        return replace(output, features=flat(output.features))
 
 
 class ClassHead(Wrapper):

@@ -8,16 +8,18 @@ from dataclasses import replace
 from torch import Tensor, nn
 
 from gan_lightning.game import DiscriminatorOutput, discriminate
+from gan_lightning.models.layers import flat
 from gan_lightning.models.normalization import spectrally_normalised
 from gan_lightning.variants.cgan import require_classes
-from gan_lightning.wrappers.base import Wrapper, vectors, width_of_features
+from gan_lightning.wrappers.base import Wrapper, width_of_features
 
 
 class Projection(Wrapper):
     """D(x, y) = psi(phi(x)) + <V_y, phi(x)> (their eq. 3), psi(phi(x)) being the logit of the network within.
 
-    phi(x) are the network's features after the last activation, summed over places, and V_y is a learned vector for
-    each class: the log-likelihood ratio of the classes, where psi is that of the samples whatever their class.
+    phi(x) are the network's features after the last activation, as its own score reads them: summed over places in
+    residual networks, as published, flat in DCGAN. V_y is a learned vector for each class: the log-likelihood ratio of
+    the classes, where psi is that of the samples whatever their class.
 
     Args:
         network: the discriminator within, which gives features.
@@ -36,8 +38,8 @@ class Projection(Wrapper):
         super().__init__(network)
         self.takes_labels = True
         self.embed = nn.Embedding(require_classes(num_classes), width_of_features(network, shape))
-        # Small, for features summed over places are large, and the class must not drown the rest. Under spectral norm
-        # only the direction counts.
+        # Small, for features are many, and the class must not drown the rest. Under spectral norm only the direction
+        # counts.
         nn.init.normal_(self.embed.weight, 0.0, 0.02)
         if spectral_norm:
             spectrally_normalised(self.embed)
@@ -47,5 +49,5 @@ class Projection(Wrapper):
         assert labels is not None  # `discriminate` sees to it
         output = discriminate(self.network, samples, labels)
         assert output.features is not None  # their width was asked for
-        projected = (self.embed(labels).float() * vectors(output.features.float())).sum(dim=1)
+        projected = (self.embed(labels).float() * flat(output.features).float()).sum(dim=1)
         return replace(output, logits=output.logits.float() + projected)

@@ -37,14 +37,9 @@ def wrapped(network: nn.Module, wrappers: Mapping[str, Callable[[nn.Module], nn.
     return network
 
 
-def vectors(features: Tensor) -> Tensor:
-    """Features as one vector for each sample: maps (batch, channels, height, width) summed over places."""
-    return features.sum((2, 3)) if features.dim() == 4 else features.flatten(start_dim=1)
-
-
 @torch.no_grad()
 def width_of_features(network: nn.Module, shape: Sequence[int]) -> int:
-    """Length of the `vectors` of the features that a discriminator gives for samples of `shape`.
+    """Return the number of values of the features that a discriminator gives for samples of `shape`.
 
     It is asked of two samples of zeros, in evaluation mode, which leaves no trace.
 
@@ -59,4 +54,4 @@ def width_of_features(network: nn.Module, shape: Sequence[int]) -> int:
         raise ValueError(
             "the discriminator gives no features, which a head reads: choose a model that does, such as model=dcgan"
         )
-    return vectors(output.features).shape[1]
+    return output.features[0].numel()
