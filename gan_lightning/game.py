@@ -286,11 +286,7 @@ class Objective(nn.Module):
 def loss_terms(
     objectives: Mapping[str, Objective], player: Player, round: Round, share: float = 1.0
 ) -> dict[str, Tensor]:
-    """Return each objective's term for `player` in this round, a scalar times `share`, by player/objective.
-
-    Raises:
-        ValueError: there is none.
-    """
+    """Return each objective's term for `player`, a scalar times `share`, by player/objective; none is a ValueError."""
     found: dict[str, Tensor] = {}
     for name, objective in objectives.items():
         term = objective.discriminator(round) if player == "discriminator" else objective.generator(round)

@@ -82,8 +82,7 @@ class Checkpoint(Periodic, lightning_callbacks.Checkpoint):
     def save(self, trainer: Trainer) -> None:
         """Save ``last.ckpt`` now, before it ``best.ckpt`` where that is due, and what the loggers hold back.
 
-        Raises:
-            NotSavedError: ``last.ckpt`` cannot be written.
+        Raises a `NotSavedError` where ``last.ckpt`` cannot be written.
         """
         for logger in trainer.loggers:
             logger.save()  # a run that resumes here finds what was logged until here

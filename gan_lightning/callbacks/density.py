@@ -117,11 +117,7 @@ class DensityPlot(Periodic):
 
 
 def known_distribution(data: RealData) -> Distribution:
-    """The distribution of the data.
-
-    Raises:
-        ValueError: when it is not known.
-    """
+    """Return the distribution of the data; a ValueError if it is not known."""
     if not isinstance(data, ToyData):
         raise ValueError(
             f"densities are drawn of data whose true density is known, not of {type(data).__name__}: "

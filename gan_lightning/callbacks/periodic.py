@@ -12,11 +12,7 @@ from gan_lightning.utils.checks import check_int
 
 
 def as_gan(module: LightningModule) -> GAN:
-    """Return `module` as the GAN it is.
-
-    Raises:
-        TypeError: it is none.
-    """
+    """Return `module` as a GAN; a TypeError if it is none."""
     if not isinstance(module, GAN):
         raise TypeError(f"this callback watches a GAN, not a {type(module).__name__}")
     return module

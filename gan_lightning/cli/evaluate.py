@@ -72,11 +72,7 @@ def check(cfg: DictConfig) -> None:
 
 
 def checkpoints(cfg: DictConfig) -> Iterator[Path]:
-    """Yield those that are to be evaluated.
-
-    Raises:
-        UserError: they are not there, or `which` is given with a file.
-    """
+    """Yield the checkpoints to evaluate; a UserError if they are not there, or `which` is given with a file."""
     if cfg.which != "last" and cfg.ckpt_path and Path(cfg.ckpt_path).expanduser().is_file():
         raise UserError(
             f"which={cfg.which} chooses from a run directory, and ckpt_path={cfg.ckpt_path} is a file: leave which "
@@ -122,11 +118,7 @@ def evaluate_checkpoint(cfg: DictConfig, checkpoint: Path) -> dict[str, float]:
 
 
 def evaluate_images(cfg: DictConfig) -> dict[str, float]:
-    """Evaluate the folder `fake` against `real`, print and write the numbers, and return them.
-
-    Raises:
-        UserError: something in `cfg` cannot be done.
-    """
+    """Evaluate the folder `fake` against `real`, print and write the numbers, and return them."""
     refuse_checkpoint_keys(cfg)
     from hydra.utils import instantiate
 
@@ -157,11 +149,7 @@ def evaluate_images(cfg: DictConfig) -> dict[str, float]:
 
 
 def refuse_checkpoint_keys(cfg: DictConfig) -> None:
-    """Refuse what only checkpoints have beside two folders.
-
-    Raises:
-        UserError: there is such, or one folder is missing.
-    """
+    """Raise a UserError for keys that only checkpoints take, or if one of the two folders is missing."""
     if cfg.real is None or cfg.fake is None:
         raise UserError("give two folders: real=... and fake=...")
     for key in ("ckpt_path", "num_fakes", "seed"):
@@ -174,11 +162,7 @@ def refuse_checkpoint_keys(cfg: DictConfig) -> None:
 
 
 def folder_config(cfg: DictConfig, real: ImageFiles) -> DictConfig:
-    """Return the metrics and what they may refer to; where the command line names none, the literature's FID.
-
-    Raises:
-        UserError: they need what a folder does not have.
-    """
+    """Return the metrics and what they refer to; where the command line names none, the literature's FID."""
     from gan_lightning.runs.evaluation import check_interpolations
 
     overrides = list(HydraConfig.get().overrides.task)

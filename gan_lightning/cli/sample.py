@@ -54,11 +54,7 @@ def run(cfg: DictConfig) -> None:
 
 
 def sample(cfg: DictConfig) -> list[Path]:
-    """Write the samples that `cfg` describes and return the paths written, a folder for many files.
-
-    Raises:
-        UserError: for whatever cannot be done, before anything is written.
-    """
+    """Write the samples that `cfg` describes; return the paths. A UserError comes before anything is written."""
     with user_errors():
         check_values(cfg)
     task = task_of(cfg)
@@ -99,11 +95,7 @@ def sample(cfg: DictConfig) -> list[Path]:
 
 
 def translate_images(cfg: DictConfig, checkpoint: Path, folder: Path) -> list[Path]:
-    """Write the translations of the images in the folder `cfg.source`. The run's own data need not be there.
-
-    Raises:
-        UserError: the model does not translate; or the images, or where they go, are not what they should be.
-    """
+    """Write the translations of the images in the folder `cfg.source`. The run's own data need not be there."""
     from gan_lightning.models.cyclegan import is_translator
     from gan_lightning.runs.checkpoints import load_generator
     from gan_lightning.sampling.writers import write_translations
@@ -121,11 +113,7 @@ def translate_images(cfg: DictConfig, checkpoint: Path, folder: Path) -> list[Pa
 
 
 def check_values(cfg: DictConfig) -> None:
-    """Refuse values that are not of their key's kind.
-
-    Raises:
-        ValueError: for one of them.
-    """
+    """Raise a ValueError for a value that is not of its key's kind."""
     for key, least in (("count", 1), ("seed", 0), ("interpolate", 2)):
         if cfg[key] is not None:
             check_int(key, cfg[key], least)
@@ -142,11 +130,7 @@ def check_values(cfg: DictConfig) -> None:
 
 
 def task_of(cfg: DictConfig) -> Task:
-    """Return the task, as far as the command line tells without the model.
-
-    Raises:
-        UserError: the command line names several.
-    """
+    """Return the task, as far as the command line tells without the model; a UserError if it names several."""
     tasks = {"interpolate": INTERPOLATION, "traverse": TRAVERSAL, "source": FOLDER}
     chosen = [key for key in tasks if cfg[key] not in (None, False)]
     if len(chosen) > 1:
@@ -158,11 +142,7 @@ def task_of(cfg: DictConfig) -> Task:
 
 
 def check_keys(cfg: DictConfig, task: Task) -> None:
-    """Refuse keys and formats that `task` does not take.
-
-    Raises:
-        UserError: for these.
-    """
+    """Raise a UserError for keys and formats that `task` does not take."""
     strange = [key for key in KEYS if cfg[key] is not None and key not in task.takes]
     if strange == ["direction"]:
         raise UserError("direction= is for a model that translates images, such as variant=cyclegan's: leave it out")

@@ -33,11 +33,7 @@ class Cifar10(ImageData):
                 torchvision.datasets.CIFAR10(self.root, download=True)
 
     def read(self, train: bool) -> Images:
-        """Read the split, downloaded first where `download` says so and it is needed.
-
-        Raises:
-            FileNotFoundError: the files are not there or damaged, or could not be downloaded.
-        """
+        """Read the split, downloaded first where needed; a FileNotFoundError if that fails or files are damaged."""
         self.prepare_data()
         try:
             dataset = torchvision.datasets.CIFAR10(self.root, train=train)

@@ -65,11 +65,7 @@ class Header(NamedTuple):
 
 
 def colour(value: object) -> Colour:
-    """Return the colour that `value` names: a name such as white, #rrggbb, or a list of three levels.
-
-    Raises:
-        ValueError: it names none.
-    """
+    """Return the colour of a name such as white, #rrggbb, or a list of three levels; else a ValueError."""
     if isinstance(value, Sequence) and len(value) == 3 and all(type(v) is int and 0 <= v < 256 for v in value):
         return value[0], value[1], value[2]
     try:
@@ -117,11 +113,7 @@ def upright(image: Image.Image) -> Image.Image:
 
 
 def flatten(image: Image.Image, to: Decoding) -> Image.Image:
-    """Return an image in grey or colour, with 8 bits a channel and without transparency.
-
-    Raises:
-        ValueError: its levels are out of range.
-    """
+    """Return an image in grey or colour, 8 bits a channel, no transparency; a ValueError for levels out of range."""
     mode = "L" if to.channels == 1 else "RGB"
     if image.mode in SIXTEEN_BITS or image.mode == "F":
         levels = np.asarray(image)
@@ -192,11 +184,7 @@ def centre(image: Image.Image, width: int, height: int) -> Image.Image:
 
 
 def read_header(key: str, path: ImagePath) -> Header:
-    """Return what the head of an image file tells.
-
-    Raises:
-        UnreadableImageError: it cannot be read, or is too large.
-    """
+    """Return the header of an image file; an `UnreadableImageError` if it cannot be read, or is too large."""
     try:
         with path.open("rb") as file, Image.open(file) as image:
             size = (image.height, image.width)

@@ -110,12 +110,7 @@ class DecodedImages(ImageData):
 
     @abstractmethod
     def find(self) -> Found:
-        """Return what there is, of the classes that are kept.
-
-        Raises:
-            OSError: there is nothing.
-            ValueError: it is not what the configuration says.
-        """
+        """Find the images of the classes that are kept; an OSError or ValueError if they are not as configured."""
 
     @cached_property
     def found(self) -> Found:
@@ -136,11 +131,7 @@ class DecodedImages(ImageData):
         return self.found.class_names
 
     def dataset(self, train: bool) -> ImageDataset:
-        """Return the training images, or those that are held out.
-
-        Raises:
-            ValueError: none are.
-        """
+        """Return the training images, or those that are held out; a ValueError if there are none."""
         images = self.found.train if train else self.found.held_out
         if images is None:
             raise ValueError(

@@ -9,11 +9,7 @@ from pathlib import Path
 
 @contextmanager
 def downloading(name: str, root: Path) -> Iterator[None]:
-    """Download `name` to the folder `root` within, which is made for it and removed again if nothing came.
-
-    Raises:
-        FileNotFoundError: in place of the errors of downloads (no network, no permission, wrong checksum).
-    """
+    """Download `name` into the folder `root`, removed again if nothing came; all errors are FileNotFoundErrors."""
     new = [folder for folder in (root, *root.parents) if not folder.exists()]
     try:
         root.mkdir(parents=True, exist_ok=True)

@@ -80,11 +80,7 @@ def batch_or_error(items: list[Any]) -> Any:
 
 
 def raised(batches: Iterable[Any]) -> Iterator[Any]:
-    """Yield batches.
-
-    Raises:
-        OSError, ValueError: which is in the place of one.
-    """
+    """Yield batches; an OSError or ValueError in the place of one is raised."""
     for batch in batches:
         if isinstance(batch, Exception):
             raise batch

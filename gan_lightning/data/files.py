@@ -179,11 +179,7 @@ class ImageFiles(RealData):
         super().__init__(shape=(self.channels, *sides), num_classes=None, value_range=(-1, 1), batch_size=1, seed=0)
 
     def common(self, way_out: str, what: str, found: Sequence[object]) -> Any:
-        """Return the value that all images have in common.
-
-        Raises:
-            ValueError: they differ.
-        """
+        """Return the value that all images have in common; a ValueError, with `way_out`, if they differ."""
         kinds = Counter(found).most_common()
         if len(kinds) > 1:
             (most, _), (other, _) = kinds[:2]

@@ -34,12 +34,7 @@ class ImageFolder(DecodedImages):
         self.root = Path(root).expanduser()
 
     def find(self) -> Found:
-        """List the files.
-
-        Raises:
-            FileNotFoundError: there are no images, or a class has none.
-            ValueError: `num_classes` or `classes` are not what the folder has.
-        """
+        """List the files; a FileNotFoundError or ValueError if images or classes are not as configured."""
         listing = list_images("data.root", self.root)
         layout = layout_of(listing)
         labels, names = None, None
@@ -82,12 +77,7 @@ class ImageFolder(DecodedImages):
     def labels_of(
         self, listing: Listing, layout: Layout, num_classes: int
     ) -> tuple[Sequence[int], tuple[str, ...] | None]:
-        """Return the class of each image, and the names of the classes.
-
-        Raises:
-            FileNotFoundError: there are no folders of classes, or one has no images.
-            ValueError: there are not as many classes as `num_classes`.
-        """
+        """Return the class of each image and the classes' names; an error if they are not `num_classes` folders."""
         if layout.labels is None or layout.class_names is None:
             if num_classes == 1:
                 return [0] * len(listing.paths), None

@@ -8,11 +8,7 @@ from gan_lightning.utils.checks import check_int, check_ints
 
 
 def check_size(value: int | Sequence[int]) -> tuple[int, int]:
-    """Return height and width of what data.image_size may be.
-
-    Raises:
-        ValueError: it is something else.
-    """
+    """Return height and width of data.image_size, a number or [height, width]; else a ValueError."""
     if isinstance(value, Sequence) and not isinstance(value, str):
         size = check_ints("data.image_size", value, minimum=1)
         if len(size) != 2:
@@ -23,21 +19,13 @@ def check_size(value: int | Sequence[int]) -> tuple[int, int]:
 
 
 def check_choice(key: str, value: object, choices: Sequence[str]) -> None:
-    """Refuse a value that is none of `choices`.
-
-    Raises:
-        ValueError: for these.
-    """
+    """Raise a ValueError for a value that is none of `choices`."""
     if value not in choices:
         raise ValueError(f"{key} must be {', '.join(choices[:-1])} or {choices[-1]}, not {value!r}")
 
 
 def check_reference(value: str | float) -> str | float:
-    """Return what data.reference may be: a text, or a share as a float.
-
-    Raises:
-        ValueError: it is something else.
-    """
+    """Return data.reference, a text or a share as a float; else a ValueError."""
     if isinstance(value, str) and value:
         return value
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:

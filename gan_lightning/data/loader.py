@@ -23,11 +23,7 @@ def first_step_of_a_run() -> int:
 
 
 def per_device_batch_size(batch_size: int, world_size: int) -> int:
-    """Return how many samples of the global batch each device takes.
-
-    Raises:
-        ValueError: the batch cannot be shared equally.
-    """
+    """Return how many samples each device takes; a ValueError if the batch cannot be shared equally."""
     if batch_size % world_size:
         near = max(1, round(batch_size / world_size)) * world_size
         raise ValueError(

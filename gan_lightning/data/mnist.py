@@ -29,12 +29,6 @@ class Mnist10k(ImageData):
         self.root = ASSETS / "mnist10k" if root is None else Path(root).expanduser()
 
     def read(self, train: bool) -> Images:
-        """Read the files.
-
-        Raises:
-            FileNotFoundError: a file is missing.
-            ValueError: a file is damaged.
-        """
         return read_split(self.root, train)
 
 
@@ -60,12 +54,6 @@ class Mnist(ImageData):
             self.fetch()
 
     def read(self, train: bool) -> Images:
-        """Read the split as it lies.
-
-        Raises:
-            FileNotFoundError: the files are not there, or could not be downloaded.
-            ValueError: a file is damaged.
-        """
         self.prepare_data()
         folder = self.folder()
         if folder is None:
@@ -112,12 +100,7 @@ def found(path: Path) -> Path | None:
 
 
 def read_split(folder: Path, train: bool) -> Images:
-    """Return the images and labels of a split in `folder`.
-
-    Raises:
-        FileNotFoundError: a file is missing.
-        ValueError: a file is damaged, or there are not as many labels as images.
-    """
+    """Return the images and labels of a split; a FileNotFoundError or ValueError for missing or damaged files."""
     missing = [name for name in file_names(train) if found(folder / name) is None]
     if missing:
         raise FileNotFoundError(f"{folder} has no {missing[0]}, plain or .gz: set data.root to a folder that has it")

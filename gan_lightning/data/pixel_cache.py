@@ -85,11 +85,7 @@ def state(path: ImagePath, archives: dict[Path, str]) -> str:
 
 
 def write(images: ImageDataset, shape: Sequence[int], workers: int, path: Path) -> None:
-    """Decode images into the file `path`, whole or not at all.
-
-    Raises:
-        UnreadableImageError, OSError: see `cached_pixels`.
-    """
+    """Decode images into the file `path`, whole or not at all; errors as `cached_pixels` has them."""
     size = len(images) * math.prod(shape)
     path.parent.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(path.parent).free

@@ -60,11 +60,7 @@ class UnpairedImages(RealData):
             self.domains()
 
     def domains(self) -> Domains:
-        """Return the training images of both domains, on the CPU; read at the first call.
-
-        Raises:
-            ValueError: they are not of the shape that half a sample has.
-        """
+        """Return the training images of both domains, on the CPU; a ValueError if they do not fit `shape`."""
         if self._domains is None:
             read = self.read()
             half = (self.shape[0] // 2, *self.shape[1:])

@@ -57,12 +57,6 @@ class UnpairedFolders(UnpairedImages):
         self.num_workers = check_int("data.num_workers", num_workers, minimum=0)
 
     def read(self) -> Domains:
-        """Read all images.
-
-        Raises:
-            FileNotFoundError: a folder has none.
-            ValueError: a file cannot be read.
-        """
         a, b = (
             Images(read_folder(key, str(folder), self.channels, self.image_size, self.num_workers), None)
             for key, folder in (("data.a", self.a), ("data.b", self.b))

@@ -91,9 +91,6 @@ class Evaluator:
         """Bring the metrics to `device` and show this rank's share of the reference samples to them, once.
 
         Metrics that keep nothing of real samples are shown the first batch alone, to see that they read such samples.
-
-        Raises:
-            ValueError, FileNotFoundError: an extractor is not there, or a metric does not read such data.
         """
         if self._real_known or not self.metrics:
             return

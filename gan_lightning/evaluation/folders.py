@@ -43,11 +43,7 @@ def evaluate_folders(
 
 
 def require_same_kind(real: ImageFiles, fake: ImageFiles) -> None:
-    """Refuse images that differ in channels or size.
-
-    Raises:
-        ValueError: they do.
-    """
+    """Raise a ValueError if images differ in channels or size."""
     if real.channels != fake.channels:
         kind = {1: "grey", 3: "colour"}
         raise ValueError(

@@ -49,11 +49,7 @@ def print_result(result: EvaluationResult, head: str) -> None:
 
 
 def write_result(result: EvaluationResult, folder: Path, stem: str) -> Path:
-    """Write `result` to a new JSON file ``<stem>.json``, or ``<stem>_2.json``, ..., in `folder`; return its path.
-
-    Raises:
-        WorkError: it cannot be written; no file is left behind.
-    """
+    """Write `result` to a new ``<stem>.json``, or ``<stem>_2.json``, ..., and return its path; else a WorkError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         path = reserve_file(folder, stem)

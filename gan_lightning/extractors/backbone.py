@@ -78,12 +78,7 @@ class Backbone(Extractor):
         return None
 
     def prepare(self, data: RealData | None = None) -> None:
-        """Load the network, once.
-
-        Raises:
-            ValueError: the file holds something else.
-            FileNotFoundError: it cannot be downloaded, or read.
-        """
+        """Load the network, once; a ValueError or FileNotFoundError for a file that cannot be used."""
         if self.network is not None:
             return
         name = hub_file(self.weights.url).name
@@ -98,11 +93,7 @@ class Backbone(Extractor):
         self.network = network.eval().requires_grad_(False)
 
     def extract(self, images: Tensor) -> Features:
-        """Return the features of images (batch, 1 or 3, height, width) in [-1, 1].
-
-        Raises:
-            ValueError: the images have another number of channels.
-        """
+        """Return the features of images (batch, 1 or 3, height, width) in [-1, 1]."""
         check_colours(images, self.name)
         self.prepare()
         assert self.network is not None

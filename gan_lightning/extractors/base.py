@@ -42,19 +42,14 @@ class Extractor(nn.Module, ABC):
         self.dim, self.num_classes, self.fingerprint = dim, num_classes, fingerprint
 
     def prepare(self, data: RealData) -> None:
-        """Load the weights, or learn them from `data`; called once, before any image, on every rank.
-
-        Raises:
-            ValueError: the weights are not there, or `data` are no images for this network.
-        """
+        """Load the weights, or learn them from `data`, or raise a ValueError; called once, on every rank."""
         return
 
     @abstractmethod
     def extract(self, images: Tensor) -> Features:
         """Return the features of float32 images (batch, channels, height, width) in [-1, 1], rounded to 8 bits.
 
-        Raises:
-            ValueError: the network does not read images of this shape.
+        Raises a ValueError for images of another shape than the network reads.
         """
 
     def forward(self, images: Tensor) -> Features:
@@ -69,11 +64,7 @@ class Extractor(nn.Module, ABC):
 
 
 def check_colours(images: Tensor, reader: str) -> None:
-    """See that `images` are grey or coloured ones, as networks for photographs read them.
-
-    Raises:
-        ValueError: `reader` does not read images of this shape.
-    """
+    """Raise a ValueError for images that are neither grey nor coloured, which `reader` cannot read."""
     if images.ndim != 4 or images.shape[1] not in (1, 3):
         raise ValueError(
             f"{reader} reads images (batch, 1 or 3, height, width), not {tuple(images.shape)}: "

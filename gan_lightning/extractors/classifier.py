@@ -52,8 +52,7 @@ class Classifier(Extractor):
     def prepare(self, data: RealData) -> None:
         """Find the classifier of these images, or train it; of several processes that need the same one, one does.
 
-        Raises:
-            ValueError: the data are no images with classes, or are too many to be held in memory.
+        Raises a ValueError for data that are no images with classes in memory.
         """
         if self.classifier is not None:
             return
@@ -115,11 +114,7 @@ class Classifier(Extractor):
         return train_classifier(pixels, labels, self.num_classes, seed=self.seed)
 
     def extract(self, images: Tensor) -> Features:
-        """Return the features of images with as many channels as those it was trained on; other sizes are resized.
-
-        Raises:
-            ValueError: they have other channels.
-        """
+        """Return the features of images with as many channels as those it was trained on; other sizes are resized."""
         assert self.classifier is not None, "prepare was not called"
         first = next(self.classifier.parameters())
         if images.ndim != 4 or images.shape[1] != first.shape[1]:

@@ -26,11 +26,7 @@ class Digits(Extractor):
         self.classifier = classifier
 
     def extract(self, images: Tensor) -> Features:
-        """Return the features of grey images (batch, 1, height, width) in [-1, 1]; others than 28x28 are resized.
-
-        Raises:
-            ValueError: the images are not of one channel.
-        """
+        """Return the features of grey images (batch, 1, height, width) in [-1, 1]; others than 28x28 are resized."""
         features = self.classifier.features(digit_sized(quantise(images)).div(127.5).sub(1.0))
         return Features(features, self.classifier.head(features))
 

@@ -20,11 +20,7 @@ def hub_file(url: str) -> Path:
 
 
 def given_file(path: str | Path, name: str) -> Path:
-    """Return the file that `extractor.weights` names.
-
-    Raises:
-        FileNotFoundError: there is none.
-    """
+    """Return the file that `extractor.weights` names; a FileNotFoundError if there is none."""
     found = Path(path).expanduser()
     if not found.is_file():
         raise FileNotFoundError(f"extractor.weights={path} does not exist: give the path of {name}")
@@ -34,9 +30,7 @@ def given_file(path: str | Path, name: str) -> Path:
 def read_weights(path: Path, name: str) -> Any:
     """Return the content of a file, on the CPU, by a reader that runs none of its code; libraries' own may run it.
 
-    Raises:
-        FileNotFoundError: it cannot be read; the message names the file `name`.
-        Exception: of any kind, for a file may be broken in many ways.
+    Raises a FileNotFoundError that names the file `name` if it cannot be read, and all kinds for a broken file.
     """
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
@@ -49,10 +43,8 @@ def read_weights(path: Path, name: str) -> Any:
 def download(url: str, what: str) -> Path:
     """Return the file of `url` in torch.hub's folder, downloaded where it is not there yet: whole, or not at all.
 
-    The first digits of its SHA-256 are the last part of its name, and are compared with those of the content.
-
-    Raises:
-        FileNotFoundError: it cannot be downloaded; the message says that `what` needs it.
+    The first digits of its SHA-256 are the last part of its name, and are compared with those of the content. Raises a
+    FileNotFoundError, which says that `what` needs it.
     """
     path = hub_file(url)
     if not path.is_file():
@@ -67,11 +59,7 @@ def download(url: str, what: str) -> Path:
 
 
 def check_reachable(url: str, what: str, name: str, instead: str) -> None:
-    """See that `url` answers.
-
-    Raises:
-        FileNotFoundError: it does not; the message says that `what` needs the file `name`, and what else to choose.
-    """
+    """Raise a FileNotFoundError, with what `instead` to choose, if `url` does not answer."""
     try:
         urlopen(url, timeout=CONNECT_SECONDS).close()
     except OSError as error:
@@ -83,12 +71,7 @@ def check_reachable(url: str, what: str, name: str, instead: str) -> None:
 
 @contextmanager
 def weights_error_context(path: Path, network: str, name: str) -> Iterator[None]:
-    """Within, raise one kind of error for all that can be wrong with the file `path` of the `network`'s weights.
-
-    Raises:
-        ValueError: it holds something else than the file `name`, in one of many ways.
-        FileNotFoundError: it cannot be read.
-    """
+    """Raise a ValueError for all that is wrong with the weights in `path`, a FileNotFoundError if it cannot be read."""
     try:
         yield
     except FileNotFoundError:

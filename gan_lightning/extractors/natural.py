@@ -60,11 +60,6 @@ class Natural(Extractor):
             nn.utils.convert_conv2d_weight_memory_format(self.network, torch.channels_last)
 
     def extract(self, images: Tensor) -> Features:
-        """See `Extractor`; images (batch, 1 or 3, height, width).
-
-        Raises:
-            ValueError: the images have another number of channels.
-        """
         check_colours(images, "EfficientNet")
         self.prepare()
         assert self.network is not None

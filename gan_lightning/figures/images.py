@@ -49,11 +49,7 @@ def make_image_grid(images: Tensor, least_width_px: int = 560, columns: int | No
 
 
 def save_picture(picture: Pixels, path: Path) -> None:
-    """Write a PNG, whole or not at all.
-
-    Raises:
-        OSError: it cannot be written.
-    """
+    """Write a PNG, whole or not at all."""
     with atomic_write(path) as unfinished:
         Image.fromarray(picture).save(unfinished, format="PNG")
 
@@ -80,11 +76,7 @@ class AnimationFrames(Generic[T]):
 
 
 def save_animation(frames: Iterable[Pixels], count: int, path: Path, last_frame_ms: int = LAST_FRAME_MS) -> None:
-    """Write `count` frames, each taken when it is needed, as an endless GIF that rests on its last frame.
-
-    Raises:
-        OSError: it cannot be written; a file at `path` is still there.
-    """
+    """Write `count` frames, each taken when it is needed, as an endless GIF that rests on its last frame."""
     pictures = [Image.fromarray(frame) for frame in track(frames, f"Rendering {path.name}", count)]
     # One palette for all frames, or flat areas would flicker; no dithering, which would speckle them.
     palette = Image.fromarray(np.concatenate([np.asarray(picture)[::4, ::4] for picture in pictures])).quantize(256)

@@ -26,11 +26,7 @@ class EnergyOutput(DiscriminatorOutput):
 
 
 def energies(output: DiscriminatorOutput) -> Tensor:
-    """Return the energies of `output`, (batch,).
-
-    Raises:
-        ValueError: the discriminator gives scores.
-    """
+    """Return the energies of `output`, (batch,); a ValueError if the discriminator gives scores."""
     if not isinstance(output, EnergyOutput):
         raise ValueError(
             "this loss needs a discriminator that gives energies: choose model=autoencoder, without a variant that "

@@ -54,11 +54,7 @@ class SampleMetric(Metric, ABC):
         setattr(self, name, [self._empty[name].to(self.device)])
 
     def prepare(self, data: RealData) -> None:
-        """Take from `data` what the reference samples alone do not tell; called once, before any sample, on every rank.
-
-        Raises:
-            ValueError: `data` have no such thing.
-        """
+        """Take from `data` what the reference samples alone do not tell, or raise a ValueError; once, on every rank."""
         return
 
     @abstractmethod
@@ -106,11 +102,7 @@ class SampleMetric(Metric, ABC):
             self.accumulate_labelled(samples, labels, real)
 
     def check_labels(self, labels: Tensor | None) -> None:
-        """Refuse fakes whose latents have these `labels`, where they are needed and None.
-
-        Raises:
-            ValueError: they are.
-        """
+        """Raise a ValueError for fakes without `labels`, where they are needed."""
         if self.needs_labels and labels is None:
             raise ValueError(
                 f"{' and '.join(self.keys)}: no fake was made for a class: choose a prior that draws classes, such as "
@@ -118,11 +110,7 @@ class SampleMetric(Metric, ABC):
             )
 
     def check_count(self, num_fakes: int) -> None:
-        """Refuse so few fakes that there would be no number; called on all ranks, once the real samples are known.
-
-        Raises:
-            ValueError: they are too few.
-        """
+        """Raise a ValueError for too few fakes; called on all ranks, once the real samples are known."""
         if num_fakes < self.min_fakes:
             raise ValueError(
                 f"{' and '.join(self.keys)}: needs at least {self.min_fakes} fakes, not {num_fakes}: raise "
@@ -179,22 +167,14 @@ class FeatureMetric(SampleMetric, ABC):
 
 
 def check_classes(keys: tuple[str, ...], num_classes: int | None) -> int:
-    """Return the number of classes that the metric of `keys` needs to know.
-
-    Raises:
-        ValueError: it is None, since the data have no classes.
-    """
+    """Return the number of classes for the metric of `keys`; a ValueError if the data have no classes."""
     if num_classes is None:
         raise ValueError(f"{' and '.join(keys)}: the data have no classes: choose other metrics, or labelled data")
     return num_classes
 
 
 def check_one_label(keys: tuple[str, ...], labels: Tensor, num_classes: int) -> None:
-    """See that each sample has one label, which is a class.
-
-    Raises:
-        ValueError: it is not so.
-    """
+    """Raise a ValueError unless each sample has one label, which is a class."""
     name = " and ".join(keys)
     if labels.ndim != 1:
         raise ValueError(f"{name} takes one label for each sample, (batch,), not {tuple(labels.shape)}")

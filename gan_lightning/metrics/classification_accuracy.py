@@ -71,11 +71,7 @@ class ClassificationAccuracy(SampleMetric):
         self.add_state("fake_broken", torch.tensor(0), dist_reduce_fx="sum")
 
     def accumulate(self, samples: Tensor, real: bool) -> None:
-        """Take nothing of images without labels, but refuse samples that are no images.
-
-        Raises:
-            ValueError: they are no images.
-        """
+        """Refuse samples that are no images; nothing is kept of those without labels."""
         if samples.ndim != 4:
             raise ValueError(
                 "classification_accuracy reads images (batch, channels, height, width), "
@@ -83,11 +79,7 @@ class ClassificationAccuracy(SampleMetric):
             )
 
     def accumulate_labelled(self, samples: Tensor, labels: Tensor, real: bool) -> None:
-        """Take images (batch, channels, height, width) in [-1, 1] and their classes (batch,).
-
-        Raises:
-            ValueError: there are several labels to an image, or one that is no class.
-        """
+        """Take images (batch, channels, height, width) in [-1, 1] and their classes (batch,)."""
         check_one_label(self.keys, labels, self.num_classes)
         kind = "real" if real else "fake"
         if not real:
@@ -97,11 +89,7 @@ class ClassificationAccuracy(SampleMetric):
         getattr(self, f"{kind}_shapes").append(torch.tensor(samples.shape[1:], device=samples.device))
 
     def compute(self) -> dict[str, float]:
-        """Train on the fakes, test on the real images.
-
-        Raises:
-            ValueError: there are no fakes, or no real images with classes.
-        """
+        """Train on the fakes, test on the real images; a ValueError if there are none of either."""
         fake_labels, real_labels = concatenated(self.fake_labels), concatenated(self.real_labels)
         if not len(fake_labels) or not len(real_labels):
             raise ValueError(

@@ -54,11 +54,6 @@ class DigitQuality(FrechetDistance):
             self.fake_classes += torch.bincount(probabilities.argmax(dim=1), minlength=self.num_classes)
 
     def compute(self) -> dict[str, float]:
-        """Return the numbers described above.
-
-        Raises:
-            ValueError: fewer than two real or two fake images.
-        """
         return super().compute() | {
             "confidence": (self.fake_confidence / self.fake_count).item(),
             "class_entropy": entropy(self.fake_classes.double() / self.fake_count) / math.log(self.num_classes),

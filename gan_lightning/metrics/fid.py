@@ -110,11 +110,7 @@ class FrechetDistance(FeatureMetric):
             self.fake_outer += vectors.mT @ vectors
 
     def compute(self) -> dict[str, float]:
-        """Return the distance of what was accumulated.
-
-        Raises:
-            ValueError: fewer than two samples on a side, which have no covariance.
-        """
+        """Return the distance; a ValueError for fewer than two samples on a side, which have no covariance."""
         if self.real_count < 2 or self.fake_count < 2:
             raise ValueError(
                 "a Frechet distance needs two samples of each kind, "

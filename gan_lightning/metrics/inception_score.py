@@ -86,11 +86,7 @@ class InceptionScore(FeatureMetric):
             self.fake_log_probabilities.append(features.logits.log_softmax(dim=1).flatten())
 
     def compute(self) -> dict[str, float]:
-        """Return the score of what was accumulated.
-
-        Raises:
-            ValueError: there are fewer fakes than parts.
-        """
+        """Return the score; a ValueError for fewer fakes than parts."""
         log_probabilities = concatenated(self.fake_log_probabilities, self.num_classes)
         if len(log_probabilities) < self.splits:
             raise ValueError(

@@ -61,11 +61,7 @@ class IntraClassFrechet(FeatureMetric):
             self.add_state(f"{kind}_outer", torch.zeros(classes, dim, dim, dtype=torch.float64), dist_reduce_fx="sum")
 
     def accumulate_labelled_features(self, features: Features, labels: Tensor, real: bool) -> None:
-        """Take the features of images and their classes (batch,).
-
-        Raises:
-            ValueError: there are several labels to an image, or one that is no class.
-        """
+        """Take the features of images and their classes (batch,)."""
         check_one_label(self.keys, labels, len(self.real_count))
         vectors = features.features.double()
         count, total, outer = (getattr(self, f"{'real' if real else 'fake'}_{name}") for name in MOMENTS)
@@ -76,11 +72,7 @@ class IntraClassFrechet(FeatureMetric):
             outer[kind] += rows.mT @ rows
 
     def check_count(self, num_fakes: int) -> None:
-        """Refuse fewer than two fakes for each class that has real samples, on any rank; called on all of them.
-
-        Raises:
-            ValueError: they are fewer, or no class has two real samples.
-        """
+        """Raise a ValueError for fewer than two fakes, or real samples, of each class of the real samples."""
         counts = [sum(of_ranks) for of_ranks in zip(*all_gather_object(self.real_count.tolist()), strict=True)]
         sizes = {kind: count for kind, count in enumerate(counts) if count}
         if not sizes:
@@ -98,11 +90,7 @@ class IntraClassFrechet(FeatureMetric):
             )
 
     def compute(self) -> dict[str, float]:
-        """Return the mean distance; NaN as the class says.
-
-        Raises:
-            ValueError: there are no fakes at all.
-        """
+        """Return the mean distance, NaN as the class says; a ValueError if there are no fakes at all."""
         if not self.fake_count.any():
             raise ValueError("intra_fid needs fakes with classes, and has none: raise metrics.num_fakes")
         counts = torch.stack([self.real_count, self.fake_count], dim=1).tolist()

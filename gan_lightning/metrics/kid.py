@@ -116,11 +116,7 @@ class KernelDistance(FeatureMetric):
         (self.real_features if real else self.fake_features).append(features.features.flatten())
 
     def compute(self) -> dict[str, float]:
-        """Return the distance of what was accumulated.
-
-        Raises:
-            ValueError: fewer than two samples on a side.
-        """
+        """Return the distance; a ValueError for fewer than two samples on a side."""
         real, fake = (concatenated(state, self.extractor.dim) for state in (self.real_features, self.fake_features))
         size = min(self.subset_size, len(real), len(fake))
         if size < 2:

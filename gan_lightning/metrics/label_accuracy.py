@@ -33,11 +33,7 @@ class LabelCounts(FeatureMetric, ABC):
         self.add_state("fake_readings", torch.zeros(num_labels, DIGITS, dtype=torch.int64), dist_reduce_fx="sum")
 
     def accumulate_labelled_features(self, features: Features, labels: Tensor, real: bool) -> None:
-        """Take the logits of fakes, (batch, 10), and their labels (batch,); real digits say nothing here.
-
-        Raises:
-            ValueError: there are several labels to an image, or a label is too high.
-        """
+        """Take the logits of fakes, (batch, 10), and their labels (batch,); real digits say nothing here."""
         if real:
             return
         name = " and ".join(self.keys)
@@ -52,11 +48,7 @@ class LabelCounts(FeatureMetric, ABC):
         self.fake_readings += cells.reshape(num_labels, DIGITS)
 
     def share(self, right: Tensor) -> float:
-        """Return `right` fakes, a scalar, as a share of all.
-
-        Raises:
-            ValueError: there are none.
-        """
+        """Return `right` fakes, a scalar, as a share of all; a ValueError if there are none."""
         total = self.fake_readings.sum()
         if not total:
             raise ValueError(f"{' and '.join(self.keys)} needs at least one fake with a label: raise metrics.num_fakes")

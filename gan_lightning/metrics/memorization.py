@@ -50,11 +50,7 @@ class Memorization(SampleMetric):
         self.config = {"distance": "pixels, euclidean"}
 
     def prepare(self, data: RealData) -> None:
-        """Take training and held-out images from `data`.
-
-        Raises:
-            ValueError: they have no test split in memory.
-        """
+        """Take training and held-out images from `data`; a ValueError if these are not in memory."""
         if not isinstance(data, ImageData):
             raise ValueError(f"metrics=memorization compares images in memory, and {type(data).__name__} has none")
         train, held_out = (vectors(data.split(train=split, device="cpu").pixels) for split in (True, False))
@@ -76,11 +72,6 @@ class Memorization(SampleMetric):
             state.append(nearest_distances(images, others.to(images.device)))
 
     def compute(self) -> dict[str, float]:
-        """Return the numbers described above.
-
-        Raises:
-            ValueError: there are no fakes.
-        """
         train, subset, held_out = (
             concatenated(state) for state in (self.fake_to_train, self.fake_to_subset, self.fake_to_held_out)
         )

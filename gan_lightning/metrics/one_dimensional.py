@@ -68,22 +68,13 @@ class OneDimensional(SampleMetric):
         self.add_list_state("fake_values")
 
     def accumulate(self, samples: Tensor, real: bool) -> None:
-        """Take fakes (batch, 1). Real samples are passed over: the truth is known.
-
-        Raises:
-            ValueError: a sample is not one number.
-        """
+        """Take fakes (batch, 1). Real samples are passed over: the truth is known."""
         if samples.ndim != 2 or samples.shape[1] != 1:
             raise ValueError(f"the metrics of the line read samples (batch, 1), not {tuple(samples.shape)}")
         if not real:
             self.fake_values.append(samples.squeeze(1))
 
     def compute(self) -> dict[str, float]:
-        """Return the numbers described above.
-
-        Raises:
-            ValueError: fewer than two fakes.
-        """
         values = concatenated(self.fake_values).double().cpu().sort().values
         if len(values) < 2:
             raise ValueError(f"the metrics of the line need two fakes, not {len(values)}: raise metrics.num_fakes")

@@ -135,11 +135,7 @@ class Manifold(FeatureMetric, ABC):
             self._real_radii = None
 
     def compute(self) -> dict[str, float]:
-        """Return the numbers described above; NaN where a feature is not finite.
-
-        Raises:
-            ValueError: not more than k samples on a side, which have no k-th nearest neighbour.
-        """
+        """Return the numbers, NaN where a feature is not finite; a ValueError for k or fewer samples on a side."""
         real, fake = (concatenated(state, self.extractor.dim) for state in (self.real_features, self.fake_features))
         if min(len(real), len(fake)) <= self.neighbour:
             raise ValueError(

@@ -116,11 +116,7 @@ class ShapeQuality(SampleMetric):
         self.add_state("fake_count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def accumulate(self, samples: Tensor, real: bool) -> None:
-        """Take images (batch, 3, size, size) in [-1, 1].
-
-        Raises:
-            ValueError: they are not coloured images.
-        """
+        """Take images (batch, 3, size, size) in [-1, 1]."""
         if samples.ndim != 4 or samples.shape[1] != 3:
             raise ValueError(f"metrics=shapes reads colour images (batch, 3, size, size), not {tuple(samples.shape)}")
         reading = read_shapes(samples)
@@ -200,11 +196,7 @@ class ShapeLabels(SampleMetric):
         """Real images, and fakes without a label, say nothing here."""
 
     def accumulate_labelled(self, samples: Tensor, labels: Tensor, real: bool) -> None:
-        """Take fakes (batch, 3, size, size) in [-1, 1] and their labels (batch,).
-
-        Raises:
-            ValueError: a label is too high.
-        """
+        """Take fakes (batch, 3, size, size) in [-1, 1] and their labels (batch,)."""
         if real:
             return
         if labels.ndim != 1 or (labels >= len(self.fake_cells)).any():

@@ -83,11 +83,7 @@ class SlicedWasserstein(SampleMetric):
         (self.real_projected if real else self.fake_projected).append(projected)
 
     def compute(self) -> dict[str, float]:
-        """Return the distance over all samples.
-
-        Raises:
-            ValueError: there are no real or no fake samples.
-        """
+        """Return the distance over all samples; a ValueError if there are none of a kind."""
         real = concatenated(self.real_projected, self.projections)
         fake = concatenated(self.fake_projected, self.projections)
         if not len(real) or not len(fake):

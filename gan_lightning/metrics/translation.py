@@ -56,20 +56,12 @@ class DigitTranslation(SampleMetric):
         self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
 
     def check_labels(self, labels: Tensor | None) -> None:
-        """Refuse fakes whose sources have no known digits.
-
-        Raises:
-            ValueError: they have none.
-        """
+        """Raise a ValueError for fakes whose sources have no known digits."""
         if labels is None or labels.ndim != 2:
             raise ValueError(f"metrics=translation is for pairs of digits whose classes are known: {INSTEAD}")
 
     def accumulate(self, samples: Tensor, real: bool) -> None:
-        """Take nothing of images without labels, but refuse other shapes.
-
-        Raises:
-            ValueError: they are not pairs of grey digits, (batch, 2, 28, 28).
-        """
+        """Refuse samples that are no pairs of grey digits, (batch, 2, 28, 28); without labels nothing is kept."""
         if tuple(samples.shape[1:]) != (2, DIGIT_SIZE, DIGIT_SIZE):
             raise ValueError(
                 f"metrics=translation reads samples (batch, 2, 28, 28), not {tuple(samples.shape)}: {INSTEAD}"
@@ -93,11 +85,6 @@ class DigitTranslation(SampleMetric):
         self.count += len(labels)
 
     def compute(self) -> dict[str, float]:
-        """Return the numbers described above.
-
-        Raises:
-            ValueError: there are no fakes.
-        """
         if self.count == 0:
             raise ValueError("metrics=translation has no fakes to evaluate: raise metrics.num_fakes")
         a_to_b, b_to_a = (self.kept_digits.double() / self.count).tolist()

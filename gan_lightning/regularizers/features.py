@@ -10,11 +10,7 @@ from gan_lightning.game import DiscriminatorOutput, Objective, Round
 
 
 def features(output: DiscriminatorOutput, key: str) -> Tensor:
-    """Return the features of `output` for the objective `key`, (batch, values) of float32.
-
-    Raises:
-        ValueError: the discriminator returns none.
-    """
+    """Return the features of `output`, (batch, values) of float32; a ValueError with `key` if there are none."""
     if output.features is None:
         raise ValueError(
             f"{key} compares features of the discriminator, and this one returns logits alone: choose a model whose "
@@ -24,11 +20,7 @@ def features(output: DiscriminatorOutput, key: str) -> Tensor:
 
 
 def not_negative(key: str, weight: float) -> float:
-    """Return `weight` of the objective `key`.
-
-    Raises:
-        ValueError: it is negative; the message names the key.
-    """
+    """Return `weight` of the objective `key`; a ValueError if it is negative."""
     if not weight >= 0:
         raise ValueError(f"loss.objectives.{key}.weight must be at least 0, not {weight}")
     return weight

@@ -218,11 +218,7 @@ def train(
 
 
 def checked_overrides(overrides: Sequence[str]) -> list[str]:
-    """Return `overrides` as a list.
-
-    Raises:
-        UserError: they are one string, or ask for several jobs.
-    """
+    """Return `overrides` as a list; a UserError if they are one string, or of several jobs."""
     if isinstance(overrides, str):
         raise UserError(f"overrides are a list of strings: ['{overrides}']")
     overrides = list(overrides)
@@ -236,11 +232,7 @@ def checked_overrides(overrides: Sequence[str]) -> list[str]:
 
 
 def refuse_several_devices(trainer: DictConfig) -> None:
-    """Refuse a run on several devices: each needs a process of its own, which the command line starts.
-
-    Raises:
-        UserError: several are named.
-    """
+    """Raise a UserError for a run on several devices: each needs a process, which the command line starts."""
     if gpu_or_one(trainer.devices, uses_gpu(trainer.accelerator)) * trainer.num_nodes > 1:
         raise UserError(
             f"trainer.devices={trainer.devices} needs a process for each device, which only train.py starts: run it "

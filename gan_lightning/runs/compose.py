@@ -22,11 +22,8 @@ OF_HYDRA = re.compile(r"\$\{(hydra|job_type|sweep_name|sweep_or_run_dir):")
 def hydra_job(overrides: Sequence[str]) -> Iterator[DictConfig]:
     """Within, Hydra's global state is that of a job with `overrides`; afterwards it is what it was.
 
-    Yields:
-        The composed configuration, `hydra` included, where ``hydra.runtime.output_dir`` is the run directory.
-
-    Raises:
-        UserError: an override does not fit.
+    Yields the composed configuration, `hydra` included, where ``hydra.runtime.output_dir`` is the run directory.
+    Raises a UserError for an override that does not fit.
     """
     job = HydraConfig.instance().cfg
     try:

@@ -107,11 +107,7 @@ def evaluate(
 
 
 def check_choices(num_fakes: int | None, seed: int | None, weights: str) -> None:
-    """Refuse values that cannot be.
-
-    Raises:
-        UserError: there are such.
-    """
+    """Raise a UserError for values that cannot be."""
     with user_errors():
         for key, value, least in (("num_fakes", num_fakes, 1), ("seed", seed, 0)):
             if value is not None:
@@ -157,11 +153,7 @@ def as_chosen(gan: GAN, config: DictConfig, weights: str, seed: int | None) -> I
 
 
 def data_of(config: DictConfig) -> RealData:
-    """Build the data module of a run.
-
-    Raises:
-        UserError: the run names none.
-    """
+    """Build the data module of a run; a UserError if the run names none."""
     if "_target_" not in config.data:
         raise UserError("this GAN does not know the data it was trained on: give data=, a data module")
     data = instantiate(config.data, _convert_="all")
@@ -178,8 +170,7 @@ def build_metrics(
 ) -> tuple[Mapping[str, SampleMetric], int]:
     """Build the chosen metrics and return them with the number of fakes; `config` then says what was chosen.
 
-    Raises:
-        UserError: none are chosen, or they do not go with the data.
+    Raises a UserError if none are chosen, or they do not go with the data.
     """
     if isinstance(metrics, Mapping) and not isinstance(metrics, DictConfig):
         config.metrics = {"metrics": {}, "num_fakes": num_fakes or config.metrics.get("num_fakes")}
@@ -215,11 +206,7 @@ def composed(
 def choose_metrics(
     config: DictConfig, metrics: DictConfig | None, extractor: DictConfig | None, num_fakes: int | None = None
 ) -> None:
-    """Put the chosen metrics in the place of the run's, but for the number of fakes.
-
-    Raises:
-        UserError: metrics and data do not go together.
-    """
+    """Put the chosen metrics in the place of the run's, but for the number of fakes."""
     own = config.metrics
     if extractor is not None:
         config.extractor = extractor
@@ -235,11 +222,7 @@ def choose_metrics(
 
 
 def replace_extractor(metrics: DictConfig, extractor: DictConfig) -> None:
-    """Have those of a run's own metrics that name an extractor use another one.
-
-    Raises:
-        UserError: none of them names one.
-    """
+    """Have the run's metrics that name an extractor use another one; a UserError if none names one."""
     looking = [metric for metric in metrics.values() if "extractor" in metric]
     if not looking:
         raise UserError(
@@ -251,11 +234,7 @@ def replace_extractor(metrics: DictConfig, extractor: DictConfig) -> None:
 
 
 def check_interpolations(config: DictConfig) -> None:
-    """See that all that metrics refer to is there.
-
-    Raises:
-        UserError: it is not.
-    """
+    """Raise a UserError if metrics refer to what is not there."""
     try:
         OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:

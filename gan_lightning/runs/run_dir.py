@@ -73,11 +73,7 @@ def git(*arguments: str) -> str | None:
 
 
 def checkpoint_of(path: str | None, which: str = "last") -> Path:
-    """Return the checkpoint that `path` names: itself, or its run directory's `which`, best or last.
-
-    Raises:
-        UserError: when there is none.
-    """
+    """Return the checkpoint `path`, or the one named `which` of a run directory; a UserError if there is none."""
     if not path:
         raise UserError("name a run or a checkpoint: ckpt_path=outputs/runs/...")
     found = Path(path).expanduser()

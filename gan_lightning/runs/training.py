@@ -86,12 +86,9 @@ def already_finished(start: ResumePoint) -> dict[str, Any]:
 def prepare(
     settings: Mapping[str, Any], overrides: Sequence[str], start: ResumePoint
 ) -> tuple[LightningDataModule, GAN, Trainer]:
-    """Build the parts of a run, with its directory ready for it.
+    """Build the parts of a run, with its directory ready for it; a UserError if they cannot be built.
 
     A run that is resumed keeps what stands in its directory until all parts are there.
-
-    Raises:
-        UserError: they cannot be built from `settings`.
     """
     first = started_as_rank_zero()
     if first and not start.in_place:

@@ -17,11 +17,7 @@ from gan_lightning.utils.errors import UserError
 
 
 def wandb_arguments(checkpoint: Path) -> dict[str, Any]:
-    """Return what names the W&B run that `checkpoint` was saved by, as arguments of `WandB`; nothing is started.
-
-    Raises:
-        UserError: it was not logged to W&B.
-    """
+    """Return what names the W&B run of `checkpoint`, as arguments of `WandB`; a UserError if there is none."""
     run = run_directory(checkpoint)
     id_file = run / "wandb_run_id"
     config = (read_checkpoint(checkpoint)["hyper_parameters"].get("logger") or {}).get("wandb")
@@ -33,12 +29,9 @@ def wandb_arguments(checkpoint: Path) -> dict[str, Any]:
 
 
 def send(checkpoint: Path, values: Mapping[str, float], protocol: Mapping[str, Any], iteration: int) -> None:
-    """Log each of `values` at `iteration` to the run that `checkpoint` was saved by, under the name of its `series`.
+    """Log `values` at `iteration` to the W&B run of `checkpoint`, each under the name of its `series`.
 
     The run's config holds the protocol of each series under that name.
-
-    Raises:
-        UserError: it was not logged to W&B.
     """
     logger = WandB(**wandb_arguments(checkpoint))
     names = {key: series(checkpoint.stem, protocol, key) for key in values}

@@ -73,11 +73,7 @@ def save_files(images: Tensor, folder: Path) -> None:
 
 
 def save_image(pixels: Tensor, path: Path) -> None:
-    """Write a PNG, grey or in colour, of `pixels` (1 or 3, height, width), uint8.
-
-    Raises:
-        OSError: it cannot be written, or not all of it.
-    """
+    """Write a PNG, grey or in colour, of `pixels` (1 or 3, height, width), uint8."""
     path.write_bytes(encode_png(pixels).numpy().tobytes())  # torchvision's write_png does not notice a full disk
 
 

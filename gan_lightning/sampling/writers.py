@@ -40,11 +40,7 @@ def write_samples(
     seed: int = 0,
     format: str = "grid",
 ) -> list[Path]:
-    """Write samples: a picture of all; a folder with a PNG of each; or the arrays `samples` and, if any, `labels`.
-
-    Raises:
-        ValueError: the prior cannot draw such latents.
-    """
+    """Write samples: a picture of all; a folder with a PNG of each; or the arrays `samples` and, if any, `labels`."""
     samples = generate_samples(gan, count, labels, truncation, seed, grid=format == "grid")
     name = f"{name}_{len(samples.images)}{name_suffix(labels, truncation)}"
 
@@ -73,10 +69,7 @@ def write_interpolation(
     """Write the way from each of `count` samples to the next in `steps` steps, and from the last back to the first.
 
     It is an animation, and a picture with a row for each sample; or the arrays `samples` (count, steps + 1, ...) and,
-    if any, the `labels` of the rows, (count,).
-
-    Raises:
-        ValueError: there are fewer than two samples; or the prior cannot draw such latents.
+    if any, the `labels` of the rows, (count,). Raises a ValueError for fewer than two samples.
     """
     if count < 2:
         raise ValueError(f"interpolate={steps} goes from sample to sample: choose count=2 or more")
@@ -100,11 +93,7 @@ def write_interpolation(
 def write_traversal(
     gan: GAN, folder: Path, name: str, count: int, truncation: float | None = None, seed: int = 0
 ) -> list[Path]:
-    """Write a picture with a row for each latent code, of `count` samples or as many as there are categories.
-
-    Raises:
-        ValueError: the prior has no codes.
-    """
+    """Write a picture with a row for each latent code, of `count` samples or as many as there are categories."""
     latent, columns, blank = truncated_prior(gan, truncation).traverse(count, sampling_rng(gan, seed))
     images = generate_images(gan, latent)
     images[blank.cpu()] = 0  # the grey between the tiles
@@ -151,10 +140,7 @@ def write_translations(
     """Write a folder with the translation of each image in the folder `source`, as PNGs.
 
     `network` is the generator, `direction` a_to_b or b_to_a. Images are brought to `shape`, (1 or 3, size, size).
-
-    Raises:
-        FileNotFoundError: there is no such folder, or no image in it.
-        ValueError: `folder` lies in `source`; or an image cannot be read.
+    Raises a FileNotFoundError without images, a ValueError for a `folder` within `source` or an unreadable image.
     """
     assert is_translator(network)
     root = source.expanduser()

@@ -132,11 +132,7 @@ def cluster_environment(devices: int, nodes: int) -> ClusterEnvironment | None:
 
 
 def device_named(name: str) -> str:
-    """Return the device to work on; `auto` is the first GPU where there is one.
-
-    Raises:
-        UserError: the device is not there.
-    """
+    """Return the device to work on, `auto` being the first GPU or the CPU; a UserError if it is not there."""
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     number = re.fullmatch(r"cuda(?::(\d+))?", str(name))

@@ -78,8 +78,7 @@ class CommandLauncher(_SubprocessScriptLauncher):
     def launch(self, function: Callable[..., Any], *args: Any, trainer: Trainer | None = None, **kwargs: Any) -> Any:
         """Call `function` once all ranks of this machine are started; ranks that others started are left alone.
 
-        Raises:
-            RankDiedError: another rank's end has broken the connection to it.
+        Raises a `RankDiedError` if another rank's end has broken the connection to it.
         """
         self.cluster_environment.validate_settings(num_devices=self.num_processes, num_nodes=self.num_nodes)
         if self.cluster_environment.creates_processes_externally:

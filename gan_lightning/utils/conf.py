@@ -65,11 +65,7 @@ def compose_packaged(config_name: str, overrides: Sequence[str] = ()) -> DictCon
 
 @contextmanager
 def hydra_at_conf() -> Iterator[None]:
-    """Within, Hydra composes files of conf/; afterwards it is initialised as it was before.
-
-    Raises:
-        UserError: what is composed within does not fit.
-    """
+    """Within, Hydra composes files of conf/; afterwards it is initialised as before. Errors become UserErrors."""
     register_resolvers()
     running = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
@@ -96,11 +92,7 @@ def _first(*options: Any) -> Any:
 
 
 def _hundredth(size: int | None) -> int:
-    """Return a hundredth of `size`, and at least 2.
-
-    Raises:
-        ValueError: the size is not known.
-    """
+    """Return a hundredth of `size`, and at least 2; a ValueError if it is None."""
     if size is None:
         raise ValueError("the number of training images is not known: give data.clusters=N, about a hundredth of them")
     return max(size // 100, 2)

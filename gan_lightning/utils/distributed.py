@@ -38,11 +38,7 @@ def all_gather_object(value: T) -> list[T]:
 
 
 def run_on_rank_zero(work: Callable[[], T]) -> T:
-    """Do `work` on rank 0 alone and return its result on every rank.
-
-    Raises:
-        ValueError, OSError: on every rank what it raised.
-    """
+    """Do `work` on rank 0 alone and return its result on every rank; what it raises is raised on every rank."""
     if not is_distributed():
         return work()
     done = capture_exception(work) if dist.get_rank() == 0 else (None, None)
@@ -55,8 +51,7 @@ def run_on_rank_zero(work: Callable[[], T]) -> T:
 def rank_zero_first(work: Callable[[], T]) -> T:
     """Do `work` on rank 0 and then on all others, which find what it has made; return each rank's own result.
 
-    Raises:
-        ValueError, OSError: on every rank what it raised on any, so that no rank waits for one that is gone.
+    What it raises on any rank is raised on every rank, so that none waits for one that is gone.
     """
     if not is_distributed():
         return work()

@@ -74,11 +74,7 @@ def json_safe(value: Any) -> Any:
 
 
 def save_cached(content: Any, path: Path) -> None:
-    """Write what `torch.load` reads with `weights_only`, behind its SHA-256 digest.
-
-    Raises:
-        OSError: it cannot be written; nothing is left behind.
-    """
+    """Write what `torch.load` reads with `weights_only`, behind its SHA-256; an OSError leaves nothing behind."""
     import torch  # here, because the command line writes and reads files before it imports torch
 
     buffer = io.BytesIO()

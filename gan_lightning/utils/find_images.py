@@ -149,11 +149,7 @@ def list_images(key: str, root: Path) -> Listing:
 
 
 def find_images(key: str, root: Path) -> list[ImagePath]:
-    """Return the paths of `list_images`.
-
-    Raises:
-        FileNotFoundError: there is no such folder, or no image in it.
-    """
+    """Return the paths of `list_images`."""
     return list_images(key, root).paths
 
 

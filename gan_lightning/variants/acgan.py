@@ -91,11 +91,7 @@ class AuxiliaryClassifier(Objective):
 
 
 def class_loss(output: DiscriminatorOutput, labels: Tensor | None) -> Tensor:
-    """Mean cross-entropy of the classes that `output` tells, in nats.
-
-    Raises:
-        ValueError: it tells none, or the samples have no class.
-    """
+    """Return the mean cross-entropy of the class logits of `output`, in nats; a ValueError without logits or labels."""
     if not isinstance(output, ClassOutput):
         raise ValueError("acgan needs a discriminator that tells classes: choose variant=acgan")
     if labels is None:

@@ -57,10 +57,9 @@ class AdaptiveAugmentation(Wrapper):
         self.register_buffer("p", torch.zeros(()))
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> DiscriminatorOutput:
-        """The output for transformed samples (batch, channels, height, width) and their classes (batch,).
+        """Return the output for transformed images (batch, channels, height, width) and their classes (batch,).
 
-        Raises:
-            ValueError: the samples are no images, or have no colours for a transformation of colours.
+        Raises a ValueError for samples that are no images, or grey ones where colours are transformed.
         """
         if samples.dim() != 4:
             raise ValueError(
@@ -253,11 +252,7 @@ class AdaptiveProbability(Objective):
             self.register_buffer(state, torch.zeros(()))
 
     def after_discriminator_step(self, round: Round) -> None:
-        """Notes the turn's r, and moves p when it is time to.
-
-        Raises:
-            ValueError: no part of the discriminator augments by a probability.
-        """
+        """Add up the signs of this step, and every `every` steps move p; a ValueError if the discriminator has none."""
         parts = round.discriminator.modules()
         augmentation = next((part for part in parts if isinstance(part, AdaptiveAugmentation)), None)
         if augmentation is None:

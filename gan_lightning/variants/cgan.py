@@ -38,11 +38,7 @@ class ClassChannels(Wrapper):
 
 
 def require_classes(num_classes: int | None) -> int:
-    """`num_classes`, if there are any.
-
-    Raises:
-        ValueError: there are none.
-    """
+    """Return `num_classes`; a ValueError if there are none."""
     if not num_classes:
         raise ValueError(
             "a discriminator cannot be told classes, nor tell them, where the data have none: choose data with "

@@ -229,22 +229,14 @@ class IdentityMapping(Objective):
 
 
 def translators_of(round: Round) -> CycleGANGenerators:
-    """Return the generator as the two networks it is made of.
-
-    Raises:
-        ValueError: it does not translate.
-    """
+    """Return the generator as the two networks it is made of; a ValueError if it does not translate."""
     if not is_translator(round.generator):
         raise ValueError("variant=cyclegan needs a generator that translates both ways: choose model=cyclegan")
     return round.generator
 
 
 def patches(output: DiscriminatorOutput) -> Tensor:
-    """Return the scores of `output`, (batch, 2, height, width) of float32.
-
-    Raises:
-        ValueError: the discriminator gives no scores of patches.
-    """
+    """Return the scores of `output`, (batch, 2, height, width) of float32; a ValueError if they are not of patches."""
     if not isinstance(output, PatchOutput):
         raise ValueError("variant=cyclegan needs a discriminator that scores patches: choose model=cyclegan")
     return output.patches.float()

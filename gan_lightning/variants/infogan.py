@@ -239,8 +239,7 @@ class MutualInformation(Objective):
 def surprise(round: Round) -> tuple[Tensor, Tensor]:
     """Return -log Q(c|G(z, c)) of each fake in nats: of its category, and of all its continuous codes; (batch,) each.
 
-    Raises:
-        ValueError: the generator was fed no codes, or the discriminator reads none.
+    Raises a ValueError if the prior draws no codes, or the discriminator reads none.
     """
     latent, output = round.latent, round.fake_output
     if not isinstance(latent, InfoGANLatent) or latent.labels is None:

@@ -34,10 +34,9 @@ class PackedDiscriminator(Wrapper):
             )
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> DiscriminatorOutput:
-        """The output for the packs of samples (batch, channels, ...), with logits (batch / pack,).
+        """Return the output for packs of the samples (batch, channels, ...), with logits (batch / pack,).
 
-        Raises:
-            ValueError: the batch does not divide into packs.
+        Raises a ValueError if the batch does not divide into packs.
         """
         batch, channels, *places = samples.shape
         if batch % self.pack:

@@ -39,12 +39,9 @@ def wrapped(network: nn.Module, wrappers: Mapping[str, Callable[[nn.Module], nn.
 
 @torch.no_grad()
 def width_of_features(network: nn.Module, shape: Sequence[int]) -> int:
-    """Return the number of values of the features that a discriminator gives for samples of `shape`.
+    """Return the number of values of the features for a sample of `shape`; a ValueError if there are none.
 
-    It is asked of two samples of zeros, in evaluation mode, which leaves no trace.
-
-    Raises:
-        ValueError: the discriminator gives no features.
+    The discriminator is called with two samples of zeros, in evaluation mode, which leaves no trace.
     """
     was_training = network.training
     zeros = torch.zeros(2, *shape)

@@ -38,11 +38,7 @@ class DiffAugment(Wrapper):
         self.policies = tuple(policies)
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> DiscriminatorOutput:
-        """The output for augmented samples (batch, channels, height, width) and their classes (batch,).
-
-        Raises:
-            ValueError: the samples are no images.
-        """
+        """Return the output for augmented images (batch, channels, height, width) and their classes (batch,)."""
         if samples.dim() != 4:
             raise ValueError(
                 f"wrapper=[diffaugment] augments images, and samples of this data have shape "
