@@ -29,7 +29,12 @@ class Prior(nn.Module, ABC):
 
     Args:
         dim: length of the noise vector z.
+
+    Attributes:
+        class_conditional: whether the labels of latents are classes of the data.
     """
+
+    class_conditional = False
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -194,6 +199,7 @@ class ClassConditional(Prior):
         ValueError: there are no classes, `dim` is neither of the two, or `labels` is.
     """
 
+    class_conditional = True
     class_shares: Tensor
     """How often each class is drawn, (num_classes,); kept in the checkpoint."""
 

@@ -20,6 +20,7 @@ from gan_lightning.figures.images import (
     save_animation,
     save_picture,
 )
+from gan_lightning.game import Latent
 from gan_lightning.gan import GAN
 from gan_lightning.models.cyclegan import is_translator
 from gan_lightning.randomness import generator_for
@@ -73,7 +74,7 @@ class Pictures(Periodic, ABC):
 
 
 class SampleGrid(Pictures):
-    """Grids of samples. Beside them stands ``real.png``, as many real images to compare with.
+    """Grids of samples. Beside them stands ``real.png``, as many real images, arranged by class where samples are.
 
     Args:
         every: iterations between two grids.
@@ -86,13 +87,22 @@ class SampleGrid(Pictures):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero:
             gan = as_gan(pl_module)
-            real = make_image_grid(real_data(trainer).examples(self.count, gan.device))
+            latent, columns = self.latent(gan)
+            if gan.prior.class_conditional and latent.labels is not None:
+                examples = real_data(trainer).examples(len(latent.labels), gan.device, latent.labels)
+                real = make_image_grid(examples, columns=columns)
+            else:
+                real = make_image_grid(real_data(trainer).examples(self.count, gan.device))
             save_picture(real, folder(trainer) / "real.png")
             log_picture(trainer.loggers, "real", real, gan.iterations)
         super().on_train_start(trainer, pl_module)
 
+    def latent(self, gan: GAN) -> tuple[Latent, int]:
+        """Return the latents of the grid, always the same, and how many stand in a row."""
+        return gan.prior.grid(self.count, generator_for(gan.seed, "samples", device=gan.device))
+
     def draw(self, gan: GAN) -> tuple[Pixels, Pixels]:
-        latent, columns = gan.prior.grid(self.count, generator_for(gan.seed, "samples", device=gan.device))
+        latent, columns = self.latent(gan)
         images = gan.generate(latent)
         return make_image_grid(images, columns=columns), make_image_grid(images[:IMAGES_IN_MOTION], least_width_px=250)
 

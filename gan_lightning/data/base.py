@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, NamedTuple
@@ -100,8 +101,14 @@ class RealData(LightningDataModule, ABC):
         for samples, _ in self.labelled_reference_batches(device, rank, world_size, batch_size):
             yield samples
 
-    def examples(self, count: int, device: torch.device | str) -> Tensor:
-        """Return up to `count` of the samples that metrics compare with, to be looked at; the same ones every time."""
+    def examples(self, count: int, device: torch.device | str, labels: Tensor | None = None) -> Tensor:
+        """Return up to `count` of the samples that metrics compare with, to be looked at; the same ones every time.
+
+        Args:
+            count: how many.
+            device: where they are wanted.
+            labels: the class that each is to have, (count,), where samples have classes.
+        """
         return next(iter(self.reference_batches(device, batch_size=count)))
 
     def fingerprint(self, train: bool | None = None) -> str | None:
@@ -249,11 +256,34 @@ class ImageData(RealData):
             rows = slice(start, min(start + batch_size, mine.stop))
             yield normalize(pixels[rows]), None if labels is None else labels[rows]
 
-    def examples(self, count: int, device: torch.device | str) -> Tensor:
-        """See `RealData`: a draw over all images, and so over all classes."""
-        pixels = self.split(self.reference == "train", device).pixels
-        rows = torch.randperm(len(pixels), generator=generator_for(self.seed, "examples"))[:count]
-        return normalize(pixels[rows.to(pixels.device)])
+    def examples(self, count: int, device: torch.device | str, labels: Tensor | None = None) -> Tensor:
+        """See `RealData`: a draw over all images, and so over all classes. Of clusters, training images."""
+        train = self.reference == "train" or (self.clusters is not None and labels is not None)
+        pixels, classes = self.split(train, device)
+        return normalize(pixels[self.example_rows(len(pixels), count, classes, labels).to(pixels.device)])
+
+    def example_rows(self, size: int, count: int, classes: Tensor | None, labels: Tensor | None) -> Tensor:
+        """Return rows of `examples`, (count,) of int64, of `size` samples.
+
+        Args:
+            size: number of samples.
+            count: how many rows.
+            classes: of the samples, (size,); None where they have none.
+            labels: the class that each row is to have, (count,); None for any, as where a class has no sample.
+        """
+        order = torch.randperm(size, generator=generator_for(self.seed, "examples"))
+        if classes is None or labels is None:
+            return order[:count]
+        by_class = {label: order[classes.cpu()[order] == label] for label in set(labels.tolist())}
+        if any(len(rows) == 0 for rows in by_class.values()):
+            return order[:count]
+        taken: Counter[int] = Counter()
+        rows = []
+        for label in labels.tolist():
+            of_class = by_class[label]
+            rows.append(of_class[taken[label] % len(of_class)])
+            taken[label] += 1
+        return torch.stack(rows)
 
     def fingerprint(self, train: bool | None = None) -> str | None:
         """See `RealData`: of the pixels and labels as they are used."""

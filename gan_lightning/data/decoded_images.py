@@ -277,16 +277,19 @@ class DecodedImages(ImageData):
         )
         yield from raised(batches)
 
-    def examples(self, count: int, device: torch.device | str) -> Tensor:
+    def examples(self, count: int, device: torch.device | str, labels: Tensor | None = None) -> Tensor:
         """See `RealData`."""
         if self.storage == "memory":
-            return super().examples(count, device)
-        size, train = self.reference_size, self.reference == "train"
-        rows = torch.randperm(size, generator=generator_for(self.seed, "examples"))[:count].tolist()
+            return super().examples(count, device, labels)
+        train = self.reference == "train"
         if self.storage == "cache":
             pixels, whole, _ = self._cached(train)
+            classes = self._labels(train, whole)
+            rows = self.example_rows(len(whole), count, classes, labels).tolist()
             return normalize(pixels[[whole[row] for row in rows]].to(device))
         images = self.dataset(train)
+        classes = self._labels(train, range(len(images)))
+        rows = self.example_rows(len(images), count, classes, labels).tolist()
         return normalize(torch.stack([images[row][0] for row in rows]).to(device))
 
     def label_counts(self) -> Tensor | None:

@@ -14,6 +14,8 @@ import torch
 import torchvision
 from hydra.utils import instantiate
 
+from gan_lightning.data.pixels import normalize
+
 
 def listing(folder: Path) -> dict[str, tuple[int, int]]:
     """Every file below `folder`, with its time and size."""
@@ -154,3 +156,26 @@ def test_some_classes_only(settings):
     assert source.reference_size == int(((whole == 2) | (whole == 7)).sum())
     labels = torch.cat([labels for _, labels in islice(source.train_dataloader(), 5)])
     assert set(labels.tolist()) == {2, 7}
+
+
+def test_examples_of_wanted_classes_are_images_of_these_and_differ(settings):
+    source = instantiate(settings("mnist10k", classes=[7, 2]))
+    pixels, labels = source.split(train=True, device="cpu")
+    wanted = torch.tensor([7, 7, 2, 7])
+    rows = source.example_rows(len(pixels), 4, labels, wanted)
+    assert labels[rows].tolist() == wanted.tolist()
+    assert len(set(rows.tolist())) == 4
+    assert torch.equal(source.examples(4, "cpu", wanted), normalize(pixels[rows]))
+
+
+def test_a_wanted_class_without_samples_leaves_the_plain_draw(settings):
+    source = instantiate(settings("mnist10k", classes=[7, 2]))
+    assert torch.equal(source.examples(3, "cpu", torch.tensor([7, 3, 2])), source.examples(3, "cpu"))
+
+
+def test_examples_of_clusters_are_training_images_of_these(settings):
+    source = instantiate(settings("mnist10k", classes=[7, 2], clusters=4, num_classes=4, reference="test"))
+    pixels, clusters = source.split(train=True, device="cpu")
+    rows = source.example_rows(len(pixels), 3, clusters, torch.tensor([1, 3, 1]))
+    assert clusters[rows].tolist() == [1, 3, 1]
+    assert torch.equal(source.examples(3, "cpu", torch.tensor([1, 3, 1])), normalize(pixels[rows]))
