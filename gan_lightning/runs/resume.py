@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning import Trainer
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from gan_lightning.callbacks.evaluation import Evaluation
 from gan_lightning.callbacks.health import Health
@@ -68,6 +68,7 @@ class ResumePoint:
             UserError: `gan` has other networks than the checkpoint, or would be trained in another precision.
         """
         if self.checkpoint is None:
+            forget_rows(trainer, -1)  # of a start that was stopped before it saved
             return
         shapes = {name: weight.shape for name, weight in self._content["state_dict"].items()}
         if shapes != {name: weight.shape for name, weight in gan.state_dict().items()}:
@@ -78,12 +79,9 @@ class ResumePoint:
                 f"{self.checkpoint} was trained with trainer.precision={before}, and a resumed run keeps it: "
                 f"choose that instead of {now}"
             )
-        if trainer.is_global_zero:
-            for logger in trainer.loggers:
-                if isinstance(logger, MetricsCSV):
-                    logger.forget_after(self.iterations)
-            if not self.in_place:
-                self._copy_best(self.checkpoint.with_name("best.ckpt"))
+        forget_rows(trainer, self.iterations)
+        if trainer.is_global_zero and not self.in_place:
+            self._copy_best(self.checkpoint.with_name("best.ckpt"))
         self._content = {}
 
     def _copy_best(self, best: Path) -> None:
@@ -125,7 +123,34 @@ def checkpoint_to_start_from(config: DictConfig, own: Path) -> Path | None:
             f"{run} holds a run already, which would be overwritten: resume it with ckpt_path={run} or resume=auto, "
             "or choose another directory"
         )
+    if started_as_rank_zero() and not own.is_file():
+        refuse_unsaved_run(own.parent.parent, config)
     return start
+
+
+def refuse_unsaved_run(directory: Path, config: DictConfig) -> None:
+    """Refuse a directory with the numbers of a run that saved no checkpoint, unless `config` begins that run again.
+
+    Raises:
+        UserError: then.
+    """
+    numbers, settings = directory / "metrics.csv", directory / "config.yaml"
+    if not numbers.is_file() or not numbers.stat().st_size:
+        return
+    if config.resume != "auto" or config.ckpt_path or not settings.is_file():
+        raise UserError(
+            f"{directory} holds a run that saved no checkpoint, and its metrics.csv would be overwritten: begin that "
+            "run again with resume=auto, or choose another directory with hydra.run.dir="
+        )
+    before: Any = OmegaConf.to_container(OmegaConf.load(settings), resolve=False)
+    refuse_changes(settings, before, config)
+
+
+def forget_rows(trainer: Trainer, after: int) -> None:
+    """Drop the rows of ``metrics.csv`` of iterations later than `after`, which are played again."""
+    for logger in trainer.loggers:
+        if isinstance(logger, MetricsCSV):
+            logger.forget_after(after)
 
 
 def last_metrics(path: Path) -> dict[str, float]:

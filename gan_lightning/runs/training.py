@@ -8,6 +8,7 @@ import sys
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -24,6 +25,7 @@ from gan_lightning.callbacks.preemption import Interrupted
 from gan_lightning.data.decode import UnreadableImageError
 from gan_lightning.diagnostics.probe import not_finite
 from gan_lightning.gan import GAN
+from gan_lightning.runs.lock import one_writer
 from gan_lightning.runs.report import print_report
 from gan_lightning.runs.resume import ResumePoint
 from gan_lightning.runs.run_dir import write_start
@@ -60,12 +62,13 @@ def train(
     silence_warnings()
     ask_for_gpus_once()
     with kept_environment():
-        start = ResumePoint(config, directory)
-        if start.over:
-            return already_finished(start)
-        datamodule, gan, trainer = prepare(plain(config), overrides, start)
         try:
-            result = fit(trainer, gan, datamodule, start)
+            with one_writer(directory) if started_as_rank_zero() else nullcontext():
+                start = ResumePoint(config, directory)
+                if start.over:
+                    return already_finished(start)
+                datamodule, gan, trainer = prepare(plain(config), overrides, start)
+                result = fit(trainer, gan, datamodule, start)
         except Interrupted as interrupted:
             log.warning(interrupted.report)
             if trainer.world_size > 1:
