@@ -14,6 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from gan_lightning.cli.help import print_help_and_exit
 from gan_lightning.runs.run_dir import checkpoint_of, run_directory
 from gan_lightning.utils.checks import check_bool, check_int
 from gan_lightning.utils.conf import conf_dir
@@ -179,6 +180,7 @@ def folder_config(cfg: DictConfig, real: ImageFiles) -> DictConfig:
 
 def main() -> None:
     """Run the command line."""
+    print_help_and_exit("eval", sys.argv[1:])
     run()
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import hydra
 from omegaconf import DictConfig, ListConfig
 
+from gan_lightning.cli.help import print_help_and_exit
 from gan_lightning.runs.run_dir import checkpoint_of, run_directory
 from gan_lightning.utils.checks import check_bool, check_int, check_ints, check_positive
 from gan_lightning.utils.conf import conf_dir
@@ -157,6 +158,7 @@ def check_keys(cfg: DictConfig, task: Task) -> None:
 
 def main() -> None:
     """Run the command line."""
+    print_help_and_exit("sample", sys.argv[1:])
     run()
 
 

@@ -10,6 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from gan_lightning.cli.help import print_help_and_exit
 from gan_lightning.runs.overrides import expand_resume_overrides
 from gan_lightning.runs.validate import refuse_arguments, validate_job
 from gan_lightning.trainer.ranks import prepare_rank
@@ -43,6 +44,7 @@ def main() -> None:
     Exit code 2 says that the command is at fault, 1 that the work failed, 75 that the run was asked to stop and can go
     on, 130 that it was stopped with Ctrl+C.
     """
+    print_help_and_exit("train", sys.argv[1:])
     register_resolvers()
     try:
         sys.argv[1:] = prepare_rank(expand_resume_overrides(sys.argv[1:]))

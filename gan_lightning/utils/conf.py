@@ -49,18 +49,19 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("sweep_or_run_dir", _sweep_or_run_dir, replace=True)
 
 
-def compose_packaged(config_name: str, overrides: Sequence[str] = ()) -> DictConfig:
+def compose_packaged(config_name: str, overrides: Sequence[str] = (), *, hydra: bool = False) -> DictConfig:
     """Compose a configuration of the package's conf/, also within a running Hydra job, which it leaves as it is.
 
     Args:
         config_name: of the file in conf/, such as "train".
         overrides: as on the command line.
+        hydra: keep Hydra's own part.
 
     Raises:
         UserError: conf/ has no such file, or an override does not fit.
     """
     with hydra_at_conf():
-        return compose(config_name, list(overrides))
+        return compose(config_name, list(overrides), return_hydra_config=hydra)
 
 
 @contextmanager
