@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from gan_lightning.cli.help import print_help_and_exit
 from gan_lightning.runs.run_dir import checkpoint_of, run_directory
 from gan_lightning.utils.checks import check_bool, check_int
-from gan_lightning.utils.conf import conf_dir
+from gan_lightning.utils.conf import conf_dir, quoted
 from gan_lightning.utils.errors import UserError
 from gan_lightning.utils.instantiation import user_errors
 
@@ -179,8 +179,9 @@ def folder_config(cfg: DictConfig, real: ImageFiles) -> DictConfig:
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; ``data=PATH`` is short for ``data.root=PATH``."""
     print_help_and_exit("eval", sys.argv[1:])
+    sys.argv[1:] = [f"data.root={quoted(a[5:])}" if a.startswith("data=") else a for a in sys.argv[1:]]
     run()
 
 

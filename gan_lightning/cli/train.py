@@ -11,6 +11,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from gan_lightning.cli.help import print_help_and_exit
+from gan_lightning.runs.data_path import expand_data_path
 from gan_lightning.runs.overrides import expand_resume_overrides
 from gan_lightning.runs.validate import refuse_arguments, validate_job
 from gan_lightning.trainer.ranks import prepare_rank
@@ -47,7 +48,7 @@ def main() -> None:
     print_help_and_exit("train", sys.argv[1:])
     register_resolvers()
     try:
-        sys.argv[1:] = prepare_rank(expand_resume_overrides(sys.argv[1:]))
+        sys.argv[1:] = prepare_rank(expand_resume_overrides(expand_data_path(sys.argv[1:])))
         refuse_arguments(sys.argv[1:])
     except UserError as error:
         sys.stderr.write(error.report() + "\n")

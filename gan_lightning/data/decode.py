@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -11,14 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
 
 from gan_lightning.utils.find_images import ImagePath, shown
-
-# Pillow warns of transparency in bytes, of broken EXIF and of large images: the first two are dealt with here, and
-# large images have a limit.
-warnings.filterwarnings("ignore", module=r"PIL\..*")
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-
-GREY = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N")
-"""Pillow's names for grey pixels."""
+from gan_lightning.utils.image_header import Header, kind_of, open_header
 
 SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 LARGEST_PIXELS = 178_956_970
@@ -56,14 +48,6 @@ class Decoding(NamedTuple):
     background: Colour = WHITE
 
 
-class Header(NamedTuple):
-    """What the head of a file tells: height and width as seen, channels, format and mode."""
-
-    size: tuple[int, int]
-    channels: int
-    kind: str
-
-
 def colour(value: object) -> Colour:
     """Return the colour of a name such as white, #rrggbb, or a list of three levels; else a ValueError."""
     if isinstance(value, Sequence) and len(value) == 3 and all(type(v) is int and 0 <= v < 256 for v in value):
@@ -97,11 +81,6 @@ def decode(key: str, path: ImagePath, to: Decoding) -> tuple[NDArray[np.uint8], 
         raise unreadable(key, path, error) from error
     pixels = np.array(picture)
     return pixels.reshape(picture.height, picture.width, to.channels), kind
-
-
-def kind_of(image: Image.Image) -> str:
-    """Return format, mode and transparency of an image, as in ``PNG P with transparency``."""
-    return f"{image.format} {image.mode}" + (" with transparency" if image.has_transparency_data else "")
 
 
 def upright(image: Image.Image) -> Image.Image:
@@ -186,23 +165,9 @@ def centre(image: Image.Image, width: int, height: int) -> Image.Image:
 def read_header(key: str, path: ImagePath) -> Header:
     """Return the header of an image file; an `UnreadableImageError` if it cannot be read, or is too large."""
     try:
-        with path.open("rb") as file, Image.open(file) as image:
-            size = (image.height, image.width)
-            # Of a TIFF Pillow gives the size as seen; of a PNG without these, getexif would decode the pixels.
-            about = {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"} & image.info.keys()
-            if about and image.format != "TIFF" and turned(image):
-                size = size[::-1]
-            return Header(size, 1 if image.mode in GREY else 3, kind_of(image))
+        return open_header(path)
     except Exception as error:  # every kind of file is broken in its own way
         raise unreadable(key, path, error) from error
-
-
-def turned(image: Image.Image) -> bool:
-    """Return whether EXIF swaps height and width."""
-    try:
-        return image.getexif().get(0x0112) in (5, 6, 7, 8)
-    except Exception:  # of EXIF, whose errors are of many kinds
-        return False
 
 
 def unreadable(key: str, path: ImagePath, error: Exception) -> UnreadableImageError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from gan_lightning.data.decoded_images import DecodedImages, Found
 from gan_lightning.data.files import ImageDataset
 from gan_lightning.utils.find_images import Listing, is_hidden, left_out_words, list_images, shown
+from gan_lightning.utils.folder_facts import folder_facts
 from gan_lightning.utils.image_layout import Layout, layout_of
 
 
@@ -20,18 +21,26 @@ class ImageFolder(DecodedImages):
     Args:
         root: the folder.
         num_classes: how many classes they have, see `layout_of`; None: there are no labels.
+        name: what the log calls the images; None: the folder's.
         reference: as for `DecodedImages`, where test is the folder val/ or test/ beside train/; or another folder,
             whose classes have the same names.
         decoded_images: further arguments of `DecodedImages`.
     """
 
     def __init__(
-        self, *, root: str | None, num_classes: int | None, reference: str | float = "train", **decoded_images: Any
+        self,
+        *,
+        root: str | None,
+        num_classes: int | None,
+        name: str | None = None,
+        reference: str | float = "train",
+        **decoded_images: Any,
     ) -> None:
         super().__init__(num_classes=num_classes, reference=reference, **decoded_images)
         if root is None:
             raise ValueError("data.root must name the folder of images: data.root=/path/to/images")
         self.root = Path(root).expanduser()
+        self.name = name or self.root.stem
 
     def find(self) -> Found:
         """List the files; a FileNotFoundError or ValueError if images or classes are not as configured."""
@@ -41,7 +50,8 @@ class ImageFolder(DecodedImages):
         if self.labelled and self.num_classes is not None:
             labels, names = self.labels_of(listing, layout, self.num_classes)
         train = self._images("data.root", listing, layout.train, labels)
-        remarks = [f"left out: {left_out_words(listing.left_out)}"] if listing.left_out else []
+        remarks = [*self._sizes()]
+        remarks += [f"left out: {left_out_words(listing.left_out)}"] if listing.left_out else []
         if layout.splits is not None:
             held_out = f", {shown(layout.splits[1])}/ is held out" if layout.splits[1] else ""
             remarks.append(f"{shown(layout.splits[0])}/ is the training split{held_out}")
@@ -51,6 +61,14 @@ class ImageFolder(DecodedImages):
         if self.compared_with == "train" or isinstance(self.compared_with, float):
             return Found(train, None, names, remarks)
         return Found(train, self._other_folder(str(self.compared_with), names), names, remarks)
+
+    def _sizes(self) -> Iterator[str]:
+        """Yield what is to be said of the sizes that images have and are brought to."""
+        facts, size = folder_facts(self.root), self.decoding.size
+        if facts is not None and not facts.smallest == facts.largest == size:
+            least, most, brought = ("x".join(map(str, each)) for each in (facts.smallest, facts.largest, size or ()))
+            sizes = least if least == most else f"{least} to {most}"
+            yield f"their {sizes} pixels brought to {brought} (data.image_size, data.fit={self.decoding.fit})"
 
     def _images(self, key: str, listing: Listing, rows: Sequence[int], labels: Sequence[int] | None) -> ImageDataset:
         """Return the images of `rows` whose class is kept."""

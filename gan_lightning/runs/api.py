@@ -21,6 +21,7 @@ from gan_lightning.callbacks.preemption import STOPPED_BY_HAND, Interrupted
 from gan_lightning.gan import GAN
 from gan_lightning.runs import checkpoints, training
 from gan_lightning.runs.compose import hydra_job, without_hydra
+from gan_lightning.runs.data_path import expand_data_path
 from gan_lightning.runs.overrides import expand_resume_overrides
 from gan_lightning.runs.run_dir import checkpoint_of
 from gan_lightning.runs.validate import refuse_arguments, validate
@@ -221,7 +222,7 @@ def checked_overrides(overrides: Sequence[str]) -> list[str]:
     """Return `overrides` as a list; a UserError if they are one string, or of several jobs."""
     if isinstance(overrides, str):
         raise UserError(f"overrides are a list of strings: ['{overrides}']")
-    overrides = list(overrides)
+    overrides = expand_data_path(overrides)
     try:
         several = any(override.is_sweep_override() for override in OverridesParser.create().parse_overrides(overrides))
     except HydraException:

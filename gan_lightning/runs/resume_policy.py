@@ -22,6 +22,7 @@ MAY_CHANGE = (
     "name",
     "trainer.*",
     "data.root",
+    "data.name",
     "data.download",
     "data.num_workers",
 )
@@ -74,7 +75,7 @@ def refuse_changes(checkpoint: object, before: Mapping[str, Any], config: DictCo
     """
     job = config.copy()
     for key, value in leaves(before):
-        if may_change(key) and not watches(key):
+        if may_change(key) and not watches(key) and key != "data.root":  # the images lie where they are now
             OmegaConf.update(job, key, value, merge=False, force_add=True)
     typed = [change for change in changes(before, plain(job)) if not refers(job, change.key)]
     for change in typed:

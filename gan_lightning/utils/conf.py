@@ -17,7 +17,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from gan_lightning.utils.errors import UserError
-from gan_lightning.utils.image_layout import count_images
+from gan_lightning.utils.folder_facts import file_name_of, folder_facts, nearest_side
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -42,8 +42,12 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("hundredth", _hundredth, replace=True)
     OmegaConf.register_new_resolver("widened", _widened, replace=True)
     OmegaConf.register_new_resolver("image_shape", _image_shape, replace=True)
-    OmegaConf.register_new_resolver("images_in", partial(_count_in, which=0), replace=True)
-    OmegaConf.register_new_resolver("classes_in", partial(_count_in, which=1), replace=True)
+    for name, fact in (("images_in", "images"), ("class_names_in", "class_names"), ("channels_in", "channels")):
+        OmegaConf.register_new_resolver(name, partial(_fact_in, fact=fact), replace=True)
+    OmegaConf.register_new_resolver("classes_in", _classes_in, replace=True)
+    OmegaConf.register_new_resolver("image_size_in", _image_size_in, replace=True)
+    OmegaConf.register_new_resolver("name_of", _name_of, replace=True)
+    OmegaConf.register_new_resolver("file_name", file_name_of, replace=True)
     OmegaConf.register_new_resolver("job_type", lambda: "sweep" if sweep_dir() else "train", replace=True)
     OmegaConf.register_new_resolver("sweep_name", _sweep_name, replace=True)
     OmegaConf.register_new_resolver("sweep_or_run_dir", _sweep_or_run_dir, replace=True)
@@ -109,11 +113,31 @@ def _image_shape(channels: int, size: int | Sequence[int]) -> ListConfig:
     return ListConfig([channels, *(size if isinstance(size, Sequence) else (size, size))])
 
 
-def _count_in(key: str, which: int, *, _parent_: DictConfig) -> int | None:
-    """How many images (0) or classes (1) the folder that the key beside names has; null where it names no folder."""
-    if OmegaConf.is_missing(_parent_, key) or _parent_[key] is None:
-        return None
-    return count_images(str(_parent_[key]))[which]
+def _fact_in(key: str, default: Any = None, *, fact: str, _parent_: DictConfig) -> Any:
+    """Return a fact of the folder that the key beside names; `default` where it names no folder of images."""
+    facts = None if _names_nothing(_parent_, key) else folder_facts(str(_parent_[key]))
+    value = default if facts is None else getattr(facts, fact)
+    return ListConfig(list(value)) if isinstance(value, tuple) else value
+
+
+def _classes_in(key: str, *, _parent_: DictConfig) -> int | None:
+    """Return how many classes that folder has; None where it has none."""
+    names = _fact_in(key, fact="class_names", _parent_=_parent_)
+    return None if names is None else len(names)
+
+
+def _image_size_in(key: str, accepts: Mapping[str, Any] | None, *, _parent_: DictConfig) -> int:
+    """Return the side, of those that a model accepts, nearest to the images of that folder; to 64 where it has none."""
+    return nearest_side(_fact_in(key, 64, fact="side", _parent_=_parent_), accepts)
+
+
+def _name_of(key: str, *, _parent_: DictConfig) -> str | None:
+    """Return the name of the file or folder that the key beside names, without its ending."""
+    return None if _names_nothing(_parent_, key) else Path(str(_parent_[key])).expanduser().absolute().stem
+
+
+def _names_nothing(config: DictConfig, key: str) -> bool:
+    return OmegaConf.is_missing(config, key) or config[key] is None
 
 
 def _sweep_name() -> str | None:

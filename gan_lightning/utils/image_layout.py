@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-import zipfile
 from collections.abc import Sequence
-from functools import lru_cache
-from pathlib import Path
 from typing import NamedTuple
 
-from gan_lightning.utils.find_images import Listing, ZipMember, list_images, shown
+from gan_lightning.utils.find_images import Listing, ZipMember, shown
 
 TRAIN, HELD_OUT = ("train", "training"), ("val", "valid", "validation", "test", "testing")
 """Names of folders that are splits of the data and no classes; of several that are held out, the first one counts."""
@@ -109,20 +106,3 @@ def _labels_of_dataset_json(listing: Listing) -> list[int] | None:
             "give each image one, or none to all (labels: null)"
         )
     return [labels[name] for name in listing.names]
-
-
-def count_images(root: str | Path) -> tuple[int | None, int | None]:
-    """Return how many training images a folder or zip has, and how many classes; None for none, or no such folder."""
-    path = Path(root).expanduser()
-    try:
-        folders = [path, *(entry for entry in sorted(path.iterdir()) if entry.is_dir())] if path.is_dir() else [path]
-        return _count_images(path, tuple(folder.stat().st_mtime_ns for folder in folders))
-    except (OSError, ValueError, zipfile.BadZipFile):
-        return None, None  # said where the images are read
-
-
-@lru_cache(maxsize=16)
-def _count_images(root: Path, times: tuple[int, ...]) -> tuple[int, int | None]:
-    # Interpolations call this again and again; `times` of root and its folders tell whether it has to look anew.
-    layout = layout_of(list_images("data.root", root))
-    return len(layout.train), None if layout.class_names is None else len(layout.class_names)

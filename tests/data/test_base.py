@@ -33,7 +33,7 @@ def make(tmp_path, settings, write_mnist, write_cifar10, write_images):
         if settings(name).get("root") is not None or name == "image_folder":
             changes["root"] = str(root)
         if name == "image_folder":
-            changes["num_workers"] = 0
+            changes |= {"num_workers": 0, "image_size": 64}
         return instantiate(settings(name, **changes))
 
     return made

@@ -226,6 +226,7 @@ def test_classes_are_named_in_natural_order_and_said(tmp_path, write_images, set
     assert source.class_names == ("1", "2", "10")
     assert caplog.messages[-1] == (
         "read 19 images (PNG RGB 18, PNG P with transparency 1), 3 classes: 1 (0), 2 (1), 10 (2); "
+        "their 8x8 to 30x40 pixels brought to 8x8 (data.image_size, data.fit=crop); "
         "left out: 6 in hidden folders, 1 svg; transparency is blended on #ffffff"
     )
 

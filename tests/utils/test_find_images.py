@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from gan_lightning.utils.find_images import list_images, natural_key, readable_endings, shown
-from gan_lightning.utils.image_layout import count_images, layout_of
+from gan_lightning.utils.folder_facts import folder_facts
+from gan_lightning.utils.image_layout import layout_of
 
 
 def put(root: Path, *names: str) -> Path:
@@ -120,6 +121,11 @@ def test_a_zip_is_read_in_place(tmp_path: Path) -> None:
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def count_classes(root: Path | str) -> int | None:
+    facts = folder_facts(root)
+    return None if facts is None or facts.class_names is None else len(facts.class_names)
+
+
 def layout(root: Path):
     return layout_of(list_images("data.root", root))
 
@@ -131,7 +137,7 @@ def test_folders_beside_each_other_are_classes_in_natural_order(tmp_path: Path) 
     assert found.class_names == ("1", "2", "10")
     assert found.labels == [0, 1, 1, 2]
     assert found.splits is None
-    assert count_images(tmp_path)[1] == 3
+    assert count_classes(tmp_path) == 3
 
 
 def test_classes_below_one_folder_are_found(tmp_path: Path) -> None:
@@ -143,7 +149,7 @@ def test_classes_below_one_folder_are_found(tmp_path: Path) -> None:
 def test_images_beside_folders_or_in_one_folder_have_no_classes(tmp_path: Path, names: list[str]) -> None:
     put(tmp_path, *names)
     assert layout(tmp_path).class_names is None
-    assert count_images(tmp_path)[1] is None
+    assert count_classes(tmp_path) is None
 
 
 def test_train_val_and_test_are_splits(tmp_path: Path) -> None:
@@ -190,7 +196,7 @@ def test_dataset_json_labels_images_and_folders_of_dataset_tool_are_no_classes(
     found = layout(root)
     assert found.labels == ([3, 0, 1] if labels == "given" else None)
     assert found.class_names == (("0", "1", "2", "3") if labels == "given" else None)
-    assert count_images(root)[1] == (4 if labels == "given" else None)
+    assert count_classes(root) == (4 if labels == "given" else None)
 
 
 def test_an_image_without_a_label_is_named(tmp_path: Path) -> None:
@@ -198,12 +204,12 @@ def test_an_image_without_a_label_is_named(tmp_path: Path) -> None:
     (tmp_path / "dataset.json").write_text(json.dumps({"labels": [["a.png", 0]]}))
     with pytest.raises(ValueError, match=r"dataset.json has no whole number as the label of b.png"):
         layout(tmp_path)
-    assert count_images(tmp_path)[1] is None
+    assert count_classes(tmp_path) is None
 
 
 def test_classes_are_counted_anew_when_a_folder_changes(tmp_path: Path) -> None:
-    assert count_images(tmp_path / "absent")[1] is None
+    assert count_classes(tmp_path / "absent") is None
     put(tmp_path, "a/1.png", "b/1.png")
-    assert count_images(str(tmp_path))[1] == 2
+    assert count_classes(str(tmp_path)) == 2
     put(tmp_path, "c/1.png")
-    assert count_images(tmp_path)[1] == 3
+    assert count_classes(tmp_path) == 3
