@@ -19,6 +19,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 import gan_lightning
 from gan_lightning.gan import GAN
+from gan_lightning.runs.data_path import expand_data_path
 from gan_lightning.runs.validate import validate
 
 ROOT = Path(__file__).parents[1]
@@ -92,6 +93,7 @@ def test_commands_pass_the_checks_before_a_run(line: str, tmp_path: Path, monkey
     for folder in ("photos", "paintings"):
         Path(folder).mkdir()
     program, *arguments = shlex.split(line)
+    arguments = expand_data_path(arguments) if program == "train.py" else arguments
     overrides = [single(argument) for argument in arguments if "=" in argument]
     with composed(*overrides, config_name=program.removesuffix(".py")) as config:
         if program == "train.py" and "ckpt_path" not in line:

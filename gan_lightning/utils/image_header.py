@@ -9,8 +9,8 @@ from PIL import Image
 
 from gan_lightning.utils.find_images import ImagePath
 
-# Pillow warns of transparency in bytes, of broken EXIF and of large images: data/decode.py deals with the first two, and
-# large images have a limit.
+# Pillow warns of transparency in bytes, of broken EXIF and of large images: data/decode.py deals with the first two,
+# and large images have a limit.
 warnings.filterwarnings("ignore", module=r"PIL\..*")
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
