@@ -259,8 +259,8 @@ class ClassConditional(Prior):
     def grid(self, count: int, rng: torch.Generator, classes: Sequence[int] | None = None) -> tuple[Latent, int]:
         """Return a class in each row, all or `classes`, and the same noise down each column.
 
-        Every class has a row, also where `count` is smaller; but of more than `MOST_ROWS` classes about as many as there
-        are columns, at equal distances in their order.
+        Every class has a row, also where `count` is smaller; but of more than `MOST_ROWS` classes about as many as
+        there are columns, at equal distances in their order.
         """
         classes = self.usual_classes(count) if classes is None else self.check_classes(classes)
         columns = max(1, count // len(classes))

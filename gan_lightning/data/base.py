@@ -14,7 +14,7 @@ from lightning import LightningDataModule
 from torch import Tensor
 from torchvision.transforms.v2.functional import resize
 
-from gan_lightning.data.clusters import cluster_images
+from gan_lightning.data.clusters import cluster_images, nearest_clusters
 from gan_lightning.data.file_loaders import DiskLoader, MappedLoader
 from gan_lightning.data.loader import DeterministicSampler, InMemoryLoader, StreamLoader
 from gan_lightning.data.mirror import Mirrored
@@ -156,7 +156,8 @@ class ImageData(RealData):
         image_size: resize images to this height and width in pixels, with antialiasing; None keeps them as they are.
         reference: which split metrics compare with.
         clusters: label the training images by so many k-means clusters of their pixels, in the place of what labels
-            the data have; None keeps those. Test images then have no labels. Clusters are kept in the checkpoint.
+            the data have; None keeps those. Test images take the cluster whose mean is nearest. Clusters are kept in
+            the checkpoint.
         train_size: images in the training split, a fact that a number of clusters may follow from.
         shape, num_classes, value_range, batch_size, seed: see `RealData`. The images are checked against them.
     """
@@ -208,7 +209,7 @@ class ImageData(RealData):
         if train not in self._splits:
             images = self._select(self.read(train))
             if self.clusters is not None:
-                images = Images(images.pixels, cluster_images(images.pixels, self.clusters) if train else None)
+                images = Images(images.pixels, self._clusters_of(images.pixels, train))
             self._splits[train] = images
         pixels, labels = self._splits[train]
         self._splits[train] = Images(pixels.to(device), None if labels is None else labels.to(device))
@@ -234,7 +235,15 @@ class ImageData(RealData):
         """Take the clusters of a checkpoint."""
         if "clusters" in state_dict:
             pixels, _ = self._read_split(train=True)
-            self._splits[True] = Images(pixels, state_dict["clusters"].to(pixels.device))
+            self._splits = {True: Images(pixels, state_dict["clusters"].to(pixels.device))}
+
+    def _clusters_of(self, pixels: Tensor, train: bool) -> Tensor:
+        assert self.clusters is not None
+        if train:
+            return cluster_images(pixels, self.clusters)
+        clustered, labels = self._read_split(train=True)
+        assert labels is not None
+        return nearest_clusters(pixels, clustered, labels)
 
     @property
     def reference_size(self) -> int:
@@ -257,9 +266,8 @@ class ImageData(RealData):
             yield normalize(pixels[rows]), None if labels is None else labels[rows]
 
     def examples(self, count: int, device: torch.device | str, labels: Tensor | None = None) -> Tensor:
-        """See `RealData`: a draw over all images, and so over all classes. Of clusters, training images."""
-        train = self.reference == "train" or (self.clusters is not None and labels is not None)
-        pixels, classes = self.split(train, device)
+        """See `RealData`: a draw over all images, and so over all classes."""
+        pixels, classes = self.split(self.reference == "train", device)
         return normalize(pixels[self.example_rows(len(pixels), count, classes, labels).to(pixels.device)])
 
     def example_rows(self, size: int, count: int, classes: Tensor | None, labels: Tensor | None) -> Tensor:

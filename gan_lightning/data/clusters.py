@@ -41,7 +41,23 @@ def cluster_images(pixels: Tensor, clusters: int, seed: int = 0) -> Tensor:
             f"data.clusters={clusters} is more than the {len(pixels)} images: choose at most {len(pixels)}, or about "
             f"{max(len(pixels) // 100, 1)}, which is 100 images each"
         )
-    return k_means(principal_components(coarse(pixels), COMPONENTS), clusters, seed)
+    values = coarse(pixels)
+    return k_means(principal_components(values, values, COMPONENTS), clusters, seed)
+
+
+def nearest_clusters(pixels: Tensor, clustered: Tensor, labels: Tensor) -> Tensor:
+    """Return the cluster of other images, (count,) of int64: that whose mean is nearest in the principal components.
+
+    Args:
+        pixels: uint8 (count, channels, height, width).
+        clustered: the images that `cluster_images` was given.
+        labels: their clusters.
+    """
+    values = coarse(clustered)
+    points = principal_components(values, values, COMPONENTS)
+    counts = torch.bincount(labels.cpu())
+    centres = torch.zeros(len(counts), points.shape[1]).index_add_(0, labels.cpu(), points) / counts[:, None]
+    return nearest_centres(principal_components(coarse(pixels), values, COMPONENTS), centres)[1]
 
 
 def coarse(pixels: Tensor) -> Tensor:
@@ -53,14 +69,16 @@ def coarse(pixels: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
-def principal_components(values: Tensor, components: int) -> Tensor:
-    """Return the coordinates of vectors (count, dim) along their directions of largest variance, (count, components).
+def principal_components(values: Tensor, fitted: Tensor, components: int) -> Tensor:
+    """Return the coordinates of vectors (count, dim) along the directions in which `fitted` (others, dim) vary most.
 
-    There are no more components than dimensions.
+    Returns:
+        (count, components) of float32; no more components than dimensions.
     """
-    centred = values.double() - values.double().mean(0)
+    mean = fitted.double().mean(0)
+    centred = fitted.double() - mean
     _, directions = torch.linalg.eigh(centred.T @ centred)  # by rising variance
-    return (centred @ directions[:, -components:].flip(1)).float()
+    return ((values.double() - mean) @ directions[:, -components:].flip(1)).float()
 
 
 def k_means(points: Tensor, clusters: int, seed: int = 0, iterations: int = ITERATIONS) -> Tensor:

@@ -6,7 +6,14 @@ import torch
 from scipy.cluster.vq import kmeans2
 from torch import Tensor
 
-from gan_lightning.data.clusters import cluster_images, coarse, first_centres, k_means, principal_components
+from gan_lightning.data.clusters import (
+    cluster_images,
+    coarse,
+    first_centres,
+    k_means,
+    nearest_clusters,
+    principal_components,
+)
 
 
 def blobs(count: int = 50) -> tuple[Tensor, Tensor]:
@@ -47,7 +54,7 @@ def test_equal_points_leave_no_cluster_empty_where_there_are_enough():
 def test_principal_components_are_those_of_the_singular_value_decomposition():
     values = torch.randn(40, 6, generator=torch.Generator().manual_seed(0)) * torch.tensor([5.0, 4, 3, 2, 1, 0.5])
     u, s, _ = np.linalg.svd((values - values.mean(0)).double().numpy(), full_matrices=False)
-    found = principal_components(values, 3)
+    found = principal_components(values, values, 3)
     torch.testing.assert_close(found.abs().double(), torch.from_numpy(np.abs(u[:, :3] * s[:3])), rtol=1e-4, atol=1e-4)
 
 
@@ -64,6 +71,16 @@ def test_images_of_two_kinds_are_told_apart_and_the_same_every_time():
     found = cluster_images(torch.cat([dark, light]), 2)
     assert found.tolist() == [1] * 20 + [0] * 30
     assert torch.equal(cluster_images(torch.cat([dark, light]), 2), found)
+
+
+def test_other_images_take_the_cluster_whose_mean_is_nearest():
+    dark = torch.randint(60, (20, 3, 8, 8), dtype=torch.uint8)
+    light = torch.randint(190, 250, (30, 3, 8, 8), dtype=torch.uint8)
+    images, labels = torch.cat([dark, light]), torch.tensor([0] * 20 + [1] * 30)
+    others = torch.stack([torch.full((3, 8, 8), value, dtype=torch.uint8) for value in (10, 100, 160, 255)])
+    assert nearest_clusters(others, images, labels).tolist() == [0, 0, 1, 1]
+    assert torch.equal(nearest_clusters(images, images, labels), labels)
+    assert nearest_clusters(others, images, 1 - labels).tolist() == [1, 1, 0, 0]
 
 
 def test_more_clusters_than_images_are_refused():

@@ -31,12 +31,15 @@ def test_the_number_of_clusters_follows_from_the_data_and_conditions_both_player
         assert config.data.num_classes == 10
 
 
-def test_clusters_take_the_place_of_labels_in_training_alone():
+def test_clusters_take_the_place_of_labels():
     data = mnist(clusters=12)
     labels = data.split(train=True, device="cpu").labels
     assert labels is not None
     assert set(labels.tolist()) == set(range(12))
-    assert data.split(train=False, device="cpu").labels is None
+    held_out = data.split(train=False, device="cpu").labels
+    assert held_out is not None
+    assert len(held_out) == 1000
+    assert held_out.max() < 12
     counts = data.label_counts()
     assert counts is not None
     assert counts.tolist() == torch.bincount(labels).tolist()
