@@ -17,6 +17,7 @@ from gan_lightning.figures.images import (
     Pixels,
     log_picture,
     make_image_grid,
+    row_names,
     save_animation,
     save_picture,
 )
@@ -83,6 +84,7 @@ class SampleGrid(Pictures):
 
     def __init__(self, every: int, count: int = 64) -> None:
         super().__init__(every, count)
+        self.row_names: list[str] | None = None  # of the classes, a row each
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero:
@@ -90,7 +92,8 @@ class SampleGrid(Pictures):
             latent, columns = self.latent(gan)
             if gan.prior.class_conditional and latent.labels is not None:
                 examples = real_data(trainer).examples(len(latent.labels), gan.device, latent.labels)
-                real = make_image_grid(examples, columns=columns)
+                names = self.row_names = row_names(latent.labels, columns, real_data(trainer).class_names)
+                real = make_image_grid(examples, columns=columns, row_names=names)
             else:
                 real = make_image_grid(real_data(trainer).examples(self.count, gan.device))
             save_picture(real, folder(trainer) / "real.png")
@@ -104,7 +107,8 @@ class SampleGrid(Pictures):
     def draw(self, gan: GAN) -> tuple[Pixels, Pixels]:
         latent, columns = self.latent(gan)
         images = gan.generate(latent)
-        return make_image_grid(images, columns=columns), make_image_grid(images[:IMAGES_IN_MOTION], least_width_px=250)
+        frame = make_image_grid(images[:IMAGES_IN_MOTION], least_width_px=250)
+        return make_image_grid(images, columns=columns, row_names=self.row_names), frame
 
 
 class Translations(Pictures):

@@ -12,7 +12,8 @@ from omegaconf import DictConfig, ListConfig
 
 from gan_lightning.cli.help import print_help_and_exit
 from gan_lightning.runs.run_dir import checkpoint_of, run_directory
-from gan_lightning.utils.checks import check_bool, check_int, check_ints, check_positive
+from gan_lightning.utils.checks import check_bool, check_int, check_positive
+from gan_lightning.utils.class_names import class_numbers
 from gan_lightning.utils.conf import conf_dir
 from gan_lightning.utils.errors import UserError
 from gan_lightning.utils.instantiation import user_errors
@@ -30,13 +31,14 @@ class Task(NamedTuple):
     default_count: int = 0
 
 
-SAMPLES = Task("samples", ("grid", "files", "npz"), ("count", "seed", "classes", "truncation"), default_count=64)
-INTERPOLATION = Task("interpolate=", ("grid", "npz"), ("count", "seed", "classes", "truncation"), default_count=8)
+TAKEN = ("count", "seed", "classes", "clusters", "truncation")
+SAMPLES = Task("samples", ("grid", "files", "npz"), TAKEN, default_count=64)
+INTERPOLATION = Task("interpolate=", ("grid", "npz"), TAKEN, default_count=8)
 TRAVERSAL = Task("traverse=true", ("grid",), ("count", "seed", "truncation"), default_count=10)
 PAIRS = Task("a model that translates images", ("grid", "npz"), ("count", "seed", "direction"), default_count=10)
 FOLDER = Task("source=", ("files",), ("direction",))
 
-KEYS = ("count", "seed", "classes", "truncation", "direction")
+KEYS = (*TAKEN, "direction")
 """Keys that not every task takes."""
 
 
@@ -83,16 +85,37 @@ def sample(cfg: DictConfig) -> list[Path]:
     seed, format = cfg.seed or 0, cfg.format or task.formats[0]
     name = f"{checkpoint.stem}_iteration{gan.iterations}_seed{seed}"
     start: tuple[GAN, Path, str, int] = gan, folder, name, cfg.count or task.default_count
-    labels = None if cfg.classes is None else list(cfg.classes)
     with user_errors():
+        names = class_names_of(config)
+        labels = labels_of(cfg, config, names)
         if task is PAIRS:
             directions = [cfg.direction] if cfg.direction else ["a_to_b", "b_to_a"]
             return writers.write_pairs(*start, directions, seed, format)
         if task is TRAVERSAL:
             return writers.write_traversal(*start, cfg.truncation, seed)
         if task is INTERPOLATION:
-            return writers.write_interpolation(*start, cfg.interpolate, labels, cfg.truncation, seed, format)
-        return writers.write_samples(*start, labels, cfg.truncation, seed, format)
+            return writers.write_interpolation(*start, cfg.interpolate, labels, cfg.truncation, seed, format, names)
+        return writers.write_samples(*start, labels, cfg.truncation, seed, format, names)
+
+
+def class_names_of(config: DictConfig) -> list[str] | None:
+    """Return the names of a run's classes, which its checkpoint holds; None where there are none."""
+    names = config.data.get("class_names")
+    return None if names is None or config.data.get("clusters") is not None else list(names)
+
+
+def labels_of(cfg: DictConfig, config: DictConfig, names: list[str] | None) -> list[int] | None:
+    """Return the classes or clusters that the command line names, as numbers; None where it names none.
+
+    Raises:
+        UserError: the run `config` has clusters and classes are named, or the other way round.
+        ValueError: there is no such class.
+    """
+    key, other = ("classes", "clusters") if config.data.get("clusters") is None else ("clusters", "classes")
+    if cfg[other] is not None:
+        without = {"classes": "has no clusters", "clusters": "has clusters (data.clusters) in the place of classes"}
+        raise UserError(f"{other}= is not for this run, which {without[key]}: choose {key}=")
+    return None if cfg[key] is None else class_numbers(key, list(cfg[key]), names)
 
 
 def translate_images(cfg: DictConfig, checkpoint: Path, folder: Path) -> list[Path]:
@@ -119,8 +142,9 @@ def check_values(cfg: DictConfig) -> None:
         if cfg[key] is not None:
             check_int(key, cfg[key], least)
     check_bool("traverse", cfg.traverse)
-    if cfg.classes is not None:
-        check_ints("classes", cfg.classes)
+    for key in ("classes", "clusters"):
+        if cfg[key] is not None and not isinstance(cfg[key], ListConfig):
+            raise ValueError(f"{key} must be a list of {key}, such as {key}=[0], not {cfg[key]!r}")
     if cfg.truncation is not None:
         check_positive("truncation", cfg.truncation)
     for key, known in (("direction", ("a_to_b", "b_to_a")), ("format", SAMPLES.formats), ("which", ("last", "best"))):

@@ -22,6 +22,7 @@ from gan_lightning.data.pixels import normalize
 from gan_lightning.game import Batch
 from gan_lightning.randomness import generator_for
 from gan_lightning.utils.checks import Readable, check_int, check_ints, fingerprint
+from gan_lightning.utils.class_names import class_numbers
 
 Loader = InMemoryLoader | StreamLoader | DiskLoader | MappedLoader | Mirrored
 THREADS = 4
@@ -152,7 +153,9 @@ class ImageData(RealData):
     """Images held in memory, on the run's device. A source defines `read`.
 
     Args:
-        classes: keep only the images of these classes, whose labels stay as they are; None keeps all.
+        classes: keep only the images of these classes, by number or name, whose labels stay as they are; None keeps
+            all.
+        class_names: of all classes, by number; None where they have none.
         image_size: resize images to this height and width in pixels, with antialiasing; None keeps them as they are.
         reference: which split metrics compare with.
         clusters: label the training images by so many k-means clusters of their pixels, in the place of what labels
@@ -175,6 +178,7 @@ class ImageData(RealData):
         reference: Literal["train", "test"] = "train",
         clusters: int | None = None,
         train_size: int | None = None,
+        class_names: Sequence[str] | None = None,
     ) -> None:
         super().__init__(
             shape=shape, num_classes=num_classes, value_range=value_range, batch_size=batch_size, seed=seed
@@ -183,7 +187,7 @@ class ImageData(RealData):
             raise ValueError(f"data.value_range must be [-1, 1] for images, the range of tanh, not {value_range!r}")
         if reference not in ("train", "test"):
             raise ValueError(f"data.reference must be train or test, not {reference!r}")
-        self.classes = None if classes is None else check_ints("data.classes", classes)
+        self.classes = None if classes is None else class_numbers("data.classes", classes, class_names)
         self.image_size = None if image_size is None else check_int("data.image_size", image_size)
         self.reference = reference
         self.clusters = None if clusters is None else check_int("data.clusters", clusters, minimum=2)
@@ -193,7 +197,13 @@ class ImageData(RealData):
                 f"data.num_classes={clusters}"
             )
         self.labelled = self.num_classes is not None and self.clusters is None
+        self.given_names = None if class_names is None or not self.labelled else tuple(class_names)
         self._splits: dict[bool, Images] = {}
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:  # type: ignore[override]
+        """See `RealData`."""
+        return self.given_names
 
     @abstractmethod
     def read(self, train: bool) -> Images:

@@ -26,15 +26,13 @@ from gan_lightning.data.pixels import normalize
 from gan_lightning.game import Batch
 from gan_lightning.randomness import generator_for
 from gan_lightning.utils.checks import check_bool, check_int
+from gan_lightning.utils.class_names import numbered
 from gan_lightning.utils.files import cache_folder
 
 log = logging.getLogger(__name__)
 
 MEMORY_BYTES = 4 * 2**30
 """Images that take less than this as uint8 are held in memory."""
-
-NAMED_CLASSES = 20
-"""Most classes that are named in the log."""
 
 Storage = Literal["memory", "cache", "disk"]
 
@@ -107,6 +105,7 @@ class DecodedImages(ImageData):
         if in_memory not in (None, True, False, "cache"):
             raise ValueError(f"data.in_memory must be true, false, cache or null, not {in_memory!r}")
         self.num_workers = check_int("data.num_workers", num_workers, minimum=0)
+        self._ready = False
 
     @abstractmethod
     def find(self) -> Found:
@@ -150,8 +149,8 @@ class DecodedImages(ImageData):
         return "memory" if self.in_memory else "disk"
 
     def setup(self, stage: str) -> None:
-        """Find the images, decode them where they are to be at hand, and say what they are."""
-        if stage != "fit":
+        """Find the images, decode them where they are to be at hand, and say what they are, once."""
+        if stage != "fit" or self._ready:
             return
         if self.clusters is not None and self.storage != "memory":
             raise ValueError("data.clusters needs the images in memory: data.in_memory=true, or data.clusters=null")
@@ -163,13 +162,13 @@ class DecodedImages(ImageData):
             elif self.storage == "cache":
                 self._cached(train)
         self._say_what_was_found()
+        self._ready = True
 
     def _say_what_was_found(self) -> None:
         train, names = self.found.train, self.class_names
         what = f"read {self.kinds.total()} images ({counted(self.kinds)})" if self.kinds else f"{len(train)} images"
         if names is not None:
-            numbered = [f"{name} ({label})" for label, name in enumerate(names[:NAMED_CLASSES])]
-            what += f", {len(names)} classes: {', '.join(numbered)}{', ...' if len(names) > NAMED_CLASSES else ''}"
+            what += f", {len(names)} classes: {numbered(names)}"
         remarks = list(self.found.remarks)
         if any("with transparency" in kind for kind in self.kinds) or not self.kinds:
             remarks.append("transparency is blended on #{:02x}{:02x}{:02x}".format(*self.decoding.background))

@@ -10,6 +10,7 @@ import torch
 
 from gan_lightning.data.decoded_images import DecodedImages, Found
 from gan_lightning.data.files import ImageDataset
+from gan_lightning.utils.class_names import numbered
 from gan_lightning.utils.find_images import Listing, is_hidden, left_out_words, list_images, shown
 from gan_lightning.utils.folder_facts import folder_facts
 from gan_lightning.utils.image_layout import Layout, layout_of
@@ -108,6 +109,11 @@ class ImageFolder(DecodedImages):
             raise ValueError(
                 f"data.num_classes={num_classes} but data.root={shown(self.root)} holds {len(layout.class_names)} "
                 f"classes: set data.num_classes={len(layout.class_names)}"
+            )
+        if self.given_names not in (None, layout.class_names):
+            raise ValueError(
+                f"data.root={shown(self.root)} has the classes {numbered(layout.class_names)}, and data.class_names "
+                f"{numbered(self.given_names or ())}: name the same ones"
             )
         return layout.labels, layout.class_names
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from math import ceil
 from pathlib import Path
 from typing import Generic, TypeVar
 
+import matplotlib
 import numpy as np
 from lightning.pytorch.loggers import Logger
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torchvision.utils import make_grid
 
 from gan_lightning.data.pixels import to_uint8
+from gan_lightning.utils.class_names import class_words
 from gan_lightning.utils.files import atomic_write
 from gan_lightning.utils.progress_bar import track
 
@@ -21,18 +24,24 @@ T = TypeVar("T")
 Pixels = NDArray[np.uint8]
 """A picture, (height, width, 3)."""
 
+LONGEST_NAME = 24
+"""Most letters of a name beside a row."""
+
 MOST_FRAMES = 50
 """Of an animation."""
 FRAME_MS, LAST_FRAME_MS = 120, 2500
 
 
-def make_image_grid(images: Tensor, least_width_px: int = 560, columns: int | None = None) -> Pixels:
+def make_image_grid(
+    images: Tensor, least_width_px: int = 560, columns: int | None = None, row_names: Sequence[str] | None = None
+) -> Pixels:
     """Return all `images` in one picture, row by row.
 
     Args:
         images: (count, 1 or 3, height, width) in [-1, 1].
         least_width_px: the picture is enlarged by a whole factor, each pixel repeated, until it is at least so wide.
         columns: images in a row; None: as near to a square as whole rows allow.
+        row_names: stand on the left of the rows; None: nothing does.
 
     Raises:
         ValueError: when `images` are not images.
@@ -45,7 +54,28 @@ def make_image_grid(images: Tensor, least_width_px: int = 560, columns: int | No
     columns = columns or -int(-(len(images) ** 0.5) // 1)
     grid: Pixels = make_grid(to_uint8(images), nrow=columns, padding=2, pad_value=128).permute(1, 2, 0).cpu().numpy()
     factor = -(-least_width_px // grid.shape[1])
-    return grid.repeat(factor, axis=0).repeat(factor, axis=1)
+    grid = grid.repeat(factor, axis=0).repeat(factor, axis=1)
+    return grid if row_names is None else np.hstack([row_labels(row_names, len(grid)), grid])
+
+
+def row_names(labels: Tensor, columns: int, names: Sequence[str] | None) -> list[str]:
+    """Return the names of the classes that rows of `columns` images show, whose `labels` are (count,)."""
+    return class_words(labels[::columns].tolist(), names)
+
+
+def row_labels(names: Sequence[str], height: int) -> Pixels:
+    """Return a picture of `height` pixels with a name in each of its rows, as wide as the longest name."""
+    names = [name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…" for name in names]
+    row = height / max(len(names), 1)
+    font = ImageFont.truetype(
+        Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"), max(8, min(20, int(0.6 * row)))
+    )
+    width = ceil(max((font.getlength(name) for name in names), default=0)) + 12
+    picture = Image.new("RGB", (width, height), "white")
+    draw = ImageDraw.Draw(picture)
+    for number, name in enumerate(names):
+        draw.text((width - 6, (number + 0.5) * row), name, "black", font, anchor="rm")
+    return np.asarray(picture)
 
 
 def save_picture(picture: Pixels, path: Path) -> None:

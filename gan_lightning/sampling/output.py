@@ -15,6 +15,7 @@ from torchvision.io import encode_png
 
 from gan_lightning.data.pixels import to_uint8
 from gan_lightning.utils.errors import WorkError
+from gan_lightning.utils.folder_facts import file_name_of
 from gan_lightning.utils.progress_bar import track
 
 
@@ -64,12 +65,16 @@ def free_paths(folder: Path, name: str, endings: Sequence[str]) -> list[Path]:
     raise AssertionError("count ends")
 
 
-def save_files(images: Tensor, folder: Path) -> None:
-    """Write a PNG for each of `images` (count, channels, height, width) in [-1, 1], numbered, in the new `folder`."""
+def save_files(images: Tensor, folder: Path, words: Sequence[str] | None = None) -> None:
+    """Write a PNG for each of `images` (count, channels, height, width) in [-1, 1], numbered, in the new `folder`.
+
+    The file of image 3 is named ``03.png``; ``03_circle.png`` where `words` says what it is.
+    """
     folder.mkdir()
     digits = len(str(len(images) - 1))
     for index, pixels in enumerate(track(to_uint8(images), "Writing")):
-        save_image(pixels, folder / f"{index:0{digits}}.png")
+        word = "" if words is None else f"_{file_name_of(words[index])}"
+        save_image(pixels, folder / f"{index:0{digits}}{word}.png")
 
 
 def save_image(pixels: Tensor, path: Path) -> None:

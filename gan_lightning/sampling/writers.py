@@ -2,8 +2,8 @@
 
 Every writer puts its files into `folder`, under a name that begins with `name` and says what is in them, and returns
 their paths; `output.write_atomically` says what happens to files that are there already, and to errors. The arguments
-`count`, `labels`, `truncation` and `seed` are those of `generate_samples`. `format` is ``grid``, a picture, ``files``,
-a folder of PNGs, or ``npz``, arrays.
+`count`, `labels`, `truncation` and `seed` are those of `generate_samples`; `class_names`, by number, enter the names of
+files and stand beside rows. `format` is ``grid``, a picture, ``files``, a folder of PNGs, or ``npz``, arrays.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from gan_lightning.figures.images import FRAME_MS, make_image_grid, save_animation, save_picture
+from gan_lightning.figures.images import FRAME_MS, make_image_grid, row_names, save_animation, save_picture
 from gan_lightning.gan import GAN
 from gan_lightning.models.cyclegan import is_translator
 from gan_lightning.sampling.generate import (
@@ -27,7 +27,12 @@ from gan_lightning.sampling.generate import (
 from gan_lightning.sampling.interpolation import closed_path
 from gan_lightning.sampling.output import save_arrays, save_files, write_atomically
 from gan_lightning.sampling.translation import COLUMNS, side_by_side, translate, translate_folder
+from gan_lightning.utils.class_names import class_words
 from gan_lightning.utils.find_images import find_images
+from gan_lightning.utils.folder_facts import file_name_of
+
+MOST_LETTERS = 100
+"""Of the classes in the name of a file."""
 
 
 def write_samples(
@@ -39,16 +44,24 @@ def write_samples(
     truncation: float | None = None,
     seed: int = 0,
     format: str = "grid",
+    class_names: Sequence[str] | None = None,
 ) -> list[Path]:
     """Write samples: a picture of all; a folder with a PNG of each; or the arrays `samples` and, if any, `labels`."""
     samples = generate_samples(gan, count, labels, truncation, seed, grid=format == "grid")
-    name = f"{name}_{len(samples.images)}{name_suffix(labels, truncation)}"
+    name = f"{name}_{len(samples.images)}{name_suffix(labels, truncation, class_names)}"
 
     def write(aside: Path) -> None:
         if format == "grid":
-            save_picture(make_image_grid(samples.images, columns=samples.columns), aside / f"{name}.png")
+            rows = None
+            if gan.prior.class_conditional and samples.labels is not None and samples.columns is not None:
+                rows = row_names(samples.labels, samples.columns, class_names)
+            grid = make_image_grid(samples.images, columns=samples.columns, row_names=rows)
+            save_picture(grid, aside / f"{name}.png")
         elif format == "files":
-            save_files(samples.images, aside / name)
+            words = None
+            if class_names is not None and samples.labels is not None:
+                words = class_words(samples.labels.tolist(), class_names)
+            save_files(samples.images, aside / name, words)
         else:
             save_arrays(aside / f"{name}.npz", samples.labels, samples=samples.images)
 
@@ -65,6 +78,7 @@ def write_interpolation(
     truncation: float | None = None,
     seed: int = 0,
     format: str = "grid",
+    class_names: Sequence[str] | None = None,
 ) -> list[Path]:
     """Write the way from each of `count` samples to the next in `steps` steps, and from the last back to the first.
 
@@ -76,7 +90,7 @@ def write_interpolation(
     prior = truncated_prior(gan, truncation)
     keys, _ = sample_latents(prior, count, sampling_rng(gan, seed), labels)
     rows = generate_images(gan, closed_path(prior, keys, steps)).unflatten(0, (count, steps + 1))
-    name = f"{name}_interpolate{steps}_{count}{name_suffix(labels, truncation)}"
+    name = f"{name}_interpolate{steps}_{count}{name_suffix(labels, truncation, class_names)}"
 
     def write(aside: Path) -> None:
         if format == "npz":
@@ -157,7 +171,14 @@ def write_translations(
     )
 
 
-def name_suffix(labels: Sequence[int] | None, truncation: float | None) -> str:
-    """Return what a file's name says of classes and truncation."""
-    classes = "" if labels is None else f"_classes{'-'.join(map(str, labels))}"
+def name_suffix(
+    labels: Sequence[int] | None, truncation: float | None, class_names: Sequence[str] | None = None
+) -> str:
+    """Return what a file's name says of classes, as many as there is room for, and of truncation."""
+    classes = ""
+    if labels is not None:
+        words = [file_name_of(word) for word in class_words(labels, class_names)]
+        fitting = [end for end in range(1, len(words) + 1) if len("-".join(words[:end])) <= MOST_LETTERS]
+        classes = f"_classes_{'-'.join(words[: max(fitting, default=1)])}"
+        classes += "" if len(words) in fitting else f"-and-{len(words) - max(fitting, default=1)}-more"
     return classes + ("" if truncation is None else f"_truncation{truncation}")

@@ -16,11 +16,13 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from gan_lightning.data.pixels import to_uint8
+from gan_lightning.figures.images import row_labels
 from gan_lightning.priors import ClassConditional, Gaussian
 from gan_lightning.randomness import generator_for
 from gan_lightning.runs.checkpoints import load
 from gan_lightning.sampling import output
 from gan_lightning.sampling.generate import sample_latents
+from gan_lightning.sampling.writers import name_suffix
 from gan_lightning.utils.errors import UserError, WorkError
 
 
@@ -28,6 +30,19 @@ from gan_lightning.utils.errors import UserError, WorkError
 def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of a class-conditional generator of ten classes, behind noise of 2."""
     return run(tmp_path_factory.mktemp("labelled"), *SMALL, "prior=labelled_onehot", "prior.noise.dim=2")
+
+
+@pytest.fixture(scope="module")
+def named(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of shapes, whose classes have names."""
+    return run(tmp_path_factory.mktemp("named"), *SMALL, "data=shapes", "data.train_size=64", "prior=labelled_onehot")
+
+
+@pytest.fixture(scope="module")
+def clustered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of shapes whose labels are clusters."""
+    shapes = ("data=shapes", "data.train_size=64", "data.clusters=5", "prior=labelled_onehot")
+    return run(tmp_path_factory.mktemp("clustered"), *SMALL, *shapes)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +88,7 @@ def test_a_picture_has_a_class_in_each_row_and_one_noise_down_each_column() -> N
 
 def test_an_array_of_classes_has_their_labels(labelled: Path, tmp_path: Path) -> None:
     path = written(labelled, "format=npz", "classes=[3,5]", "count=6", f"output={tmp_path}")
-    assert path == tmp_path / "last_iteration1_seed0_6_classes3-5.npz"
+    assert path == tmp_path / "last_iteration1_seed0_6_classes_3-5.npz"
     arrays = np.load(path)
     assert arrays["samples"].shape == (6, 28, 28, 1)
     assert arrays["labels"].dtype == np.int64 and arrays["labels"].tolist() == [3, 3, 3, 5, 5, 5]
@@ -83,10 +98,12 @@ def test_an_array_of_classes_has_their_labels(labelled: Path, tmp_path: Path) ->
 
 def test_a_grid_has_whole_rows_of_each_class(labelled: Path, tmp_path: Path) -> None:
     path = written(labelled, "classes=[3,5,7]", "count=13", f"output={tmp_path}")
-    assert path.name == "last_iteration1_seed0_12_classes3-5-7.png"
+    assert path.name == "last_iteration1_seed0_12_classes_3-5-7.png"
     width, height = Image.open(path).size
+    width -= row_labels(["3", "5", "7"], height).shape[1]
     assert width * (3 * 30 + 2) == height * (4 * 30 + 2)  # tiles of 28 with 2 between and around
     width, height = Image.open(written(labelled, "count=40", f"output={tmp_path}")).size
+    width -= row_labels([str(digit) for digit in range(10)], height).shape[1]
     assert width * (10 * 30 + 2) == height * (4 * 30 + 2)
 
 
@@ -126,7 +143,7 @@ def test_without_classes_there_are_no_labels(unlabelled: Path, tmp_path: Path) -
         ("unlabelled", "classes=[3]", "classes cannot be chosen for this model, whose prior is not class-conditional"),
         ("unlabelled", "truncation=0.5", "truncation=0.5 is for Gaussian noise, which this model is not fed"),
         ("labelled", "classes=[3,12]", r"does not have the classes \[12\]: choose from 0 to 9"),
-        ("labelled", "classes=3", r"classes must be a list of whole numbers, such as classes=\[0\], not 3"),
+        ("labelled", "classes=3", r"classes must be a list of classes, such as classes=\[0\], not 3"),
         ("labelled", "classes=[-1]", "at least 0, not -1"),
         ("labelled", "classes=[1,2,3] count=2", "count=2 is fewer than the 3 classes"),
         ("labelled", "truncation=0", "truncation must be above 0"),
@@ -219,3 +236,38 @@ def test_where_nothing_can_be_written_is_named(unlabelled: Path, tmp_path: Path)
     with pytest.raises(WorkError, match=f"{tmp_path}/file cannot be written to"):
         written(unlabelled, "count=2", f"output={tmp_path}/file")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_classes_are_named_as_those_of_the_data(named: Path, tmp_path: Path) -> None:
+    by_name = written(named, "classes=[cross,0]", "count=4", "format=npz", f"output='{tmp_path}'")
+    assert by_name.name == "last_iteration1_seed0_4_classes_cross-circle.npz"
+    assert np.load(by_name)["labels"].tolist() == [3, 3, 0, 0]
+    by_number = written(named, "classes=[3,0]", "count=4", "format=npz", f"output='{tmp_path}'")
+    assert (np.load(by_number)["samples"] == np.load(by_name)["samples"]).all()
+    folder = written(named, "classes=[square,triangle]", "count=3", "format=files", f"output='{tmp_path}'")
+    assert sorted(path.name for path in folder.iterdir()) == ["0_square.png", "1_square.png", "2_triangle.png"]
+
+
+def test_rows_of_a_grid_have_the_names_beside_them(named: Path, tmp_path: Path) -> None:
+    picture = np.asarray(Image.open(written(named, "classes=[cross,0]", "count=6", f"output='{tmp_path}'")))
+    labels = row_labels(["cross", "circle"], len(picture))
+    assert (picture[:, : labels.shape[1]] == labels).all()
+
+
+def test_clusters_are_asked_for_by_number(clustered: Path, named: Path, tmp_path: Path) -> None:
+    path = written(clustered, "clusters=[4,1]", "count=2", "format=npz", f"output='{tmp_path}'")
+    assert np.load(path)["labels"].tolist() == [4, 1]
+    with pytest.raises(UserError, match=r"classes= is not for this run, .* clusters .*: choose clusters="):
+        sampled(clustered, "classes=[1]")
+    with pytest.raises(UserError, match=r"clusters= is not for this run, which has no clusters: choose classes="):
+        sampled(named, "clusters=[1]")
+    with pytest.raises(UserError, match="must be a whole number of at least 0, not 'circle'"):
+        sampled(clustered, "clusters=[circle]")
+
+
+def test_the_name_of_a_file_has_room_for_some_of_many_classes() -> None:
+    assert name_suffix([3, 1], None) == "_classes_3-1"
+    assert name_suffix([0], 0.5, ["red / fox"]) == "_classes_red_fox_truncation0.5"
+    many = name_suffix(range(200), None)
+    assert many.endswith("-more") and len(many) < 130
+    assert many.startswith("_classes_0-1-2-") and f"-and-{200 - 37}-more" in many  # 10 + 27 * 2 + 36 dashes are 100

@@ -177,7 +177,7 @@ def test_reading_happens_once(make, monkeypatch):
         ({"value_range": [0, 1]}, r"data.value_range must be \[-1, 1\]"),
         ({"classes": 2}, r"data.classes must be a list .* such as data.classes=\[0\]"),
         ({"classes": []}, "data.classes must be a list"),
-        ({"classes": ["two"]}, "each number in data.classes"),
+        ({"classes": ["two"]}, "each class in data.classes"),
         ({"reference": "validation"}, "data.reference must be train or test"),
         ({"download": "maybe"}, "data.download must be true or false"),
     ],

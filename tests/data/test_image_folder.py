@@ -287,3 +287,27 @@ def test_examples_are_a_draw_over_all_classes(folder):
     for in_memory in (True, False):
         examples = folder(num_classes=2, in_memory=in_memory).examples(8, "cpu")
         assert {green for _, green, _ in pixel(examples)} == {0, 100}
+
+
+def test_classes_are_chosen_by_name(folder):
+    source = folder(classes=["blue"])
+    assert source.class_names == ("amber", "blue")
+    assert next(iter(source.train_dataloader()))[1].unique().tolist() == [1]
+    with pytest.raises(Exception, match=r"there is no class green: choose data.classes from amber \(0\), blue \(1\)"):
+        folder(classes=["green"])
+
+
+def test_other_classes_than_those_of_the_run_are_refused(folder):
+    source = folder(class_names=["amber", "green"], num_classes=2)
+    with pytest.raises(ValueError, match=r"has the classes amber \(0\), blue \(1\), and data.class_names amber"):
+        source.setup("fit")
+    assert folder(class_names=["x", "y"], num_classes=None).class_names is None
+    assert folder(clusters=2).class_names is None
+
+
+def test_what_was_found_is_said_once(folder, caplog):
+    source = folder()
+    with caplog.at_level("INFO"):
+        source.setup("fit")
+        source.setup("fit")
+    assert sum(message.startswith("read 12 images") for message in caplog.messages) == 1

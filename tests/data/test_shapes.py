@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from hydra.utils import instantiate
 
 from gan_lightning.data.shapes import AREAS, HUES, SHAPES, Factors, Shapes, coverage, draw_factors, hue_to_rgb, render
 from gan_lightning.data.shapes import rgb_to_hue as to_hue
@@ -74,3 +75,9 @@ def test_the_data_are_the_same_for_every_seed_and_the_splits_differ():
     assert train.labels is not None
     assert set(train.labels.tolist()) == set(range(4))
     assert not torch.equal(train.pixels[:20], data.read(train=False).pixels)
+
+
+def test_classes_are_named(settings):
+    assert tuple(settings("shapes")["class_names"]) == SHAPES
+    assert instantiate(settings("shapes", train_size=8)).class_names == SHAPES
+    assert instantiate(settings("shapes", train_size=8, clusters=2)).class_names is None

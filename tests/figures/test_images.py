@@ -16,6 +16,7 @@ from gan_lightning.figures.images import (
     Pixels,
     log_picture,
     make_image_grid,
+    row_labels,
     save_animation,
     save_picture,
 )
@@ -51,6 +52,16 @@ def test_small_images_are_enlarged_by_a_whole_factor():
     small, large = make_image_grid(images, least_width_px=1), make_image_grid(images)
     assert large.shape[1] >= 560
     assert (large[::3, ::3] == small).all() and (large[2::3, 2::3] == small).all()
+
+
+def test_a_name_stands_beside_each_row():
+    images = torch.zeros(6, 1, 28, 28)
+    alone, named = make_image_grid(images, columns=2), make_image_grid(images, columns=2, row_names=["a", "", "x" * 99])
+    margin = named.shape[1] - alone.shape[1]
+    assert (named[:, margin:] == alone).all()
+    rows = np.array_split(255 - named[:, :margin], 3)
+    assert [bool(row.any()) for row in rows] == [True, False, True]
+    assert (named[:, :margin] == row_labels(["a", "", "x" * 23 + "…"], len(named))).all()
 
 
 @pytest.mark.parametrize("shape", [(64, 2), (4, 2, 8, 8)])
