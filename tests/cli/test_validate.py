@@ -109,7 +109,7 @@ def test_help_and_configuration_are_printed_without_torch(script: str, flag: lis
         ("clip_gradient_norm=0", "clip_gradient_norm must be above 0, not 0"),
         ("ema.half_life_images=-1", "ema.half_life_images must be 0 or more images, not -1"),
         ("ema.ramp_up=0", "ema.ramp_up must be above 0"),
-        ("data.classes=2", "data.classes must be a list of whole numbers"),
+        ("data.classes=2", "data.classes must be a list of classes"),
         ("data=ring model=mlp data.std=0", "data.std must be above 0, not 0"),
         ("data=ring model=mlp data.train_size=0", "data.train_size must be a whole number of at least 1, not 0"),
         ("metrics.num_fakes=0", "metrics.num_fakes must be a whole number of at least 1, not 0"),
