@@ -13,7 +13,11 @@ FILES = [
 ]
 TRAINED = ("experiment", "loss", "regularizer", "optimizer", "schedule", "prior")
 """Groups whose files all compose and resolve in test_experiments.py, which trains them."""
-NEEDED = {"image_folder": ["data.root=/pictures"], "unpaired_folders": ["data.a=/photos", "data.b=/paintings"]}
+NEEDED = {
+    "hf_dataset": ["data.name=/no/data/set"],
+    "image_folder": ["data.root=/pictures"],
+    "unpaired_folders": ["data.a=/photos", "data.b=/paintings"],
+}
 """What an answer asks the user for."""
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from gan_lightning.data.files import ImageDataset
 from gan_lightning.utils.files import atomic_write, file_lock
-from gan_lightning.utils.find_images import ImagePath, ZipMember, shown
+from gan_lightning.utils.find_images import file_state, shown
 
 log = logging.getLogger(__name__)
 
@@ -68,20 +68,10 @@ def cached_pixels(images: ImageDataset, shape: Sequence[int], workers: int, fold
 def stamp(images: ImageDataset, shape: Sequence[int]) -> str:
     """Return sixteen hexadecimal digits that stand for the files and for how they are decoded."""
     digest = hashlib.sha256(f"{VERSION} {tuple(shape)} {images.to} {images.on_error}\n".encode())
-    archives: dict[Path, str] = {}
     for path in images.paths:
-        digest.update(f"{shown(path)}\0{state(path, archives)}\n".encode())
+        state = file_state(path) if isinstance(path, Path) else path.state()
+        digest.update(f"{shown(path)}\0{state}\n".encode())
     return digest.hexdigest()[:16]
-
-
-def state(path: ImagePath, archives: dict[Path, str]) -> str:
-    """Return what changes when a file's content does: its size and times; those of the zip for a file in one."""
-    if isinstance(path, ZipMember):
-        if path.archive not in archives:
-            archives[path.archive] = state(path.archive, archives)
-        return archives[path.archive]
-    status = path.stat()
-    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
 
 
 def write(images: ImageDataset, shape: Sequence[int], workers: int, path: Path) -> None:

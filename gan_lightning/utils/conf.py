@@ -16,8 +16,9 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from gan_lightning.utils.dataset_rows import Source, dataset_facts
 from gan_lightning.utils.errors import UserError
-from gan_lightning.utils.folder_facts import file_name_of, folder_facts, nearest_side
+from gan_lightning.utils.folder_facts import FolderFacts, file_name_of, folder_facts, nearest_side
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -42,9 +43,11 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("hundredth", _hundredth, replace=True)
     OmegaConf.register_new_resolver("widened", _widened, replace=True)
     OmegaConf.register_new_resolver("image_shape", _image_shape, replace=True)
-    for name, fact in (("images_in", "images"), ("class_names_in", "class_names"), ("channels_in", "channels")):
+    facts = {"images_in": "images", "class_names_in": "class_names", "classes_in": "class_count"}
+    for name, fact in {**facts, "channels_in": "channels"}.items():
         OmegaConf.register_new_resolver(name, partial(_fact_in, fact=fact), replace=True)
-    OmegaConf.register_new_resolver("classes_in", _classes_in, replace=True)
+    OmegaConf.register_new_resolver("dataset_fact", _dataset_fact, replace=True)
+    OmegaConf.register_new_resolver("dataset_image_size", _dataset_image_size, replace=True)
     OmegaConf.register_new_resolver("image_size_in", _image_size_in, replace=True)
     OmegaConf.register_new_resolver("name_of", _name_of, replace=True)
     OmegaConf.register_new_resolver("file_name", file_name_of, replace=True)
@@ -116,14 +119,25 @@ def _image_shape(channels: int, size: int | Sequence[int]) -> ListConfig:
 def _fact_in(key: str, default: Any = None, *, fact: str, _parent_: DictConfig) -> Any:
     """Return a fact of the folder that the key beside names; `default` where it names no folder of images."""
     facts = None if _names_nothing(_parent_, key) else folder_facts(str(_parent_[key]))
-    value = default if facts is None else getattr(facts, fact)
+    return default if facts is None else _plain_fact(facts, fact)
+
+
+def _dataset_fact(fact: str, default: Any = None, *, _parent_: DictConfig) -> Any:
+    """Return a fact of the data set that the keys beside name; `default` where they name none that can be read."""
+    if _names_nothing(_parent_, "name"):
+        return default
+    facts = dataset_facts(Source(*(_parent_[key] for key in Source._fields)))
+    return default if facts is None else _plain_fact(facts, fact)
+
+
+def _plain_fact(facts: FolderFacts, fact: str) -> Any:
+    value = getattr(facts, fact)
     return ListConfig(list(value)) if isinstance(value, tuple) else value
 
 
-def _classes_in(key: str, *, _parent_: DictConfig) -> int | None:
-    """Return how many classes that folder has; None where it has none."""
-    names = _fact_in(key, fact="class_names", _parent_=_parent_)
-    return None if names is None else len(names)
+def _dataset_image_size(accepts: Mapping[str, Any] | None, *, _parent_: DictConfig) -> int:
+    """Return the side, of those that a model accepts, nearest to the images of that data set."""
+    return nearest_side(_dataset_fact("side", 64, _parent_=_parent_), accepts)
 
 
 def _image_size_in(key: str, accepts: Mapping[str, Any] | None, *, _parent_: DictConfig) -> int:

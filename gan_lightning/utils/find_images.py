@@ -12,7 +12,7 @@ from functools import lru_cache
 from io import BytesIO
 from mimetypes import MimeTypes
 from pathlib import Path, PurePosixPath
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, Protocol
 
 from PIL import Image
 
@@ -80,8 +80,40 @@ class ZipMember:
         """Return its content as a file."""
         return BytesIO(self.read_bytes())
 
+    def state(self) -> str:
+        """Return what changes when its content may have: size and times of the zip."""
+        return file_state(self.archive)
 
-ImagePath = Path | ZipMember
+
+class FileLike(Protocol):
+    """An image that lies in something else than a file of its own."""
+
+    name: str
+
+    def relative_to(self, root: Path, /) -> PurePosixPath:
+        """Return its name there."""
+        ...
+
+    def read_bytes(self) -> bytes:
+        """Return its content."""
+        ...
+
+    def open(self, mode: str = "rb") -> IO[bytes]:
+        """Return its content as a file."""
+        ...
+
+    def state(self) -> str:
+        """Return what changes when its content may have."""
+        ...
+
+
+ImagePath = Path | FileLike
+
+
+def file_state(path: Path) -> str:
+    """Return what changes when a file's content does: its size and times."""
+    status = path.stat()
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
 
 
 class Listing(NamedTuple):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from statistics import median_low
 from typing import Any, NamedTuple
 
-from gan_lightning.utils.find_images import Listing, list_images, shown
+from gan_lightning.utils.find_images import ImagePath, list_images, shown
 from gan_lightning.utils.image_header import Header, open_header
 from gan_lightning.utils.image_layout import layout_of
 
@@ -25,7 +25,7 @@ UNKNOWN = Header((64, 64), 3, "")
 
 
 class FolderFacts(NamedTuple):
-    """What a folder of images tells.
+    """What a source of images tells.
 
     Attributes:
         images: training images.
@@ -43,6 +43,11 @@ class FolderFacts(NamedTuple):
     largest: tuple[int, int]
     channels: int
 
+    @property
+    def class_count(self) -> int | None:
+        """Return how many classes there are; None where there are none."""
+        return None if self.class_names is None else len(self.class_names)
+
 
 def folder_facts(root: str | Path) -> FolderFacts | None:
     """Return what a folder or zip of images tells; None where there is no such folder, or no image in it."""
@@ -59,18 +64,23 @@ def _folder_facts(root: Path, times: tuple[int, ...]) -> FolderFacts | None:
     # Interpolations call this again and again; `times` of root and its folders tell whether it has to look anew.
     listing = list_images("data.root", root)
     layout = layout_of(listing)
-    headers = _headers(listing, layout.train[:: -(-len(layout.train) // LOOKED_AT)]) or [UNKNOWN]
+    return facts_of_files([listing.paths[row] for row in layout.train], layout.class_names)
+
+
+def facts_of_files(files: Sequence[ImagePath], class_names: tuple[str, ...] | None) -> FolderFacts:
+    """Return what training images tell, of which some are looked at."""
+    headers = _headers(files[:: -(-len(files) // LOOKED_AT)]) or [UNKNOWN]
     sizes = sorted((head.size for head in headers), key=lambda size: size[0] * size[1])
     side = median_low(min(size) for size in sizes)
     channels = max(head.channels for head in headers)
-    return FolderFacts(len(layout.train), layout.class_names, side, sizes[0], sizes[-1], channels)
+    return FolderFacts(len(files), class_names, side, sizes[0], sizes[-1], channels)
 
 
-def _headers(listing: Listing, rows: list[int]) -> list[Header]:
+def _headers(files: Sequence[ImagePath]) -> list[Header]:
     found = []
-    for row in rows:
+    for path in files:
         try:
-            found.append(open_header(listing.paths[row]))
+            found.append(open_header(path))
         except Exception:  # every kind of file is broken in its own way; named where the images are read
             continue
     return found
@@ -88,4 +98,4 @@ def nearest_side(side: int, accepts: Mapping[str, Any] | None) -> int:
 
 def file_name_of(text: object) -> str:
     """Return a text as part of a file's name: letters, digits, dots, dashes and underscores, at most 60."""
-    return re.sub(r"[^\w.-]+", "_", shown(text)).strip("_.")[:60] or "images"
+    return re.sub(r"[^\w.-]+", "_", shown(text))[-60:].strip("_.") or "images"
