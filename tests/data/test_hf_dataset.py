@@ -65,6 +65,7 @@ def test_images_have_their_classes(in_memory: str, data_set: Path, tmp_path: Pat
     source.setup("fit")
     assert source.class_names == tuple(COLOURS)
     for images, labels in islice(source.train_dataloader(), 2):
+        assert labels is not None
         assert sorted(labels.tolist()) == [0] * 4 + [1] * 4 + [2] * 4
         assert colours(images) == [list(COLOURS.values())[label] for label in labels.tolist()]
 
