@@ -20,8 +20,8 @@ help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "make %-8s  %s\n", $$1, $$2}' Makefile
 
 install: $(STAMP) ## make .venv with the pinned versions; TORCH_BACKEND=cpu for the small build of PyTorch, auto for the fitting one
-train: $(STAMP) ## install what is missing, then train; ARGS="experiment=gaussian" chooses what
-	$(BIN)/python train.py $(ARGS)
+train: $(STAMP) ## install what is missing, then train digits on request; ARGS="experiment=gaussian" chooses what
+	$(BIN)/python train.py $(or $(ARGS),experiment=digits)
 
 test: $(STAMP)-test ## install what is missing, then run the tests; ARGS="-k fid" chooses which, ARGS="-m slow" the slow ones
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
