@@ -149,7 +149,7 @@ def test_training_is_resumed_in_place_and_quietly(tmp_path: Path, capfd: pytest.
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (["loss=foo"], "Could not find 'loss/foo'"),
+        (["loss=foo"], "loss=foo is no choice: choose began"),
         (["max_iterations=0"], "max_iterations must be a whole number"),
         (["experiment=ring", "model=dcgan"], "image"),
         (["seed=0,1"], "each call is one run"),

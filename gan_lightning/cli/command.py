@@ -8,23 +8,23 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
 
 from gan_lightning.cli.help import help_text
+from gan_lightning.trainer.ranks import is_sweep
+from gan_lightning.utils.composition import COMPOSITION_ERRORS, mistakes, problems_of
 from gan_lightning.utils.conf import hydra_at_conf, register_resolvers
 from gan_lightning.utils.errors import ReportedError, UserError
-from gan_lightning.utils.mistakes import mistakes, sentence
-
-OF_COMPOSITION = (HydraException, OmegaConfBaseException, ValueError)
-"""Errors of composing a configuration. Those of a job are dealt with in the job."""
 
 
 def run_command(
     config_name: str, run: Callable[[], object], prepare: Callable[[list[str]], Sequence[str]] = list
 ) -> None:
-    """Run a command line to its end, an exit code other than 0 included.
+    """Run a command line to its end.
+
+    Exit code 2 says that the command is at fault, 1 that the work failed, 75 that the run was asked to stop and can be
+    resumed, 130 that it was stopped with Ctrl+C.
 
     Args:
         config_name: of its file in conf/.
@@ -33,21 +33,41 @@ def run_command(
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # names of files, on a terminal that lacks their letters
-    sys.path.append(os.getcwd())  # modules of one's own beside the data, also for an installed command
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then lets its errors through to here
+            stream.reconfigure(errors="backslashreplace")  # for names in letters that the terminal lacks
+    sys.path.append(os.getcwd())  # for modules of one's own, as an installed command does not look there
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors here
     register_resolvers()
     with reported():
-        if {"--help", "-h"} & set(sys.argv[1:]):
-            sys.stdout.write(help_text(config_name, sys.argv[1:]) + "\n")
-            return
         sys.argv[1:] = prepare(sys.argv[1:])
+        arguments, strange = get_args_parser().parse_known_args(sys.argv[1:])
+        if strange:
+            raise UserError(
+                f"{' '.join(strange)} cannot be read: options come before all overrides or after them, see --help"
+            )
+        with hydra_at_conf(arguments.config_dir):
+            if arguments.help:
+                return print(help_text(config_name, arguments.overrides))
+            if is_sweep(sys.argv[1:]) and (
+                problems := mistakes(
+                    GlobalHydra.instance().config_loader(), config_name, arguments.overrides, sweep=True
+                )
+            ):
+                raise UserError(problems)
         try:
             run()
         except ReportedError as error:
             sys.exit(error.exit_code)
-        except OF_COMPOSITION as error:
-            raise UserError(composition_problems(error, config_name)) from error
+        except UserError:
+            raise
+        except COMPOSITION_ERRORS as error:  # those of a job are dealt with in the job
+            with hydra_at_conf(arguments.config_dir):
+                raise UserError(problems_of(error, config_name, arguments.overrides)) from error
+        except OSError as error:
+            if not is_sweep(sys.argv[1:]):
+                raise
+            raise UserError(
+                f"{error.filename} cannot be written ({error.strerror}): give the sweep's folder with hydra.sweep.dir="
+            ) from error
         except KeyboardInterrupt:  # before training: nothing to save
             sys.exit(130)
 
@@ -60,12 +80,3 @@ def reported() -> Iterator[None]:
     except UserError as error:
         sys.stderr.write(error.report() + "\n")
         sys.exit(error.exit_code)
-
-
-def composition_problems(error: Exception, config_name: str) -> list[str]:
-    """Return what is wrong with the command line that could not be composed, a sentence each."""
-    if isinstance(error, UserError):
-        return error.problems
-    overrides = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
-    with hydra_at_conf():
-        return mistakes(GlobalHydra.instance().config_loader(), config_name, overrides) or [sentence(error)]

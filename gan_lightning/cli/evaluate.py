@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from gan_lightning.cli.help import print_help_and_exit
+from gan_lightning.cli.command import reported, run_command
 from gan_lightning.runs.run_dir import checkpoint_of, run_directory
 from gan_lightning.utils.checks import check_bool, check_int
 from gan_lightning.utils.conf import conf_dir, quoted
@@ -32,11 +31,8 @@ FOLDER = Path("outputs/evaluations")
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="eval")
 def run(cfg: DictConfig) -> None:
     """Evaluate what the command line names."""
-    try:
+    with reported():
         evaluate(cfg)
-    except UserError as error:
-        sys.stderr.write(error.report() + "\n")
-        sys.exit(error.exit_code)
 
 
 def evaluate(cfg: DictConfig) -> dict[str, dict[str, float]]:
@@ -180,9 +176,9 @@ def folder_config(cfg: DictConfig, real: ImageFiles) -> DictConfig:
 
 def main() -> None:
     """Run the command line; ``data=PATH`` is short for ``data.root=PATH``."""
-    print_help_and_exit("eval", sys.argv[1:])
-    sys.argv[1:] = [f"data.root={quoted(a[5:])}" if a.startswith("data=") else a for a in sys.argv[1:]]
-    run()
+    run_command(
+        "eval", run, lambda given: [f"data.root={quoted(a[5:])}" if a.startswith("data=") else a for a in given]
+    )
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
@@ -12,12 +11,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from gan_lightning.utils.conf import compose_packaged, conf_dir, format_value
-from gan_lightning.utils.errors import UserError
+from gan_lightning.utils.composition import compose_checked, parse
+from gan_lightning.utils.conf import conf_dir, format_value
 
 FLAGS = {
     "--cfg job": "print the configuration that the command line gives, and do nothing else",
@@ -40,33 +38,25 @@ class Key(NamedTuple):
     comment: str
 
 
-def print_help_and_exit(config_name: str, arguments: Sequence[str]) -> None:
-    """Print the help of a command and end it, if its command line has ``--help`` or ``-h``; see `help_text`."""
-    if "--help" not in arguments and "-h" not in arguments:
-        return
-    try:
-        sys.stdout.write(help_text(config_name, arguments) + "\n")
-    except UserError as error:
-        sys.stderr.write(error.report() + "\n")
-        sys.exit(error.exit_code)
-    sys.exit()
-
-
-def help_text(config_name: str, arguments: Sequence[str]) -> str:
-    """Return the help of a command.
+def help_text(config_name: str, overrides: Sequence[str]) -> str:
+    """Return the help of a command, where Hydra is initialised.
 
     Args:
         config_name: of its file in conf/, such as "train".
-        arguments: the rest of the command line, whose overrides choose the files and values that are shown.
+        overrides: choose the files and values that are shown; those of a sweep are left out.
 
     Raises:
         UserError: an override does not fit.
     """
-    overrides = [argument for argument in arguments if "=" in argument and not argument.startswith("-")]
-    config = compose_packaged(config_name, [*overrides, "hydra.mode=RUN"], hydra=True)
+    parsed, _ = parse(overrides)
+    swept = {override.input_line for override in parsed if override.is_sweep_override()}
+    lines = [line for line in overrides if line not in swept]
+    config = compose_checked(config_name, [*lines, "hydra.mode=RUN"], hydra=True)
     choices = {group: [choice] for group, choice in config.hydra.runtime.choices.items()}
-    for override in OverridesParser.create().parse_overrides(overrides):
-        if isinstance(names := override.value(), list):  # which Hydra leaves out of its choices
+    for override in parsed:
+        if override.input_line not in swept and isinstance(
+            names := override.value(), list
+        ):  # which Hydra leaves out of its choices
             choices[str(override.key_or_group)] = [str(name) for name in names]
     root = Path(conf_dir(), f"{config_name}.yaml")
     blocks = [header(root), *(group_block(*group, choices) for group in groups(root))]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import hydra
 from omegaconf import DictConfig, ListConfig
 
-from gan_lightning.cli.help import print_help_and_exit
+from gan_lightning.cli.command import reported, run_command
 from gan_lightning.runs.run_dir import checkpoint_of, run_directory
 from gan_lightning.utils.checks import check_bool, check_int, check_positive
 from gan_lightning.utils.class_names import class_numbers
@@ -46,11 +46,9 @@ KEYS = (*TAKEN, "direction")
 def run(cfg: DictConfig) -> None:
     """Write the files that the command line describes, and print their paths."""
     try:
-        for path in sample(cfg):
-            print(os.path.relpath(path))
-    except UserError as error:
-        sys.stderr.write(error.report() + "\n")
-        sys.exit(error.exit_code)
+        with reported():
+            for path in sample(cfg):
+                print(os.path.relpath(path))
     except KeyboardInterrupt:
         sys.stderr.write("Interrupted: nothing was written.\n")
         sys.exit(130)
@@ -182,8 +180,7 @@ def check_keys(cfg: DictConfig, task: Task) -> None:
 
 def main() -> None:
     """Run the command line."""
-    print_help_and_exit("sample", sys.argv[1:])
-    run()
+    run_command("sample", run)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""`python train.py`, also installed as `gan-train`: compose, check, play, judge, and say where everything lies."""
+"""`python train.py`, also installed as `gan-train`: compose, check, train, evaluate, and say where everything lies."""
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 
@@ -10,53 +11,54 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from gan_lightning.cli.help import print_help_and_exit
+from gan_lightning.cli.command import run_command
 from gan_lightning.runs.data_path import expand_data_path
 from gan_lightning.runs.overrides import expand_resume_overrides
+from gan_lightning.runs.run_dir import discard_refused
 from gan_lightning.runs.validate import refuse_arguments, validate_job
 from gan_lightning.trainer.ranks import prepare_rank
 from gan_lightning.utils.conf import conf_dir, register_resolvers, typed
-from gan_lightning.utils.errors import UserError
+from gan_lightning.utils.errors import ReportedError, UserError
+
+log = logging.getLogger(__name__)
 
 
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="train")
 def run(cfg: DictConfig) -> float | None:
-    """One job, a run of its own or one of a sweep."""
+    """One job, a run of its own or one of a sweep. A failure is reported at once, and in the log of the job."""
     register_resolvers()  # again, for a sweep's job in a process of its own
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
     try:
         if sweeping:  # a single run was checked before its directory was made
             validate_job(cfg, "train")
-        from gan_lightning.runs.training import train  # imports torch: --help and wrong options answer before that
+        from gan_lightning.runs.training import train  # imports torch: --help and mistakes are answered before that
 
         hydra = HydraConfig.get()
         result = train(cfg, Path(hydra.runtime.output_dir), typed(hydra.overrides.task), report=True)
         return result["best"].get(result["monitor"])  # what a search optimises
     except UserError as error:
-        sys.stderr.write(error.report() + "\n")
-        if sweeping:
-            raise  # the other jobs of a sweep go on; Hydra ends with an error after them
-        sys.exit(error.exit_code)
+        log.error(error.report())
+        if not sweeping and error.exit_code == 2:
+            discard_refused(Path(HydraConfig.get().runtime.output_dir))
+        failure, code = str(error), error.exit_code
+    except Exception as error:
+        log.exception("The run failed:")
+        failure, code = f"{type(error).__name__}: {error}", 1
+    if sweeping:
+        raise ReportedError(failure)  # the other jobs of a sweep run on; the command ends with an error after them
+    sys.exit(code)
+
+
+def prepare(arguments: list[str]) -> list[str]:
+    """Return the command line as Hydra is to read it; a UserError if it cannot run."""
+    arguments = prepare_rank(expand_resume_overrides(expand_data_path(arguments)))
+    refuse_arguments(arguments)
+    return arguments
 
 
 def main() -> None:
-    """Run the command line.
-
-    Exit code 2 says that the command is at fault, 1 that the work failed, 75 that the run was asked to stop and can go
-    on, 130 that it was stopped with Ctrl+C.
-    """
-    print_help_and_exit("train", sys.argv[1:])
-    register_resolvers()
-    try:
-        sys.argv[1:] = prepare_rank(expand_resume_overrides(expand_data_path(sys.argv[1:])))
-        refuse_arguments(sys.argv[1:])
-    except UserError as error:
-        sys.stderr.write(error.report() + "\n")
-        sys.exit(error.exit_code)
-    try:
-        run()
-    except KeyboardInterrupt:  # before the game began: nothing to save
-        sys.exit(130)
+    """Run the command line."""
+    run_command("train", run, prepare)
 
 
 if __name__ == "__main__":

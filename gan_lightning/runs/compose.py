@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hydra import compose
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, flag_override
 
+from gan_lightning.utils.composition import compose_checked
 from gan_lightning.utils.conf import hydra_at_conf
 
 OF_HYDRA = re.compile(r"\$\{(hydra|job_type|sweep_name|sweep_or_run_dir):")
@@ -28,7 +28,7 @@ def hydra_job(overrides: Sequence[str]) -> Iterator[DictConfig]:
     job = HydraConfig.instance().cfg
     try:
         with hydra_at_conf():
-            config = compose("train", list(overrides), return_hydra_config=True)
+            config = compose_checked("train", overrides, hydra=True)
             HydraConfig.instance().set_config(config)
             directory = Path(config.hydra.run.dir).absolute()
             with flag_override(config.hydra, ["struct", "readonly"], [False, False]):

@@ -22,7 +22,7 @@ from gan_lightning.runs.checkpoints import load, move_data
 from gan_lightning.runs.run_dir import checkpoint_of
 from gan_lightning.trainer.hardware import device_named
 from gan_lightning.utils.checks import check_int
-from gan_lightning.utils.conf import compose_packaged
+from gan_lightning.utils.composition import compose_packaged
 from gan_lightning.utils.errors import UserError
 from gan_lightning.utils.files import cache_folder
 from gan_lightning.utils.instantiation import user_errors

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import platform
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -35,6 +37,24 @@ def write_start(directory: Path, settings: Mapping[str, Any], overrides: Sequenc
     write_text(directory / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(dict(settings))))
     write_text(directory / "overrides.yaml", OmegaConf.to_yaml(OmegaConf.create(list(overrides))))
     write_json(directory / "environment.json", environment())
+
+
+def require_writable(directory: Path) -> None:
+    """Make a run directory; a UserError if it cannot be made or written to."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"{directory} cannot be written ({error.strerror}): give a run directory with hydra.run.dir=<folder>"
+        ) from error
+
+
+def discard_refused(directory: Path) -> None:
+    """Remove the directory of a run that was refused before it began: it holds a log and the error at most."""
+    if directory.is_dir() and {path.name for path in directory.iterdir()} <= {"train.log", "result.json"}:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def environment() -> dict[str, Any]:

@@ -8,7 +8,7 @@ import sys
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -69,6 +69,10 @@ def train(
                     return already_finished(start)
                 datamodule, gan, trainer = prepare(plain(config), overrides, start)
                 result = fit(trainer, gan, datamodule, start)
+        except UserError:
+            with suppress(OSError):
+                directory.rmdir()  # empty, if it was made for the lock alone
+            raise
         except Interrupted as interrupted:
             log.warning(interrupted.report)
             if trainer.world_size > 1:
@@ -89,13 +93,8 @@ def already_finished(start: ResumePoint) -> dict[str, Any]:
 def prepare(
     settings: Mapping[str, Any], overrides: Sequence[str], start: ResumePoint
 ) -> tuple[LightningDataModule, GAN, Trainer]:
-    """Build the parts of a run, with its directory ready for it; a UserError if they cannot be built.
-
-    A run that is resumed keeps what stands in its directory until all parts are there.
-    """
+    """Build the parts of a run, then write what it starts with; a UserError if they cannot be built."""
     first = started_as_rank_zero()
-    if first and not start.in_place:
-        write_start(start.directory, settings, overrides)
     try:
         with user_errors():
             datamodule, gan, trainer = build(settings, start.directory)
@@ -104,7 +103,7 @@ def prepare(
         if first and not start.in_place:
             write_json(start.directory / "result.json", {"status": "failed", "error": str(error)})
         raise
-    if first and start.in_place:
+    if first:
         write_start(start.directory, settings, overrides)
     for logger in trainer.loggers:
         logger.log_hyperparams(dict(settings))

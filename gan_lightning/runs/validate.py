@@ -6,6 +6,7 @@ import math
 import re
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,9 +21,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from gan_lightning.runs.additions import CONTAINERS, foreign_keys, missing_modules, unread_keys
 from gan_lightning.runs.compatibility import incompatibilities, selected_by
+from gan_lightning.runs.run_dir import require_writable
 from gan_lightning.trainer.ranks import started_as_rank_zero
-from gan_lightning.utils.conf import conf_dir, format_value, leaves
+from gan_lightning.utils.composition import sentence
+from gan_lightning.utils.conf import conf_dir, format_value, leaves, typed
 from gan_lightning.utils.errors import UserError
 
 
@@ -36,10 +40,13 @@ class BeforeTheRun(Callback):
         HydraConfig.instance().set_config(config)
         try:
             validate(config, config_name or "train")
-        except UserError as error:
+            if started_as_rank_zero():
+                require_writable(Path(config.hydra.run.dir))
+        except (UserError, OmegaConfBaseException) as error:
+            problem = error if isinstance(error, UserError) else UserError(sentence(error))
             if started_as_rank_zero():  # of the ranks that torchrun or srun starts, one tells it
-                sys.stderr.write(error.report() + "\n")
-            sys.exit(error.exit_code)
+                sys.stderr.write(problem.report() + "\n")
+            sys.exit(problem.exit_code)
 
 
 def validate_job(config: DictConfig, config_name: str) -> None:
@@ -56,8 +63,8 @@ def validate(config: DictConfig, config_name: str) -> None:
     Raises:
         UserError: with every problem found.
     """
-    problems = [*wrong_values(config), *wrong_types(config, config_name)]
-    # What fits what is asked only of values that are there and what they should be.
+    problems = [*wrong_values(config), *wrong_overrides(config, config_name), *missing_modules(config)]
+    # What fits what is checked only for values that are there and of their kind.
     problems = problems or list(unresolved(config)) or list(incompatibilities(config))
     if problems:
         raise UserError(list(dict.fromkeys(problems)))
@@ -100,6 +107,10 @@ def _devices(value: Any) -> bool:
     return value in ("auto", -1) or _int(value)
 
 
+def _shape(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(_int, value))
+
+
 def _image_size(value: Any) -> bool:
     return all(_int(side) for side in value) and len(value) == 2 if isinstance(value, list) else _int(value)
 
@@ -108,6 +119,7 @@ COUNTS = (
     *("max_iterations", "micro_batches", "*_every", "data.batch_size", "wrappers.*.pack"),
     "trainer.num_nodes",
 )
+PROFILERS = (None, "simple", "advanced", "pytorch")
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 
 # The keys that are typed most, and those that the checks of compatibility.py calculate with. All others are checked by
@@ -115,6 +127,7 @@ PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 RULES = (
     Rule(("seed",), lambda value: _int(value, 0) and value < 2**32, "a whole number from 0 to 4294967295"),
     Rule(COUNTS, _int, "a whole number, at least 1"),
+    Rule(("data.shape",), _shape, "a list of whole numbers, such as [1,28,28]"),
     Rule(("data.image_size",), _image_size, "a whole number, at least 1, or [height,width]"),
     Rule(("resume",), lambda value: value in (None, "auto"), "auto or null"),
     Rule(("optimizer*.lr",), _positive, "a number above 0"),
@@ -122,6 +135,8 @@ RULES = (
     Rule(("optimizer*.momentum",), _below_one, "a number from 0 to below 1"),
     Rule(("trainer.devices",), _devices, "a number of devices, a list such as [0,1], or auto"),
     Rule(("trainer.precision",), lambda value: value in PRECISIONS, f"one of {', '.join(PRECISIONS)}"),
+    Rule(("trainer.benchmark",), lambda value: value in (True, False, None), "true, false or null"),
+    Rule(("trainer.profiler",), lambda value: value in PROFILERS, "simple, advanced, pytorch or null"),
     Rule(("trainer.compile",), lambda value: value in (True, False, "cuda_graphs"), "true, false or cuda_graphs"),
     Rule(
         ("trainer.accelerator",),
@@ -132,12 +147,20 @@ RULES = (
 
 
 def wrong_values(config: DictConfig) -> Iterator[str]:
-    """Yield a sentence for each value that breaks the rule of its key; interpolations and missing values have none."""
+    """Yield a sentence for each value that breaks the rule of its key.
+
+    A value that refers to another key has none, but for one of the environment.
+    """
     tree: Any = OmegaConf.to_container(config, resolve=False)
     del tree["hydra"]
     for key, value in leaves(tree):
         rule = rule_of(key)
-        if rule is not None and value != "???" and "${" not in str(value) and not rule.holds(value):
+        if "${oc.env:" in str(value):
+            with suppress(OmegaConfBaseException):  # said by `unresolved`
+                value = OmegaConf.select(config, key)
+        if rule is None or value == "???" or "${" in str(value):
+            continue
+        if not rule.holds(value):
             yield f"{key} must be {rule.kind}, not {format_value(value)}"
 
 
@@ -151,7 +174,10 @@ def unresolved(config: DictConfig) -> Iterator[str]:
     except MissingMandatoryValue as error:
         yield f"{error.full_key} has no default: give it, as in {error.full_key}=..."
     except OmegaConfBaseException as error:
-        reason = str(error).splitlines()[0].rstrip(".")
+        reason = re.sub(r"^\w+ raised while resolving interpolation: ", "", str(error).splitlines()[0]).strip(".'\"")
+        if "environment variable" in reason:
+            yield f"{error.full_key} cannot be filled in: {reason}"
+            return
         replaced = list(replaced_by_others(config.hydra.runtime.choices))
         way_out = " and ".join(replaced) or "choose data, metrics and callbacks that go together"
         yield f"{error.full_key} cannot be filled in ({reason}): {way_out}"
@@ -171,73 +197,60 @@ def rule_of(key: str) -> Rule | None:
     return next((rule for rule in RULES if any(fnmatchcase(key, pattern) for pattern in rule.patterns)), None)
 
 
-# Types: a value that was typed is compared with the default that it replaces
+# Overrides: a value that was typed is compared with the default that it replaces
 
 
-def wrong_types(config: DictConfig, config_name: str) -> Iterator[str]:
-    """A sentence for each overridden value that is not of the kind of the default it replaces."""
-    given = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
+def wrong_overrides(config: DictConfig, config_name: str) -> Iterator[str]:
+    """Yield a sentence for each override whose value is not of the kind of its default, or that nothing reads."""
+    given = OverridesParser.create().parse_overrides(typed(config.hydra.overrides.task))
     loader = GlobalHydra.instance().config_loader()
     choices = [override for override in given if loader.get_group_options(override.key_or_group)]
-    keys = [o.key_or_group for o in given if o not in choices and not o.is_add() and not o.is_delete()]
-    keys = [key for key in keys if rule_of(key) is None]
-    if not keys:
+    values = [override for override in given if override not in choices and not override.is_delete()]
+    if not values:
         return
     lines = [str(override.input_line) for override in choices]
     defaults = loader.load_configuration(config_name, overrides=lines, run_mode=RunMode.RUN)
-    for key in keys:
+    yield from unread_keys(config, [override for override in values if override.is_add()], defaults)
+    for key in [str(override.key_or_group) for override in values if not override.is_add()]:
         parent = key.rpartition(".")[0]
-        if parent and OmegaConf.select(config, parent) is None:
-            continue  # a part that was switched off as a whole
+        if rule_of(key) is not None or (parent and OmegaConf.select(config, parent) is None):
+            continue  # checked already, or of a part that was switched off as a whole
         try:
             before, after = OmegaConf.select(defaults, key), OmegaConf.select(config, key)
         except OmegaConfBaseException:
             continue
-        wanted = kind_wanted(before)
+        wanted = kind_wanted(before, key)
         if wanted is not None and not wanted.holds(after):
             yield f"{key} must be {wanted.kind}, not {format_value(after)}"
 
 
-def kind_wanted(default: Any) -> Rule | None:
-    """Return the rule for what may replace `default`; None where its type does not tell."""
+def kind_wanted(default: Any, key: str) -> Rule | None:
+    """Return the rule for what may replace the `default` of a key; None where its type does not tell."""
     if isinstance(default, bool):
         return Rule((), lambda value: isinstance(value, bool), "true or false")
     if isinstance(default, (int, float)):
         return Rule((), lambda value: value is None or _number(value), "a number")
     if isinstance(default, ListConfig):
         return Rule((), lambda value: value is None or isinstance(value, ListConfig), "a list such as [1,2]")
+    if isinstance(default, DictConfig):
+        names = [str(name) for name in default if name != "_target_"]
+        kind = f"left as it is, but for its keys, such as {key}.{names[0]}" if names else "a mapping"
+        optional = key.rpartition(".")[0] in (*CONTAINERS, "schedule")  # as callbacks.samples=null
+        return Rule((), lambda value: isinstance(value, DictConfig) or (optional and value is None), kind)
     return None
-
-
-# Keys of Lightning that this game counts, clips or splits by itself
-
-FOREIGN_KEYS = {
-    "trainer.max_steps": "max_iterations=N counts generator updates (Lightning's steps count every optimizer's)",
-    "trainer.max_epochs": "max_iterations=N is the budget, in generator updates",
-    "trainer.max_time": "max_iterations=N is the budget, in generator updates",
-    "trainer.gradient_clip_val": "clip_gradient_norm=X clips each player's gradient",
-    "trainer.gradient_clip_algorithm": "clip_gradient_norm=X clips each player's gradient",
-    "trainer.accumulate_grad_batches": "micro_batches=N computes each update in N pieces of data.batch_size",
-    "trainer.val_check_interval": "evaluate_every=N evaluates every N iterations",
-    "trainer.check_val_every_n_epoch": "evaluate_every=N evaluates every N iterations",
-    "trainer.log_every_n_steps": "log_every=N logs every N iterations",
-    "trainer.fast_dev_run": "max_iterations=2 makes a short run",
-}
 
 
 def refuse_arguments(arguments: list[str]) -> None:
     """Refuse what Hydra itself would answer with less help than is possible.
 
     Raises:
-        UserError: an argument sets one of `FOREIGN_KEYS`, sets a group to null, or chooses a plugin of Hydra's that is
-            not installed.
+        UserError: an argument sets one of `additions.FOREIGN_KEYS`, sets a group to null, or chooses a plugin of
+            Hydra's that is not installed.
     """
     pairs = [argument.lstrip("+~").partition("=")[::2] for argument in arguments]
-    problems = [
-        f"{key} does not apply to a game of two players: {FOREIGN_KEYS[key]}" for key, _ in pairs if key in FOREIGN_KEYS
-    ]
+    problems = list(foreign_keys(arguments))
     problems += [
-        f"{group}=null is no answer: leave {group} out, or name one of the files of conf/{group}"
+        f"{group}=null is no choice: leave {group} out, or name one of the files of conf/{group}"
         for group, value in pairs
         if value == "null" and Path(conf_dir(), group).is_dir()
     ]

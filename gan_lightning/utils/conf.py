@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,16 +10,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from gan_lightning.utils.dataset_rows import Source, dataset_facts
-from gan_lightning.utils.errors import UserError
 from gan_lightning.utils.folder_facts import FolderFacts, file_name_of, folder_facts, nearest_side
+
+_NO_DEFAULT = object()
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -38,6 +43,7 @@ def sweep_dir() -> Path | None:
 def register_resolvers() -> None:
     """Make the resolvers that our files use known to it: ``${float:...}``, ``${widened:...}`` and others."""
     OmegaConf.register_new_resolver("float", float, replace=True)
+    OmegaConf.register_new_resolver("oc.env", _environment, replace=True)
     OmegaConf.register_new_resolver("total", _total, replace=True)
     OmegaConf.register_new_resolver("first", _first, replace=True)
     OmegaConf.register_new_resolver("hundredth", _hundredth, replace=True)
@@ -56,37 +62,40 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("sweep_or_run_dir", _sweep_or_run_dir, replace=True)
 
 
-def compose_packaged(config_name: str, overrides: Sequence[str] = (), *, hydra: bool = False) -> DictConfig:
-    """Compose a configuration of the package's conf/, also within a running Hydra job, which it leaves as it is.
+@contextmanager
+def hydra_at_conf(config_dir: str | None = None) -> Iterator[None]:
+    """Within, Hydra composes files of conf/; afterwards it is initialised as before.
 
     Args:
-        config_name: of the file in conf/, such as "train".
-        overrides: as on the command line.
-        hydra: keep Hydra's own part.
-
-    Raises:
-        UserError: conf/ has no such file, or an override does not fit.
+        config_dir: a further folder like conf/, whose files come first.
     """
-    with hydra_at_conf():
-        return compose(config_name, list(overrides), return_hydra_config=hydra)
-
-
-@contextmanager
-def hydra_at_conf() -> Iterator[None]:
-    """Within, Hydra composes files of conf/; afterwards it is initialised as before. Errors become UserErrors."""
     register_resolvers()
     running = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
+    path = create_config_search_path(conf_dir())
+    if config_dir is not None:
+        path.prepend("command-line", f"file://{Path(config_dir).absolute()}", SearchPathQuery(provider="schema"))
     try:
-        with initialize_config_dir(conf_dir(), version_base="1.3"):
-            yield
-    except UserError:
-        raise
-    except HydraException as error:
-        reason, _, _ = str(error).partition("Config search path:")
-        raise UserError(" ".join(reason.split())) from error
+        Hydra.create_main_hydra2(task_name="train", config_search_path=path)
+        yield
     finally:
         GlobalHydra.instance().hydra = running
+
+
+def _environment(name: str, default: Any = _NO_DEFAULT) -> Any:
+    """Return an environment variable as if its text were typed: ``1e-4`` is a number, ``true`` a bool.
+
+    Raises a KeyError if there is none, and no default.
+    """
+    text = os.environ.get(name)
+    if text is None:
+        if default is _NO_DEFAULT:
+            raise KeyError(f"there is no environment variable {name}")
+        return default
+    try:
+        return text if "$" in text else OverridesParser.create().parse_override(f"{name}={text}").value()
+    except HydraException:
+        return text  # as a path with brackets
 
 
 def _total(*numbers: int | None) -> int:

@@ -26,6 +26,12 @@ class UserError(CompactHydraException):
         return "\n".join([head, *(f"  - {problem}" for problem in self.problems)])
 
 
+class ReportedError(UserError):
+    """The failure of a sweep's job, which was reported when it happened."""
+
+    exit_code = 1
+
+
 class WorkError(UserError):
     """A failure of work that was set up correctly, as on a full disk."""
 

@@ -41,6 +41,10 @@ def instantiation_problem(error: InstantiationException) -> str:
     cause, message = error.__cause__, str(error)
     if isinstance(cause, (ValueError, OSError)):
         return str(cause)
+    if located := re.search(r"Error locating target '([^']+)'", message):
+        while cause is not None and cause.__cause__ is not None:
+            cause = cause.__cause__
+        return f"_target_={located[1]} cannot be imported: {' '.join(str(cause).split())}"
     key = typed_key(message.rpartition("full_key: ")[2].strip()) if "full_key: " in message else ""
     if unknown := re.search(r"(\S+?)(?:\.__init__)?\(\) got an unexpected keyword argument '(\w+)'", str(cause)):
         return (

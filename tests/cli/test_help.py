@@ -10,6 +10,7 @@ from helpers.compose import CONF, GROUPS, answers
 from helpers.run_script import run_without_torch
 
 from gan_lightning.cli.help import group_keys, header, help_text, keys_of, summary
+from gan_lightning.utils.conf import hydra_at_conf
 from gan_lightning.utils.errors import UserError
 
 COMMANDS = {"train.py": "train", "eval.py": "eval", "sample.py": "sample"}
@@ -52,7 +53,8 @@ def test_help_shows_each_comment_that_the_file_has(script: str, tmp_path: Path):
 
 
 def test_help_shows_the_keys_and_values_of_the_choices_on_the_command_line():
-    shown = one_line(help_text("train", ["model=biggan", "seed=7", "regularizer=[r1]", "--help"]))
+    with hydra_at_conf():
+        shown = one_line(help_text("train", ["model=biggan", "seed=7", "regularizer=[r1]", "optimizer.lr=1,2"]))
     assert "* biggan BigGAN (Brock et al. 2019)" in shown and "* dcgan" not in shown
     assert "model.generator.embedding_dim=32 numbers for a class" in shown
     assert "prior.noise.dim=120 divides by 3, 4, 5 and 6" in shown, "model=biggan selects the prior"
@@ -68,5 +70,5 @@ def test_a_comment_is_carried_on_in_the_lines_below_it(tmp_path: Path):
 
 
 def test_help_of_a_choice_that_is_not_there_is_one_sentence():
-    with pytest.raises(UserError, match="nope"):
+    with hydra_at_conf(), pytest.raises(UserError, match="nope"):
         help_text("train", ["model=nope"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -9,21 +11,59 @@ from helpers.compose import answers, composed, job_part
 from helpers.jobs import train
 from helpers.run_script import Command, run_anew, run_without_torch
 from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from lightning import Trainer
+from omegaconf import OmegaConf
 
-from gan_lightning.runs.validate import missing_plugins, refuse_arguments
+from gan_lightning.runs.additions import trainer_arguments
+from gan_lightning.runs.validate import missing_plugins, refuse_arguments, validate
+from gan_lightning.utils.composition import quoted_override
+from gan_lightning.utils.conf import register_resolvers
 from gan_lightning.utils.errors import UserError
 
 MISTAKES = {
     "model=dcgan data=gaussian": ["model=dcgan takes images", "data=gaussian has shape [1]", "model=mlp"],
     "model=cs231n data=cifar10": ["model=cs231n takes images of 28 pixels", "model=dcgan", "model=mlp"],
-    "model=nope": ["Could not find 'model/nope'", "dcgan"],
+    "model=nope": ["model=nope is no choice: choose autoencoder, biggan"],
+    "experiment=rings": ["experiment=rings is no choice: did you mean experiment=ring?"],
+    "regularizer=[r1,rr2]": ["regularizer=rr2 is no choice: did you mean regularizer=r2?"],
+    "max_iteration=5": ["max_iteration is no key here: did you mean max_iterations?"],
+    "modl=dcgan": ["modl is no key here: did you mean model?"],
+    "lr=1e-3": ["lr is no key here: did you mean optimizer.lr?"],
+    "~callbacks.sample": ["callbacks.sample is no key here: did you mean callbacks.samples?"],
+    "model.foo=1": ["model.foo is no key here: model has accepts, discriminator, generator"],
+    "+seed=1": ["seed is a key already: leave the + out"],
+    "+model=mlp": ["model is a group already: leave the + out"],
+    "=5": ["=5 is no override: write key=value, or group=choice"],
+    "seed": ["seed is no override: write key=value, or group=choice"],
+    "data.root=~/images": ["data.root=~/images cannot be read: quote the value, as in \"data.root='~/images'\""],
+    "seed=1,2": ["seed=1,2 is several values: add -m for a sweep, write seed=[1,2] for a list"],
+    "-m seed=1,2 model=mlp,nope": ["model=nope is no choice"],
+    "--config-dir /nowhere": ["'/nowhere' not found"],
+    "seed=1 --nope": ["--nope cannot be read: options come before all overrides or after them"],
+    "hydra.run.dir=${nowhere}": ["Interpolation key 'nowhere' not found"],
+    "hydra.run.dir=/dev/null/run": ["/dev/null/run cannot be written (Not a directory)", "hydra.run.dir="],
+    "-m hydra.sweep.dir=/dev/null/sweep seed=1,2": ["/dev/null/sweep cannot be written", "hydra.sweep.dir="],
+    "+foo=1": ["+foo is read by nothing: leave it out"],
+    "+ema.decay=.9": ["+ema.decay is read by nothing: leave it out"],
+    "+callbacks.stop=1": ["+callbacks.stop is read by nothing: give it a _target_"],
+    "+trainer.foo=1": ["trainer.foo is no argument of Lightning's Trainer"],
+    "trainer.benchmark=7": ["trainer.benchmark must be true, false or null, not 7"],
+    "trainer.profiler=fast": ["trainer.profiler must be simple, advanced, pytorch or null, not fast"],
+    "gan=null": ["gan must be left as it is, but for its keys"],
+    "loss.objectives=5": ["loss.objectives must be left as it is", "such as loss.objectives.adversarial, not 5"],
+    "model.generator=[1]": ["model.generator=[1]"],
+    "+callbacks.x._target_=nowhere.Callback": ["there is no module nowhere here", "PYTHONPATH"],
+    "optimizer.lr=${oc.env:NO_SUCH_VARIABLE}": ["there is no environment variable NO_SUCH_VARIABLE"],
     "optimizer.lr=abc": ["optimizer.lr must be a number above 0, not abc"],
     "optimizer.lr=0": ["optimizer.lr must be a number above 0, not 0"],
     "optimizer.discriminator.lr=-1": ["optimizer.discriminator.lr must be a number above 0"],
     "optimizer.betas=[0.5,1.0]": ["optimizer.betas must be two numbers from 0 to below 1"],
     "optimizer.betas=abc": ["optimizer.betas must be two numbers from 0 to below 1"],
     "optimizer.betas=[0,one]": ["optimizer.betas must be two numbers from 0 to below 1"],
-    "optimizer.learning_rate=1": ["learning_rate"],
+    "optimizer.learning_rate=1": [
+        "optimizer.learning_rate is no key here: optimizer has betas, discriminator, generator, lr"
+    ],
     "data.root=/nowhere": ["data.root=/nowhere does not exist"],
     "data=fashion_mnist data.root=/nowhere data.download=false": ["data.root=/nowhere does not exist"],
     "metrics=inception extractor=inception extractor.weights=/nowhere.pth": [
@@ -48,7 +88,7 @@ MISTAKES = {
     "model=biggan prior.num_classes=12": ["prior.num_classes=12 asks for more classes", "model.generator.num_classes"],
     "loss=began": ["needs a discriminator that gives energies", "model=autoencoder"],
     "experiment=ring_r3gan model=cs231n": ["model=cs231n takes images of 28 pixels", "model=mlp"],
-    "experiment=null": ["experiment=null is no answer: leave experiment out"],
+    "experiment=null": ["experiment=null is no choice: leave experiment out"],
     "+trainer.max_steps=5": ["trainer.max_steps", "max_iterations=N"],
     "trainer.gradient_clip_val=1": ["trainer.gradient_clip_val", "clip_gradient_norm=X"],
     "+trainer.accumulate_grad_batches=2": ["micro_batches=N"],
@@ -63,10 +103,10 @@ MISTAKES = {
 @pytest.mark.parametrize("line", MISTAKES)
 def test_mistakes_end_the_command_before_torch_is_imported(line: str, tmp_path: Path):
     done = run_without_torch(tmp_path, "train.py", *line.split())
-    assert done.returncode != 0
+    assert done.returncode == 2
     for words in MISTAKES[line]:
         assert words in done.stderr
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in done.stderr and len(done.stderr.splitlines()) == 2
     assert not (tmp_path / "outputs").exists()
 
 
@@ -140,10 +180,55 @@ def test_a_process_of_its_own_imports_no_torch(script: str, argument: str, tmp_p
     assert "Traceback" not in done.stderr
 
 
-def test_a_mistake_that_only_the_parts_know_ends_the_command(command: Command):
+def test_a_mistake_that_only_the_parts_know_ends_the_command_and_leaves_no_run(command: Command, tmp_path: Path):
     done = command("train.py", "model.discriminator.norm=foo", "logger=csv")
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert "model.discriminator.norm=foo is unknown" in done.stderr
+    assert not list((tmp_path / "outputs" / "runs").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1e-4", 1e-4), ("3", 3), ("true", True), ("[1,2]", [1, 2]), ("/a (1)", "/a (1)"), ("${x}", "${x}")],
+)
+def test_a_value_of_the_environment_has_the_type_that_it_would_have_if_it_were_typed(
+    text: str, value: object, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("SOME_VALUE", text)
+    register_resolvers()
+    config = OmegaConf.create({"key": "${oc.env:SOME_VALUE}", "other": "${oc.env:NO_SUCH_VARIABLE,5}"})
+    assert (config.key, config.other) == (value, 5)
+
+
+def test_a_value_of_the_environment_is_checked_as_one_that_was_typed(monkeypatch: pytest.MonkeyPatch):
+    for text, message in (("fast", "optimizer.lr must be a number above 0, not fast"), ("1e-4", None)):
+        monkeypatch.setenv("RATE", text)
+        with composed("optimizer.lr=${oc.env:RATE}", directory="nowhere") as config:
+            if message is None:
+                validate(config, "train")
+                continue
+            with pytest.raises(UserError, match=message):
+                validate(config, "train")
+
+
+def test_keys_that_something_reads_may_be_added(monkeypatch: pytest.MonkeyPatch):
+    with composed(
+        *("+rate=1e-3", "optimizer.lr=${rate}", "+trainer.detect_anomaly=true", "++seed=1", "+model.generator.x=1"),
+        "+callbacks.stop._target_=lightning.pytorch.callbacks.EarlyStopping",
+    ) as config:
+        validate(config, "train")
+
+
+def test_the_arguments_of_lightnings_trainer_are_those_of_its_signature():
+    """They are read in its source, so that mistakes are answered before Lightning is imported."""
+    assert trainer_arguments() == set(signature(Trainer.__init__).parameters) - {"self"}
+
+
+@pytest.mark.parametrize("value", ["/a b (1)", "it's", 'say "x"', "a,b=c", "$HOME"])
+def test_an_override_in_quotes_reads_as_it_stands(value: str):
+    """Through a shell and Hydra's grammar."""
+    (line,) = shlex.split(quoted_override("key", value))
+    assert OverridesParser.create().parse_override(line).value() == value
 
 
 def test_a_plugin_that_is_missing_is_named_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch):

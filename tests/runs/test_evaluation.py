@@ -100,7 +100,7 @@ def test_other_data_take_the_place_of_the_runs(run: Path, gan: GAN):
 @pytest.mark.parametrize(
     ("choice", "words"),
     [
-        ({"metrics": ["no_such"]}, "Could not load 'metrics/no_such'"),
+        ({"metrics": ["no_such"]}, "metrics=no_such is no choice"),
         ({"metrics": "none"}, "measured nothing"),
         ({"num_fakes": 0}, "num_fakes must be a whole number"),
         ({"weights": "average"}, "weights must be ema or raw"),

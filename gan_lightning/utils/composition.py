@@ -1,4 +1,4 @@
-"""The mistakes in overrides that Hydra cannot compose, each as one sentence with the way out."""
+"""Configurations composed of conf/, and what is wrong with overrides that do not fit, in one sentence each."""
 
 from __future__ import annotations
 
@@ -7,17 +7,51 @@ from collections.abc import Collection, Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any
 
+from hydra import compose
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from gan_lightning.utils.conf import leaves, quoted
+from gan_lightning.utils.conf import hydra_at_conf, leaves, quoted
+from gan_lightning.utils.errors import UserError
+
+COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError)
+"""Errors of composing a configuration."""
 
 MOST_LISTED = 15
 """Choices of a group that are all named; of more, `--help` tells."""
+
+
+def compose_packaged(config_name: str, overrides: Sequence[str] = ()) -> DictConfig:
+    """Compose a configuration of the package's conf/, also within a running Hydra job, which it leaves as it is.
+
+    Args:
+        config_name: of the file in conf/, such as "train".
+        overrides: as on the command line.
+
+    Raises:
+        UserError: an override does not fit.
+    """
+    with hydra_at_conf():
+        return compose_checked(config_name, overrides)
+
+
+def compose_checked(config_name: str, overrides: Sequence[str], *, hydra: bool = False) -> DictConfig:
+    """Compose a configuration, with Hydra's own part if `hydra`, where Hydra is initialised; see `compose_packaged`."""
+    try:
+        return compose(config_name, list(overrides), return_hydra_config=hydra)
+    except COMPOSITION_ERRORS as error:
+        raise UserError(problems_of(error, config_name, overrides)) from error
+
+
+def problems_of(error: Exception, config_name: str, overrides: Sequence[str]) -> list[str]:
+    """Return a sentence for each mistake in overrides that could not be composed, with `error`."""
+    return mistakes(GlobalHydra.instance().config_loader(), config_name, overrides) or [sentence(error)]
 
 
 def mistakes(loader: ConfigLoader, config_name: str, overrides: Sequence[str], *, sweep: bool = False) -> list[str]:
@@ -39,7 +73,7 @@ def mistakes(loader: ConfigLoader, config_name: str, overrides: Sequence[str], *
     plain = [str(override.input_line) for override in choices if not override.is_sweep_override()]
     try:
         known = loader.load_configuration(config_name, plain, RunMode.RUN)
-    except (HydraException, ValueError):
+    except COMPOSITION_ERRORS:
         return []
     for override in parsed:
         if override.is_sweep_override() and not sweep:
@@ -157,6 +191,6 @@ def several_values(override: Override) -> str:
     """Return the sentence on a key with several values outside a sweep."""
     key, _, value = str(override.input_line).partition("=")
     return (
-        f"{key}={value} is several values: add -m for a sweep, write {key}=[{value}] for a list, or quote a text, as in "
-        f"{quoted_override(key, value)}"
+        f"{key}={value} is several values: add -m for a sweep, write {key}=[{value}] for a list, or quote a text, as "
+        f"in {quoted_override(key, value)}"
     )
