@@ -90,7 +90,8 @@ def single(override: str) -> str:
 @pytest.mark.parametrize("line", [line for line in commands() if not {*shlex.split(line)} & {*ADDED, *ELSEWHERE}])
 def test_commands_pass_the_checks_before_a_run(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    for folder in ("photos", "paintings"):
+    monkeypatch.syspath_prepend(tmp_path)
+    for folder in ("photos", "paintings", "my_gans"):
         Path(folder).mkdir()
     program, *arguments = shlex.split(line)
     arguments = expand_data_path(arguments) if program == "train.py" else arguments
