@@ -161,6 +161,7 @@ class ImageData(RealData):
         clusters: label the training images by so many k-means clusters of their pixels, in the place of what labels
             the data have; None keeps those. Test images take the cluster whose mean is nearest. Clusters are kept in
             the checkpoint.
+        source_classes: how many classes the data come with, where they are labelled by clusters.
         train_size: images in the training split, a fact that a number of clusters may follow from.
         shape, num_classes, value_range, batch_size, seed: see `RealData`. The images are checked against them.
     """
@@ -177,6 +178,7 @@ class ImageData(RealData):
         image_size: int | None = None,
         reference: Literal["train", "test"] = "train",
         clusters: int | None = None,
+        source_classes: int | None = None,
         train_size: int | None = None,
         class_names: Sequence[str] | None = None,
     ) -> None:
@@ -197,8 +199,10 @@ class ImageData(RealData):
                 f"data.num_classes={clusters}"
             )
         self.labelled = self.num_classes is not None and self.clusters is None
+        self.source_classes = self.num_classes if self.clusters is None else source_classes
         self.given_names = None if class_names is None or not self.labelled else tuple(class_names)
         self._splits: dict[bool, Images] = {}
+        self._source_labels: dict[bool, Tensor | None] = {}
 
     @property
     def class_names(self) -> tuple[str, ...] | None:  # type: ignore[override]
@@ -219,11 +223,17 @@ class ImageData(RealData):
         if train not in self._splits:
             images = self._select(self.read(train))
             if self.clusters is not None:
+                self._source_labels[train] = images.labels
                 images = Images(images.pixels, self._clusters_of(images.pixels, train))
             self._splits[train] = images
         pixels, labels = self._splits[train]
         self._splits[train] = Images(pixels.to(device), None if labels is None else labels.to(device))
         return self._splits[train]
+
+    def source_images(self, train: bool) -> Images:
+        """Return the images of `split` on the CPU with the classes that the data come with, also beside clusters."""
+        pixels, labels = self.split(train, device="cpu")
+        return Images(pixels, labels if self.clusters is None else self._source_labels[train])
 
     def train_dataloader(self) -> Loader:
         """Return endless batches of the training images, from the step that the run has reached."""
@@ -333,9 +343,9 @@ class ImageData(RealData):
             ValueError: a label is beyond `num_classes`, or one of `classes` has no sample.
         """
         available = labels.unique().tolist()
-        if self.clusters is None and (self.num_classes is None or available[-1] >= self.num_classes):
+        if self.source_classes is None or available[-1] >= self.source_classes:
             raise ValueError(
-                f"data.num_classes={self.num_classes} but the data has labels up to {available[-1]}: "
+                f"data.num_classes={self.source_classes} but the data has labels up to {available[-1]}: "
                 f"set data.num_classes={available[-1] + 1}"
             )
         if self.classes is None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gan_lightning.data.base import ImageData, RealData
+from gan_lightning.data.base import ImageData, RealData, fingerprint_of
 from gan_lightning.data.pixels import quantise
 from gan_lightning.extractors import small_classifier as classifier_training
 from gan_lightning.extractors.base import Extractor, Features
@@ -56,9 +56,9 @@ class Classifier(Extractor):
         """
         if self.classifier is not None:
             return
-        if not isinstance(data, ImageData) or data.num_classes is None:
+        if not isinstance(data, ImageData) or data.source_classes is None:
             raise ValueError(f"extractor=classifier learns from images with classes, and this data has none: {INSTEAD}")
-        if not getattr(data, "resident", True):
+        if getattr(data, "storage", "memory") != "memory":
             raise ValueError(
                 f"extractor=classifier learns from images in memory: set data.in_memory=true, or {INSTEAD}"
             )
@@ -77,7 +77,7 @@ class Classifier(Extractor):
         """Return a hash of all that the classifier comes from: the images, their classes, and how it is trained."""
         code = fingerprint(Path(classifier_training.__file__))
         return hashlib.sha256(
-            f"{data.fingerprint(train=True)} {self.num_classes} {self.seed} {code}".encode()
+            f"{fingerprint_of(data.source_images(train=True))} {self.num_classes} {self.seed} {code}".encode()
         ).hexdigest()[:24]
 
     def read(self, path: Path, data: ImageData) -> ImageClassifier | None:
@@ -106,7 +106,7 @@ class Classifier(Extractor):
 
     def trained(self, data: ImageData) -> ImageClassifier:
         """Train the classifier."""
-        pixels, labels = data.split(train=True, device="cpu")  # where it comes out the same
+        pixels, labels = data.source_images(train=True)
         if labels is None:
             raise ValueError(f"extractor=classifier learns from images with classes, and this data has none: {INSTEAD}")
         assert self.num_classes is not None

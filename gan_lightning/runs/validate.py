@@ -251,6 +251,7 @@ def refuse_arguments(arguments: list[str]) -> None:
     problems = list(foreign_keys(arguments))
     problems += [
         f"{group}=null is no choice: leave {group} out, or name one of the files of conf/{group}"
+        + (", such as none" if Path(conf_dir(), group, "none.yaml").is_file() else "")
         for group, value in pairs
         if value == "null" and Path(conf_dir(), group).is_dir()
     ]

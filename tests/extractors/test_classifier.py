@@ -79,6 +79,19 @@ def test_it_is_the_same_one_without_a_cache_and_another_one_for_other_data_or_se
     assert len(trainings) == 5
 
 
+def test_clusters_in_the_place_of_labels_leave_the_classes_that_it_learns(tmp_path: Path, trainings: list[int]):
+    clustered = Bars(num_classes=7, clusters=7, source_classes=4)
+    assert prepared(tmp_path, clustered).fingerprint == prepared(tmp_path).fingerprint
+    assert trainings == [240]
+
+
+def test_images_read_from_disk_are_refused(trainings: list[int]):
+    data = Bars()
+    data.storage = "disk"  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="extractor=classifier learns from images in memory"):
+        prepared(None, data)
+
+
 def test_a_damaged_file_is_made_anew(tmp_path: Path, trainings: list[int]):
     first = prepared(tmp_path)
     (path,) = tmp_path.glob("classifiers/*.pt")
