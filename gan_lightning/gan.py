@@ -145,8 +145,8 @@ class GAN(LightningModule):
         self.losses.update(losses)
 
     def paced(self, batches: Iterator[tuple[Batch, int, int]]) -> Iterator[Batch]:
-        """Return the batches of one call of `training_step`: the next one, unless a callback sets another pace."""
-        return (batch for batch, _, _ in islice(batches, 1))
+        """Return the batches of one `training_step`, samples alone without labels; a callback may set another pace."""
+        return ((batch, None) if isinstance(batch, Tensor) else batch for batch, _, _ in islice(batches, 1))
 
     def split(self, player: Player, batch: Batch, differentiable: bool) -> Iterator[MicroBatch]:
         """Yield the batch in `micro_batches` parts; fakes are made with or without gradient as each is taken."""

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import torch
 from lightning import LightningModule, Trainer
 
 from gan_lightning.callbacks.periodic import Periodic, as_gan
@@ -105,6 +106,10 @@ class Evaluation(Periodic):
         if trainer.is_global_zero:
             for logger in trainer.loggers:
                 logger.log_metrics(values, step=gan.iterations)
+        # To Lightning's own callbacks an evaluation is a validation: EarlyStopping and ModelCheckpoint act after it.
+        trainer.callback_metrics.update({name: torch.tensor(value) for name, value in values.items()})
+        for callback in getattr(trainer, "callbacks", []):
+            callback.on_validation_end(trainer, gan)
 
     def use_protocol(self, protocol: dict[str, Any], tell: bool = True) -> None:
         """Take note of how numbers are measured from now on, and forget a best that was measured in another way."""

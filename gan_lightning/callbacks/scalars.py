@@ -46,5 +46,6 @@ class LogScalars(Periodic):
         values["images"] = gan.images
         values["images_per_second"] = (gan.images - images) / (now - then)
         self._since = (now, gan.images)
+        trainer.callback_metrics.update({name: torch.tensor(value) for name, value in values.items()})
         for logger in trainer.loggers:
             logger.log_metrics(values, step=gan.iterations)

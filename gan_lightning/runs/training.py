@@ -128,13 +128,17 @@ def build(settings: Mapping[str, Any], directory: Path) -> tuple[LightningDataMo
         *configure_hardware(gan, settings["trainer"]),
         *(part for part in instantiate(settings["callbacks"], _convert_="all").values() if part),
     ]
+    refuse_unmeasured(callbacks)
     trainer = Trainer(
-        **trainer_settings(settings["trainer"], settings["data"]["shape"]),
+        **trainer_settings(settings["trainer"], settings["data"]["shape"], directory),
         default_root_dir=directory,
         callbacks=callbacks,
         logger=[part for part in instantiate(settings["logger"], _convert_="all").values() if part],
         max_epochs=-1,  # training ends at a budget of its own, gan.max_iterations
         limit_val_batches=0,
+        # The rhythm of evaluations, so that EarlyStopping and ModelCheckpoint act after them and not after epochs.
+        val_check_interval=settings["evaluate_every"],
+        check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
         # Lightning adds its own to none, and wants none where this is False.
@@ -145,6 +149,16 @@ def build(settings: Mapping[str, Any], directory: Path) -> tuple[LightningDataMo
     return datamodule, gan, trainer
 
 
+def refuse_unmeasured(callbacks: Sequence[Callback]) -> None:
+    """Raise a ValueError for a callback, such as EarlyStopping, that monitors a metric which is not measured."""
+    keys = [key for part in callbacks if isinstance(part, Evaluation) for key in part.evaluator.keys]
+    for callback in callbacks:
+        monitor = getattr(callback, "monitor", None)
+        if str(monitor).startswith("val/") and str(monitor).removesuffix("_best") not in keys:
+            known = f"choose from {', '.join(keys)}" if keys else "choose metrics"
+            raise ValueError(f"{type(callback).__name__} monitors {monitor}, which is not measured: {known}")
+
+
 def fit(trainer: Trainer, gan: GAN, datamodule: LightningDataModule, start: ResumePoint) -> dict[str, Any]:
     """Fit, write ``result.json`` however it ends, and return its content."""
     started = time.monotonic()
@@ -152,6 +166,8 @@ def fit(trainer: Trainer, gan: GAN, datamodule: LightningDataModule, start: Resu
     try:
         trainer.fit(gan, datamodule, ckpt_path=start.checkpoint)
         status = "finished"
+        if gan.iterations < gan.max_iterations:
+            log.info(f"a callback has ended training after {gan.iterations} of {gan.max_iterations} iterations")
     except (KeyboardInterrupt, SystemExit):
         status = "interrupted"
         raise

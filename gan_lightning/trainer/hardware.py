@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 from lightning import Callback
 from lightning.pytorch.plugins.environments import ClusterEnvironment, LightningEnvironment
+from lightning.pytorch.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
 from lightning.pytorch.strategies import Strategy
 
 from gan_lightning.gan import GAN
@@ -23,12 +25,13 @@ from gan_lightning.utils.errors import UserError
 from gan_lightning.utils.processor import has_native_bfloat16
 
 
-def trainer_settings(trainer: dict[str, Any], shape: Sequence[int]) -> dict[str, Any]:
+def trainer_settings(trainer: Mapping[str, Any], shape: Sequence[int], directory: Path | None = None) -> dict[str, Any]:
     """Return the arguments of Lightning's Trainer for the keys of conf/trainer, every `auto` decided.
 
     Args:
         trainer: the keys of conf/trainer, plain.
         shape: of one sample.
+        directory: where a profiler's report goes; None: nowhere.
 
     Raises:
         ValueError: for GPUs that are not there, and for what only GPUs can do.
@@ -37,6 +40,8 @@ def trainer_settings(trainer: dict[str, Any], shape: Sequence[int]) -> dict[str,
     refuse_missing_gpus(trainer["accelerator"], trainer["devices"])
     refuse_without_gpu(trainer, gpu)
     settings = {key: value for key, value in trainer.items() if key not in OUR_KEYS}
+    if settings.get("profiler") is not None:
+        settings["profiler"] = PROFILERS[settings["profiler"]](dirpath=directory, filename="profile")
     if settings["precision"] == "auto":
         settings["precision"] = "bf16-mixed" if len(shape) == 3 and has_native_bfloat16(gpu) else "32-true"
     if settings["precision"] == "16-mixed":
@@ -61,6 +66,13 @@ def single_device(accelerator: str, devices: Any, gpu: bool) -> Strategy | str:
         )
     return "auto" if accelerator != "cpu" and on_a_mac() else SingleDevice(torch.device("cpu"))
 
+
+PROFILERS: dict[str, Callable[..., Profiler]] = {
+    "simple": SimpleProfiler,
+    "advanced": AdvancedProfiler,
+    "pytorch": PyTorchProfiler,
+}
+"""Profilers by their names in the configuration."""
 
 OUR_KEYS = ("channels_last", "compile", "tf32")
 """Keys of conf/trainer that are not arguments of Lightning's Trainer."""

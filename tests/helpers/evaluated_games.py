@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch
+from lightning import Callback
 from torch import Tensor
 
 from gan_lightning.callbacks.evaluation import Evaluation
@@ -67,7 +68,7 @@ def evaluation(every: int = 2, **changes: Any) -> Evaluation:
     return Evaluation(every, **{**settings, **changes})
 
 
-def fit(gan: GAN, *callbacks: Evaluation, ckpt_path: Any = None, **settings: Any) -> Any:
+def fit(gan: GAN, *callbacks: Callback, ckpt_path: Any = None, **settings: Any) -> Any:
     trainer = quiet_trainer(callbacks=list(callbacks), **settings)
     trainer.fit(gan, data(), ckpt_path=ckpt_path)
     return trainer
