@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -98,9 +99,7 @@ def test_a_run_holds_what_the_command_line_writes(run: gl.Run, tmp_path: Path) -
     done = run_script(tmp_path, "train.py", *TOY, "hydra.run.dir=run")
     assert done.returncode == 0, done.stderr
     theirs = gl.Run(tmp_path / "run")
-    assert {file.name for file in theirs.directory.iterdir()} - {file.name for file in run.directory.iterdir()} == {
-        "train.log"
-    }
+    assert {file.name for file in theirs.directory.iterdir()} == {file.name for file in run.directory.iterdir()}
     for name, weight in theirs.gan.state_dict().items():
         assert torch.equal(weight, run.gan.state_dict()[name]), name
     assert {**theirs.result, "seconds": 0} == {**run.result, "seconds": 0}
@@ -167,6 +166,18 @@ def test_what_cannot_run_is_one_sentence_and_leaves_nothing(
         gl.train(overrides)
     assert "\n" not in error.value.problems[0] and not isinstance(error.value, WorkError)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_run_that_is_refused_or_crashes_says_so_in_its_log(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="width of model.generator"):
+        gl.train([*TOY, "model.generator.width=-1"], tmp_path / "refused")
+    assert not (tmp_path / "refused").exists()
+    level = logging.getLogger("gan_lightning").level
+    with pytest.raises(RuntimeError, match="boom"):
+        gl.train([*TOY, "+callbacks.boom._target_=helpers.tiny_gan.Boom"], tmp_path / "crashed")
+    text = (tmp_path / "crashed" / "train.log").read_text()
+    assert "ERROR gan_lightning: The run failed:\nTraceback" in text and text.rstrip().endswith("RuntimeError: boom")
+    assert (logging.getLogger("gan_lightning").handlers, logging.getLogger("gan_lightning").level) == ([], level)
 
 
 def test_interrupting_saves_and_raises_what_python_raises(tmp_path: Path) -> None:

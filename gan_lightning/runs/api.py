@@ -22,8 +22,9 @@ from gan_lightning.gan import GAN
 from gan_lightning.runs import checkpoints, training
 from gan_lightning.runs.compose import hydra_job, without_hydra
 from gan_lightning.runs.data_path import expand_data_path
+from gan_lightning.runs.log_file import log_file
 from gan_lightning.runs.overrides import expand_resume_overrides
-from gan_lightning.runs.run_dir import checkpoint_of
+from gan_lightning.runs.run_dir import checkpoint_of, discard_refused, require_writable
 from gan_lightning.runs.validate import refuse_arguments, validate
 from gan_lightning.trainer.hardware import device_named, gpu_or_one, uses_gpu
 from gan_lightning.trainer.ranks import is_sweep
@@ -174,9 +175,8 @@ def train(
 ) -> Run:
     """Train a GAN, or resume its training with ``ckpt_path=<run>`` or ``resume=auto``, as ``train.py`` does.
 
-    The same checks are made and the same files written, but for the log ``train.log``, and the random generators of
-    Python, NumPy and PyTorch are seeded likewise. Ctrl+C, or interrupting the
-    kernel of a notebook, saves the last state first.
+    The same checks are made and the same files written, and the random generators of Python, NumPy and PyTorch are
+    seeded likewise. Ctrl+C, or interrupting the kernel of a notebook, saves the last state first.
 
     Args:
         overrides: as on the command line, such as ``["experiment=ring", "seed=1"]``.
@@ -204,13 +204,18 @@ def train(
     with hydra_job(arguments) as config:
         validate(config, "train")
         typed_overrides, folder = typed(config.hydra.overrides.task), Path(config.hydra.runtime.output_dir)
-        job = without_hydra(config)
+        job, log_format = without_hydra(config), config.hydra.job_logging.formatters.timed.format
     refuse_several_devices(job.trainer)
     if not progress and "progress" in job.callbacks:
         job.callbacks.progress = None
     try:
-        with warnings.catch_warnings():
+        require_writable(folder)
+        with warnings.catch_warnings(), log_file(folder / "train.log", log_format):
             training.train(job, folder, typed_overrides)
+    except UserError as error:
+        if error.exit_code == 2:
+            discard_refused(folder)
+        raise
     except Interrupted as interrupted:
         if interrupted.code == STOPPED_BY_HAND:
             raise KeyboardInterrupt(interrupted.report) from None

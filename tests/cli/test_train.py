@@ -137,6 +137,24 @@ def test_a_sweep_makes_a_wandb_run_a_job_in_one_group_and_survives_a_bad_job(com
         assert f"gaussian-mlp-gan-s{seed}" in record["text"]
 
 
+def test_a_crash_in_a_sweep_is_reported_at_once_and_in_the_log_of_its_job(command: Command, tmp_path: Path):
+    """The module lies in the working directory, which is importable."""
+    (tmp_path / "boom.py").write_text(
+        "from lightning import Callback\n"
+        "class Boom(Callback):\n"
+        "    def __init__(self, text): self.text = text\n"
+        "    def on_train_start(self, *args): raise RuntimeError(self.text)\n"
+    )
+    boom = ("+callbacks.boom._target_=boom.Boom", "+callbacks.boom.text=one,two", "hydra.sweep.dir=sweep")
+    done = command("train.py", "-m", *TINY, "callbacks.density=null", "metrics=none", "logger=csv", *boom)
+    assert done.returncode == 1
+    places = [done.stderr.index(text) for text in ("RuntimeError: one", "RuntimeError: two", "Error executing job")]
+    assert places == sorted(places) and done.stderr.count("Traceback") == 2
+    for job, text in enumerate(("one", "two")):
+        log = (tmp_path / f"sweep/{job}_s0/train.log").read_text()
+        assert "The run failed:\nTraceback" in log and log.rstrip().endswith(f"RuntimeError: {text}")
+
+
 def test_eval_repeats_the_numbers_of_the_run(trained, command: Command):
     run, _ = trained
     done = command("eval.py", f"ckpt_path={run}")

@@ -68,6 +68,13 @@ class Signalled(Callback):
             signal.raise_signal(self.number)
 
 
+class Boom(Callback):
+    """Crashes in the first step."""
+
+    def on_train_batch_start(self, *args: object) -> None:
+        raise RuntimeError("boom")
+
+
 class Learned(Callback):
     """Notes which weights have had a gradient other than 0 at a step."""
 
