@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import prod
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+MOST_PLACES = 64 * 64
+"""Places of the maps that self-attention is put on; its memory grows with their square. Published for 128 pixels."""
+
+
+def attention_halvings(shape: Sequence[int]) -> int:
+    """Return how often an image of `shape` is halved where self-attention stands: once up to 128x128 pixels.
+
+    Larger ones are halved until their maps have at most `MOST_PLACES` places.
+    """
+    return next(halvings for halvings in range(1, 32) if prod(shape[1:]) <= MOST_PLACES * 4**halvings)
 
 
 class SelfAttention(nn.Module):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from math import prod
 
 from torch import Tensor, nn
 
 from gan_lightning.losses.energy import EnergyOutput
 from gan_lightning.models.dcgan import DCGANGenerator, channel_schedule, downsample_block
-from gan_lightning.models.layers import check_shape, check_width, make_norm
+from gan_lightning.models.layers import check_width, make_norm, smallest_maps
 from gan_lightning.models.mlp import MLPGenerator, hidden_layers
 from gan_lightning.utils.checks import check_int
 
@@ -32,7 +33,7 @@ def make_generator(
         ValueError: another shape, or no channels.
     """
     if len(shape) != 1:
-        check_shape("autoencoder", shape)
+        smallest_maps("autoencoder", shape)
         return DCGANGenerator(latent_dim, shape, width)
     return MLPGenerator(latent_dim, shape, value_range, 4 * width, HIDDEN_LAYERS)
 
@@ -44,7 +45,8 @@ class Autoencoder(nn.Module):
     bounded.
 
     Args:
-        shape: of a sample: (channels, size, size) with 1 or 3 channels and 28, 32, 64 or 128 pixels, or (values,).
+        shape: of a sample: (channels, height, width) with 1 or 3 channels and a size that `smallest_maps` can halve,
+            or (values,).
         code_dim: length of the code.
         width: channels of the largest hidden feature maps, which double with each halving; or a quarter of the units in
             a hidden layer.
@@ -60,8 +62,6 @@ class Autoencoder(nn.Module):
         self, shape: Sequence[int], code_dim: int = 64, width: int = 32, norm: str = "batch", error: str = "squared"
     ) -> None:
         super().__init__()
-        if len(shape) != 1:
-            check_shape("autoencoder", shape)
         check_width(width)
         check_int("model.discriminator.code_dim", code_dim)
         if error not in ("squared", "absolute"):
@@ -85,8 +85,8 @@ class Autoencoder(nn.Module):
 
 def conv_autoencoder(shape: Sequence[int], code_dim: int, width: int, norm: str) -> tuple[nn.Sequential, nn.Sequential]:
     """Return an encoder and a decoder of images, with one strided convolution for each halving or doubling."""
-    coarsest, widths = channel_schedule(shape, width)
-    values = widths[-1] * coarsest**2
+    coarsest, widths = channel_schedule(shape, width, "autoencoder")
+    values = widths[-1] * prod(coarsest)
     encoder = nn.Sequential(
         nn.Conv2d(shape[0], width, 4, stride=2, padding=1),
         nn.LeakyReLU(0.2),
@@ -96,7 +96,7 @@ def conv_autoencoder(shape: Sequence[int], code_dim: int, width: int, norm: str)
     )
     decoder = nn.Sequential(
         nn.Linear(code_dim, values),
-        nn.Unflatten(1, (widths[-1], coarsest, coarsest)),
+        nn.Unflatten(1, (widths[-1], *coarsest)),
         nn.LeakyReLU(0.2),
         *(upsample_block(wide, narrow, norm) for wide, narrow in pairwise(reversed(widths))),
         nn.ConvTranspose2d(width, shape[0], 4, stride=2, padding=1),

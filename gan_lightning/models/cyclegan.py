@@ -1,8 +1,8 @@
 """CycleGAN: two networks that translate images of one domain into the other's, and two that score patches.
 
 Zhu et al. 2017, "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks", section 7.1. A
-sample is an image of domain A and one of domain B in one tensor, (2 * channels, size, size), as `data/unpaired.py` has
-it.
+sample is an image of domain A and one of domain B in one tensor, (2 * channels, height, width), as `data/unpaired.py`
+has it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from gan_lightning.game import DiscriminatorOutput, Latent
 from gan_lightning.models.dcgan import initialise
 from gan_lightning.models.layers import check_width
 from gan_lightning.utils.checks import check_int
+
+MULTIPLE = 4
+"""Pixels. The sides of images are multiples of it, so that they are halved twice without remainder."""
 
 LEAST_SIZE = 16
 """Pixels. Below, the translators' smallest maps are too small to be padded by reflection."""
@@ -39,7 +42,7 @@ class CycleGANGenerators(nn.Module):
     """The generator of CycleGAN: G translates images of A into images of B, F those of B into images of A.
 
     Args:
-        shape: of a sample, (2 * channels, size, size): 1 or 3 channels, size at least 16 and a multiple of 4.
+        shape: of a sample, (2 * channels, height, width): 1 or 3 channels, sides of at least 16, multiples of 4.
         width: channels of the largest feature maps. Published: 64.
         blocks: residual blocks in each network. Published: 6 for 128x128 pixels, 9 for larger images.
         halvings: how often maps are halved before the blocks, and doubled after them. Published: 2, which leaves small
@@ -47,7 +50,7 @@ class CycleGANGenerators(nn.Module):
 
     Attributes:
         translates: True, by which all others know a generator that has `a_to_b` and `b_to_a`.
-        a_to_b: G; takes and gives images in [-1, 1], (batch, channels, size, size).
+        a_to_b: G; takes and gives images in [-1, 1], (batch, channels, height, width) of any such size.
         b_to_a: F, likewise.
 
     Raises:
@@ -95,10 +98,11 @@ class PatchGANPair(nn.Module):
         super().__init__()
         channels = channels_of_a_domain(shape)
         check_width(width)
-        if depth < 1 or patches_across(shape[1], depth) < 1:
+        least = min(shape[1:])
+        if depth < 1 or patches_across(least, depth) < 1:
             raise ValueError(
-                f"model.discriminator.depth={depth} does not suit images of {shape[1]} pixels: choose "
-                f"{max(d for d in range(1, 4) if patches_across(shape[1], d) >= 1)} or less, at least 1"
+                f"model.discriminator.depth={depth} does not suit images of {least} pixels: choose "
+                f"{max(d for d in range(1, 4) if patches_across(least, d) >= 1)} or less, at least 1"
             )
         self.of_a = make_patchgan(channels, width, depth)
         self.of_b = make_patchgan(channels, width, depth)
@@ -122,12 +126,12 @@ def channels_of_a_domain(shape: Sequence[int]) -> int:
     Raises:
         ValueError: the networks do not take such samples.
     """
-    channels, size, other = shape if len(shape) == 3 else (0, 0, 0)
-    if channels not in (2, 6) or size != other or size < LEAST_SIZE or size % 4:
+    channels, *sides = shape
+    if channels not in (2, 6) or len(sides) != 2 or min(sides) < LEAST_SIZE or any(side % MULTIPLE for side in sides):
         raise ValueError(
-            "model=cyclegan translates square images of two domains, grey or colour, whose size is a multiple of 4 "
-            f"and at least {LEAST_SIZE} pixels, so that a sample has shape [2, size, size] or [6, size, size], not "
-            f"data.shape={list(shape)}: choose data=digit_outlines or data=unpaired_folders"
+            f"model=cyclegan translates images of two domains, grey or colour, whose sides are multiples of {MULTIPLE} "
+            f"and at least {LEAST_SIZE} pixels, so that a sample has shape [2, height, width] or [6, height, width], "
+            f"not data.shape={list(shape)}: choose data=digit_outlines or data=unpaired_folders"
         )
     return channels // 2
 

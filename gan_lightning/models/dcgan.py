@@ -1,21 +1,26 @@
 """DCGAN: strided convolutions and batch norm, no pooling, no dense hidden layers (Radford et al. 2016).
 
-The published networks are for 64x64 pixels. Other sizes have more or fewer halvings, down to 4x4, or to 7x7 for 28x28.
+The published networks are for 64x64 pixels. Other sizes have more or fewer halvings, down to 4x4, or to 7x7 for 28x28,
+3 times to 6x12 for 48x96; see `layers.smallest_maps`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from math import prod
 
 import torch
 from torch import Tensor, nn
 
 from gan_lightning.game import DiscriminatorOutput, Latent
-from gan_lightning.models.layers import BASE_RESOLUTION, check_shape, check_width, gradient_in_layout, make_norm
+from gan_lightning.models.layers import check_width, gradient_in_layout, make_norm, smallest_maps
 from gan_lightning.models.minibatch import minibatch_layers
 from gan_lightning.models.normalization import REFERENCE_SIZE, VirtualBatchNorm, spectrally_normalised
 from gan_lightning.priors import Prior
+
+MOST_WIDTHS = 16
+"""The most channels of a map, in multiples of the width. Images of up to 128 pixels have no more."""
 
 
 class DCGANGenerator(nn.Module):
@@ -23,9 +28,9 @@ class DCGANGenerator(nn.Module):
 
     Args:
         latent_dim: length of the noise z.
-        shape: of an image, (channels, size, size): 1 or 3 channels, size 28, 32, 64 or 128 pixels.
-        width: channels of the largest hidden feature maps; they double with each halving. The published 64x64 network
-            has 128.
+        shape: of an image, (channels, height, width): 1 or 3 channels, a size that `smallest_maps` can halve.
+        width: channels of the largest hidden feature maps; they double with each halving, up to `MOST_WIDTHS` times.
+            The published 64x64 network has 128.
         norm: `batch`, as published; or `virtual`, by a fixed reference batch, see `VirtualBatchNorm`.
         prior: the distribution of the reference batch, which is drawn once, when the network is built; only for
             `virtual`.
@@ -47,8 +52,8 @@ class DCGANGenerator(nn.Module):
         super().__init__()
         coarsest, widths = channel_schedule(shape, width)
         self.input_projection = nn.Sequential(
-            nn.Linear(latent_dim, widths[-1] * coarsest**2, bias=False),
-            nn.Unflatten(1, (widths[-1], coarsest, coarsest)),
+            nn.Linear(latent_dim, widths[-1] * prod(coarsest), bias=False),
+            nn.Unflatten(1, (widths[-1], *coarsest)),
             generator_norm(norm, widths[-1]),
             nn.ReLU(),
         )
@@ -72,7 +77,7 @@ class DCGANDiscriminator(nn.Module):
 
     Args:
         shape: of an image, as for the generator.
-        width: channels of the largest hidden feature maps; they double with each halving.
+        width: channels of the largest hidden feature maps, as for the generator.
         norm: `batch`, as published; `layer`, for losses that need each score to depend on one sample alone; or `none`.
         spectral_norm: divide each weight by its largest singular value (Miyato et al. 2018), which takes `norm=none`:
             a norm of maps would undo it.
@@ -95,7 +100,7 @@ class DCGANDiscriminator(nn.Module):
         coarsest, widths = channel_schedule(shape, width)
         self.from_rgb = nn.Sequential(nn.Conv2d(shape[0], width, 4, stride=2, padding=1), nn.LeakyReLU(0.2))
         self.downsample = nn.Sequential(*(downsample_block(narrow, wide, norm) for narrow, wide in pairwise(widths)))
-        flatten, inputs = minibatch_layers(minibatch, widths[-1], coarsest)
+        flatten, inputs = minibatch_layers(minibatch, widths[-1], prod(coarsest))
         self.score = nn.Sequential(*flatten, nn.Linear(inputs, 1))
         self.apply(initialise)
         if spectral_norm:
@@ -104,23 +109,21 @@ class DCGANDiscriminator(nn.Module):
     def forward(self, samples: Tensor) -> DiscriminatorOutput:
         """Return logits (batch,) of images (batch, *shape).
 
-        Features are the smallest maps, (batch, channels, size, size).
+        Features are the smallest maps, (batch, channels, height, width).
         """
         features = self.downsample(self.from_rgb(samples))
         return DiscriminatorOutput(self.score(gradient_in_layout(features)).squeeze(1), features)
 
 
-def channel_schedule(shape: Sequence[int], width: int) -> tuple[int, list[int]]:
-    """Return the size of the smallest feature maps in pixels, and the channels of all maps, largest maps first.
+def channel_schedule(shape: Sequence[int], width: int, model: str = "dcgan") -> tuple[tuple[int, int], list[int]]:
+    """Return height and width of the smallest feature maps, and the channels of all maps, largest maps first.
 
     Raises:
         ValueError: the networks are not made for images of this shape, or `width` is below 1.
     """
-    check_shape("dcgan", shape)
+    coarsest, halvings = smallest_maps(model, shape)
     check_width(width)
-    size = shape[1]
-    halvings = (size // BASE_RESOLUTION[size]).bit_length() - 1
-    return BASE_RESOLUTION[size], [width * 2**halving for halving in range(halvings)]
+    return coarsest, [width * min(2**halving, MOST_WIDTHS) for halving in range(halvings)]
 
 
 def generator_norm(name: str, channels: int) -> nn.Module:

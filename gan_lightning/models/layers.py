@@ -11,9 +11,7 @@ from torch.nn.modules import activation as activations
 from torch.nn.utils.parametrize import is_parametrized
 
 from gan_lightning.utils.checks import check_int
-
-BASE_RESOLUTION = {28: 7, 32: 4, 64: 4, 128: 4}
-"""Image size to the size of the smallest feature maps, both in pixels, for networks that halve and double."""
+from gan_lightning.utils.image_sizes import choose_size, count_halvings, describe_sizes, nearest_sizes
 
 
 class Maxout(nn.Module):
@@ -84,15 +82,21 @@ def make_norm(name: str, channels: int) -> nn.Module:
     return known[name]
 
 
-def check_shape(model: str, shape: Sequence[int]) -> None:
-    """Check that convolutional networks can be built for images of `shape`, (channels, size, size).
+def smallest_maps(model: str, shape: Sequence[int]) -> tuple[tuple[int, int], int]:
+    """Return height and width of the smallest maps of convolutional networks, and how often they are doubled.
+
+    Doubled so often, they have the size of images of `shape`, (channels, height, width): 4x4 pixels and 3 doublings for
+    32x32, 7x7 and 2 for 28x28, 6x12 and 3 for 48x96.
 
     Raises:
-        ValueError: the images are not square, have no channels, or a size that `BASE_RESOLUTION` does not have.
+        ValueError: images have no channels, or a size that is not so reached.
     """
-    channels, size, other = shape if len(shape) == 3 else (0, 0, 0)
-    if channels < 1 or size not in BASE_RESOLUTION or size != other:
-        raise ValueError(f"model={model} makes square images of 28, 32, 64 or 128 pixels, not data.shape={list(shape)}")
+    channels, height, width = shape if len(shape) == 3 else (0, 0, 0)
+    halvings = count_halvings(height, width)
+    if channels < 1 or halvings is None:
+        choose = f": choose {choose_size(nearest_sizes(height, width))}" if channels >= 1 else ""
+        raise ValueError(f"model={model} makes images with {describe_sizes()}, not data.shape={list(shape)}{choose}")
+    return (height >> halvings, width >> halvings), halvings
 
 
 def check_width(width: int) -> None:

@@ -68,13 +68,13 @@ class MinibatchDiscrimination(nn.Module):
         return torch.cat([features, closeness.to(features.dtype)], dim=1)
 
 
-def minibatch_layers(minibatch: str, channels: int, size: int) -> tuple[list[nn.Module], int]:
+def minibatch_layers(minibatch: str, channels: int, places: int) -> tuple[list[nn.Module], int]:
     """Return layers that flatten feature maps to one vector a sample, with a statistic of the batch appended.
 
     Args:
         minibatch: `none`; `std`, see `MinibatchStd`; or `discrimination`, see `MinibatchDiscrimination`.
         channels: of the feature maps.
-        size: of the feature maps, in pixels.
+        places: of the feature maps, height times width.
 
     Returns:
         The layers, and the length of the vector.
@@ -82,11 +82,11 @@ def minibatch_layers(minibatch: str, channels: int, size: int) -> tuple[list[nn.
     Raises:
         ValueError: another name.
     """
-    inputs = channels * size**2
+    inputs = channels * places
     if minibatch == "none":
         return [nn.Flatten()], inputs
     if minibatch == "std":
-        return [MinibatchStd(), nn.Flatten()], inputs + size**2
+        return [MinibatchStd(), nn.Flatten()], inputs + places
     if minibatch == "discrimination":
         layer = MinibatchDiscrimination(inputs)
         return [nn.Flatten(), layer], inputs + layer.kernels

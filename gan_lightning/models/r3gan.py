@@ -1,8 +1,8 @@
 """Networks of R3GAN: residual, with grouped convolutions and no normalisation (Huang et al. 2024).
 
 "The GAN is dead; long live the GAN! A Modern GAN Baseline", section 4 and the authors' code. A stage for each size of
-the maps, 4x4 (for images of 28x28: 7x7) up to the image's. The coarsest stages, four as published, have the same width;
-each further one has half of the one before it.
+the maps, 4x4 (for images of 28x28: 7x7; see `layers.smallest_maps`) up to the image's. The coarsest stages, four as
+published, have the same width; each further one has half of the one before it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gan_lightning.game import DiscriminatorOutput, Latent
-from gan_lightning.models.layers import BASE_RESOLUTION, check_shape
+from gan_lightning.models.layers import smallest_maps
 from gan_lightning.utils.checks import check_int
 
 Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
@@ -28,6 +28,9 @@ EXPANSION = 2
 GROUP_CHANNELS = 16
 """Channels of a group of a block's 3x3 convolution."""
 
+LEAST_WIDTH = GROUP_CHANNELS // EXPANSION
+"""The channels of a stage are a multiple of it, so that those within a block divide into groups."""
+
 SLOPE = 0.2
 """Negative slope of the leaky ReLU."""
 
@@ -37,8 +40,8 @@ class R3GANGenerator(nn.Module):
 
     Args:
         latent_dim: length of the noise z. 64 in the paper.
-        shape: of an image, (channels, size, size): 1 or 3 channels, size 28, 32, 64 or 128 pixels.
-        width: channels of the coarsest stages, a multiple of 8 in every stage. 768 in the paper.
+        shape: of an image, (channels, height, width): 1 or 3 channels, a size that `smallest_maps` can halve.
+        width: channels of the coarsest stages, a multiple of 8; finer ones have one too. 768 in the paper.
         blocks: residual blocks in a stage. 2 in the paper.
         wide_stages: how many stages have the full width. 4 in the authors' code; fewer are less work at fine sizes.
 
@@ -51,7 +54,7 @@ class R3GANGenerator(nn.Module):
     ) -> None:
         super().__init__()
         coarsest, widths = stage_channels(shape, width, blocks, wide_stages)
-        self.basis = nn.Parameter(torch.randn(width, coarsest, coarsest))
+        self.basis = nn.Parameter(torch.randn(width, *coarsest))
         self.input_projection = msra_init(nn.Linear(latent_dim, width, bias=False))
         layers = residual_blocks(width, blocks, len(widths))
         for wide, narrow in pairwise(widths):
@@ -93,7 +96,7 @@ class R3GANDiscriminator(nn.Module):
     def forward(self, samples: Tensor) -> DiscriminatorOutput:
         """Return logits (batch,) of images (batch, *shape).
 
-        Features are the smallest maps, (batch, width, size, size).
+        Features are the smallest maps, (batch, width, height, columns).
         """
         features = self.stages(samples)
         return DiscriminatorOutput(self.score(features).squeeze(1), features)
@@ -159,25 +162,25 @@ class Downsample(Resampling):
         return F.conv2d(maps, self.filters(maps), stride=2, padding=1, groups=maps.shape[1])
 
 
-def stage_channels(shape: Sequence[int], width: int, blocks: int, wide_stages: int) -> tuple[int, list[int]]:
-    """Return the size of the smallest maps in pixels, and the channels of all stages, smallest maps first.
+def stage_channels(
+    shape: Sequence[int], width: int, blocks: int, wide_stages: int
+) -> tuple[tuple[int, int], list[int]]:
+    """Return height and width of the smallest maps, and the channels of all stages, smallest maps first.
+
+    After `wide_stages` of them each has half as many, rounded down to a multiple of `LEAST_WIDTH`, and at least that.
 
     Raises:
         ValueError: an unsupported shape or width, no blocks, or no wide stage.
     """
-    check_shape("r3gan", shape)
-    coarsest = BASE_RESOLUTION[shape[1]]
-    count = (shape[1] // coarsest).bit_length()
+    coarsest, doublings = smallest_maps("r3gan", shape)
     for name, value in (("blocks", blocks), ("wide_stages", wide_stages)):
         check_int(f"{name} of model.generator and model.discriminator", value)
-    halved = max(count - wide_stages, 0)
-    least = GROUP_CHANNELS // EXPANSION * 2**halved
-    if check_int("width of model.generator and model.discriminator", width) % least:
+    if check_int("width of model.generator and model.discriminator", width) % LEAST_WIDTH:
         raise ValueError(
-            f"width of model.generator and model.discriminator must be a multiple of {least} channels for images of "
-            f"{shape[1]} pixels with wide_stages={wide_stages}, not {width}"
+            f"width of model.generator and model.discriminator must be a multiple of {LEAST_WIDTH}, not {width}"
         )
-    return coarsest, [width // 2 ** max(stage + 1 - wide_stages, 0) for stage in range(count)]
+    halved = (width >> max(stage + 1 - wide_stages, 0) for stage in range(doublings + 1))
+    return coarsest, [max(channels - channels % LEAST_WIDTH, LEAST_WIDTH) for channels in halved]
 
 
 def residual_blocks(width: int, blocks: int, count: int) -> list[nn.Module]:

@@ -1,38 +1,41 @@
 """Residual networks of SNGAN and, with self-attention, of SAGAN (Miyato et al. 2018; Zhang et al. 2019).
 
 The published networks are those of SNGAN's table 4, for 32x32 pixels. Images of 28x28 start from 7x7 maps in the
-generator; larger ones have more blocks of the same width. A 1x1 convolution in a shortcut runs on the smaller side of a
-resampling: the result is the same for a quarter of the work.
+generator; larger ones have more blocks of the same width, see `layers.smallest_maps`. A 1x1 convolution in a shortcut
+runs on the smaller side of a resampling: the result is the same for a quarter of the work.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import repeat
-from math import log2, sqrt
+from math import prod, sqrt
 from typing import TypeVar
 
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, one_hot, relu
 
 from gan_lightning.game import DiscriminatorOutput, Latent
-from gan_lightning.models.attention import SelfAttention
-from gan_lightning.models.layers import BASE_RESOLUTION, check_shape, check_width
+from gan_lightning.models.attention import SelfAttention, attention_halvings
+from gan_lightning.models.layers import check_width, smallest_maps
 from gan_lightning.models.normalization import ConditionalBatchNorm, spectrally_normalised
 from gan_lightning.utils.checks import check_int
 
 Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
 
+MODEL = "resnet (and sagan)"
+"""What these networks are called in messages."""
+
 
 class ResNetGenerator(nn.Module):
-    """Noise projected to 4x4 or 7x7 maps, a residual block for each doubling, then batch norm, ReLU and a convolution.
+    """Noise projected to the smallest maps, a residual block for each doubling, batch norm, ReLU and a convolution.
 
     Args:
         latent_dim: length of the noise z.
-        shape: of an image, (channels, size, size): 1 or 3 channels, size 28, 32, 64 or 128 pixels.
+        shape: of an image, (channels, height, width): 1 or 3 channels, a size that `smallest_maps` can halve.
         width: channels of all feature maps. SNGAN has 256.
         spectral_norm: divide each weight by its largest singular value. SAGAN does.
-        attention: self-attention at half the size of the image. SAGAN has it.
+        attention: self-attention at half the size of the image, see `attention_halvings`. SAGAN has it.
         num_classes: number of classes of a class-conditional generator, whose batch norms have a gain and bias for each
             class, as in Miyato and Koyama 2018 and SAGAN. None: an unconditional generator.
 
@@ -50,23 +53,21 @@ class ResNetGenerator(nn.Module):
         num_classes: int | None = None,
     ) -> None:
         super().__init__()
-        check_shape("resnet (and sagan)", shape)
+        coarsest, doublings = smallest_maps(MODEL, shape)
         check_width(width)
         self.num_classes = None if num_classes is None else check_int("model.generator.num_classes", num_classes)
-        channels, size = shape[:2]
-        coarsest = BASE_RESOLUTION[size]
         blocks: list[nn.Module] = [
             ResBlockUp(width) if num_classes is None else ConditionalResBlockUp(width, width, num_classes)
-            for _ in range(num_downsamples(size, coarsest))
+            for _ in range(doublings)
         ]
         if attention:
-            blocks.insert(-1, SelfAttention(width))
+            blocks.insert(-attention_halvings(shape), SelfAttention(width))
         self.input_projection = nn.Sequential(
-            xavier(nn.Linear(latent_dim, width * coarsest**2)), nn.Unflatten(1, (width, coarsest, coarsest))
+            xavier(nn.Linear(latent_dim, width * prod(coarsest))), nn.Unflatten(1, (width, *coarsest))
         )
         self.upsample = nn.Sequential(*blocks)
         self.to_rgb = nn.Sequential(
-            nn.BatchNorm2d(width), nn.ReLU(), xavier(nn.Conv2d(width, channels, 3, padding=1)), nn.Tanh()
+            nn.BatchNorm2d(width), nn.ReLU(), xavier(nn.Conv2d(width, shape[0], 3, padding=1)), nn.Tanh()
         )
         if spectral_norm:
             # The gains and biases of classes are spared: they start at 0, where there is nothing to divide.
@@ -86,13 +87,15 @@ class ResNetGenerator(nn.Module):
 
 
 class ResNetDiscriminator(nn.Module):
-    """Residual blocks down to 8x8 or 7x7 maps, one for each halving, then two more, ReLU, a sum over places, a score.
+    """Residual blocks, one for each halving, then two more, ReLU, a sum over places, a score.
+
+    Maps are halved down to 7 pixels or more on the shorter side: to 8x8 for 32x32 and 64x64, to 7x7 for 28x28.
 
     Args:
         shape: of an image, as for the generator.
         width: channels of all feature maps. SNGAN has 128.
         spectral_norm: divide each weight by its largest singular value, as published.
-        attention: self-attention at half the size of the image. SAGAN has it.
+        attention: self-attention at half the size of the image, see `attention_halvings`. SAGAN has it.
 
     Raises:
         ValueError: another shape, or no channels.
@@ -102,14 +105,13 @@ class ResNetDiscriminator(nn.Module):
         self, shape: Sequence[int], width: int = 128, spectral_norm: bool = True, attention: bool = False
     ) -> None:
         super().__init__()
-        check_shape("resnet (and sagan)", shape)
+        coarsest, halvings = smallest_maps(MODEL, shape)
         check_width(width)
-        channels, size = shape[:2]
-        halving = num_downsamples(size, 7 if size == 28 else 8) - 1
-        blocks: list[nn.Module] = [ResBlockDown(channels, width, first=True)]
-        if attention:
-            blocks.append(SelfAttention(width))
-        blocks += [ResBlockDown(width, width) for _ in range(halving)]
+        blocks: list[nn.Module] = []
+        for done in range(1, halvings + (min(coarsest) >= 7)):
+            blocks.append(ResBlockDown(shape[0] if done == 1 else width, width, first=done == 1))
+            if attention and done == attention_halvings(shape):
+                blocks.append(SelfAttention(width))
         blocks += [ResBlock(width, width) for _ in range(2)]
         self.blocks = nn.Sequential(*blocks, nn.ReLU())
         self.score = xavier(nn.Linear(width, 1, bias=False))
@@ -214,11 +216,6 @@ class ResBlock(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         return self.shortcut(maps) + self.residual(maps)
-
-
-def num_downsamples(size: int, coarsest: int) -> int:
-    """Return how often `size` is halved to reach `coarsest`, both in pixels."""
-    return int(log2(size // coarsest))
 
 
 def residual_convolution(inputs: int, outputs: int) -> nn.Conv2d:

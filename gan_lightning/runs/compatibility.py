@@ -15,6 +15,7 @@ from gan_lightning.runs.run_dir import checkpoint_of
 from gan_lightning.trainer.ranks import device_count, started_from_outside
 from gan_lightning.utils.conf import conf_dir
 from gan_lightning.utils.errors import UserError
+from gan_lightning.utils.image_sizes import choose_size, count_halvings, describe_sizes, nearest_sizes
 
 
 def incompatibilities(config: DictConfig) -> Iterator[str]:
@@ -72,27 +73,47 @@ def config_parents(group: str, choice: object) -> list[DictConfig]:
 
 def model_and_data(config: DictConfig) -> Iterator[str]:
     """The model must take the data's shape."""
-    shape = list(config.data.shape)
-    if accepts_shape(config.model.get("accepts"), shape):
+    accepts, shape = config.model.get("accepts"), list(config.data.shape)
+    if accepts_shape(accepts, shape):
         return
     choices = config.hydra.runtime.choices
-    able = [name for name, answer in options("model") if accepts_shape(answer.get("accepts"), shape)]
-    accepts = config.model.accepts
+    if config.data.get("image_size") is not None and len(shape) == 3 and shape[0] in accepts.channels:
+        way_out = choose_size(accepted_sizes(accepts, shape))
+    else:
+        able = [name for name, answer in options("model") if accepts_shape(answer.get("accepts"), shape)]
+        way_out = f"{join_or([f'model={name}' for name in able])}, or other data"
     yield (
-        f"model={choices.model} takes images of {join_or(accepts.image_sizes)} pixels with {join_or(accepts.channels)} "
-        f"channel(s), and data={choices.data} has shape {shape}: choose {join_or([f'model={name}' for name in able])}, "
-        f"or other data"
+        f"model={choices.model} takes images {sizes_in_words(accepts)} and {join_or(accepts.channels)} "
+        f"channel(s), and data={choices.data} has shape {shape}: choose {way_out}"
     )
 
 
 def accepts_shape(accepts: DictConfig | None, shape: list[int]) -> bool:
-    """Whether a model with the fact `accepts` can be built for samples of `shape`; None accepts any shape."""
+    """Return whether a model with the fact `accepts` can be built for samples of `shape`; None accepts any shape."""
     if accepts is None:
         return True
     if len(shape) != 3:
         return len(shape) == 1 and bool(accepts.get("vectors"))
     channels, height, width = shape
-    return height == width and height in accepts.image_sizes and channels in accepts.channels
+    if "image_sizes" in accepts:
+        fits = height == width and height in accepts.image_sizes
+    else:
+        fits = count_halvings(height, width, tuple(accepts.smallest_maps)) is not None
+    return fits and channels in accepts.channels
+
+
+def accepted_sizes(accepts: DictConfig, shape: list[int]) -> list[tuple[int, int]]:
+    """Return sizes of images (height, width) that a model with the fact `accepts` takes, those nearest to `shape`."""
+    if "image_sizes" in accepts:
+        return [(size, size) for size in accepts.image_sizes]
+    return nearest_sizes(*shape[1:], tuple(accepts.smallest_maps))
+
+
+def sizes_in_words(accepts: DictConfig) -> str:
+    """Return which sizes a model with the fact `accepts` takes."""
+    if "image_sizes" in accepts:
+        return f"of {join_or(accepts.image_sizes)} pixels"
+    return f"with {describe_sizes(tuple(accepts.smallest_maps))}"
 
 
 def model_and_loss(config: DictConfig) -> Iterator[str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
-from gan_lightning.models.attention import SelfAttention
+from gan_lightning.models.attention import SelfAttention, attention_halvings
 
 
 def test_attention_begins_as_nothing() -> None:
@@ -32,6 +33,13 @@ def test_attention_place_by_place() -> None:
                 weights = (keys @ (f @ image[:, row, column])).softmax(0)
                 expected[number, :, row, column] += 0.7 * (v @ (weights @ values))
     torch.testing.assert_close(attention(maps), expected)
+
+
+@pytest.mark.parametrize(
+    ("size", "halvings"), [((28, 28), 1), ((128, 128), 1), ((48, 96), 1), ((192, 192), 2), ((512, 512), 3)]
+)
+def test_attention_stands_at_half_the_size_or_at_64_pixels(size: tuple[int, int], halvings: int) -> None:
+    assert attention_halvings((3, *size)) == halvings
 
 
 def test_maps_of_odd_size_keep_it() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 import torch
 from helpers.compose import composed
@@ -13,10 +11,10 @@ from torch.nn.utils.parametrize import is_parametrized
 from gan_lightning.game import Latent, discriminate, takes_labels
 from gan_lightning.models import biggan
 from gan_lightning.models.attention import SelfAttention
-from gan_lightning.models.biggan import GENERATOR_CHANNELS, BigGANDiscriminator, BigGANGenerator
+from gan_lightning.models.biggan import BigGANDiscriminator, BigGANGenerator
 from gan_lightning.models.resnet import ConditionalResBlockUp
 
-CHUNKS = {28: 3, 32: 4, 64: 5, 128: 6}
+CHUNKS = {28: 3, 32: 4, 48: 4, 64: 5, 128: 6, 256: 7}
 """Size of an image to the chunks of its noise: one for each doubling and one before."""
 
 
@@ -52,6 +50,12 @@ def test_as_many_weights_as_published(monkeypatch: pytest.MonkeyPatch) -> None:
             [(16, 4), (16, 8), (8, 16), (4, 32), (2, 64), (1, 128)],
             [(1, 64), (2, 32), (4, 16), (8, 8), (16, 4), (16, 4)],
         ),
+        (48, [(4, 6), (4, 12), (4, 24), (4, 48)], [(4, 24), (4, 12), (4, 12), (4, 12)]),
+        (
+            256,
+            [(16, 4), (16, 8), (8, 16), (8, 32), (4, 64), (2, 128), (1, 256)],
+            [(1, 128), (2, 64), (4, 32), (8, 16), (8, 8), (16, 4), (16, 4)],
+        ),
     ],
 )
 def test_maps_and_where_attention_stands(size: int, up: list[tuple[int, int]], down: list[tuple[int, int]]) -> None:
@@ -74,8 +78,8 @@ def test_maps_and_where_attention_stands(size: int, up: list[tuple[int, int]], d
     first = generator.input_projection(torch.zeros(1, 2))
     assert [(first.shape[1] // 2, first.shape[2]), *seen["up"]] == up
     assert seen["down"] == down
-    assert seen["attention"] == [up[-2], down[0]]
-    assert up[-2][1] == down[0][1] == size // 2
+    where = min(size // 2, 64)
+    assert seen["attention"] == [next(maps for maps in side if maps[1] == where) for side in (up, down)]
 
 
 def test_attention_is_a_choice() -> None:
@@ -187,19 +191,18 @@ def test_half_precision_keeps_statistics_and_scores_in_full() -> None:
         assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in network.parameters())
 
 
-@pytest.mark.parametrize("size", GENERATOR_CHANNELS)
-def test_noise_that_does_not_divide_is_refused_with_a_length_that_does(size: int) -> None:
-    with pytest.raises(ValueError, match=rf"{size} pixels into {CHUNKS[size]} chunks .* 101 is not") as error:
-        BigGANGenerator(101, (1, size, size), 5, width=2)
-    found = re.search(r"choose prior\.noise\.dim=(\d+)$", str(error.value))
-    assert found is not None
-    assert abs(int(found[1]) - 101) <= CHUNKS[size] / 2
-    BigGANGenerator(int(found[1]), (1, size, size), 5, width=2)
+@pytest.mark.parametrize(("dim", "lengths"), [(8, [2, 2, 2, 2]), (11, [5, 2, 2, 2]), (4, [1, 1, 1, 1])])
+def test_noise_that_does_not_divide_leaves_the_rest_to_the_first_chunk(dim: int, lengths: list[int]) -> None:
+    generator = BigGANGenerator(dim, (1, 32, 32), 5, width=2, embedding_dim=4)
+    blocks = [part for part in generator.upsample if isinstance(part, ConditionalResBlockUp)]
+    inputs = [generator.input_projection[0].in_features, *(b.first_norm.gain.in_features - 4 for b in blocks)]
+    assert inputs == lengths
+    assert generator(Latent(torch.randn(2, dim), labels=torch.tensor([0, 4]))).shape == (2, 1, 32, 32)
 
 
-def test_less_noise_than_chunks_is_refused_with_a_length_that_does() -> None:
-    with pytest.raises(ValueError, match=r"choose prior\.noise\.dim=3$"):
-        BigGANGenerator(1, (1, 28, 28), 5)
+def test_less_noise_than_chunks_is_refused_with_a_length_that_will_do() -> None:
+    with pytest.raises(ValueError, match=r"into 3 chunks .* 2 numbers are too few: choose prior\.noise\.dim=60$"):
+        BigGANGenerator(2, (1, 28, 28), 5)
 
 
 def test_data_without_classes_are_refused() -> None:

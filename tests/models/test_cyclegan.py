@@ -96,7 +96,7 @@ def test_weights_begin_small_and_biases_at_zero(kind: type[CycleGANGenerators] |
 
 
 @pytest.mark.parametrize("kind", [CycleGANGenerators, PatchGANPair])
-@pytest.mark.parametrize("shape", [(1, 28, 28), (4, 28, 28), (2, 28, 32), (2, 30, 30), (2, 12, 12), (2,)])
+@pytest.mark.parametrize("shape", [(1, 28, 28), (4, 28, 28), (2, 28, 30), (2, 30, 30), (2, 12, 12), (2,)])
 def test_other_shapes_are_refused(kind: type[nn.Module], shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"model=cyclegan translates .* not data\.shape="):
         kind(shape)

@@ -22,7 +22,10 @@ def test_as_many_weights_as_the_half_width_network_of_the_literature() -> None:
     assert weights(DCGANDiscriminator((3, 64, 64), width=64)) == 2_765_568 + 64 + 1
 
 
-@pytest.mark.parametrize(("size", "coarsest", "channels"), [(28, 7, 20), (32, 4, 40), (64, 4, 80), (128, 4, 160)])
+@pytest.mark.parametrize(
+    ("size", "coarsest", "channels"),
+    [(28, 7, 20), (48, 6, 40), (64, 4, 80), (100, 25, 20), (128, 4, 160), (256, 4, 160)],
+)
 def test_channels_double_with_each_halving(size: int, coarsest: int, channels: int) -> None:
     features = DCGANDiscriminator((1, size, size), width=10)(torch.randn(2, 1, size, size)).features
     assert features.shape == (2, channels, coarsest, coarsest)
@@ -56,12 +59,12 @@ def test_a_convolution_has_a_bias_where_no_norm_follows(norm: str) -> None:
         assert (convolution.bias is None) == (norm != "none")
 
 
-@pytest.mark.parametrize("shape", [(1, 30, 30), (0, 28, 28), (3, 64, 32), (2,), (28, 28)])
+@pytest.mark.parametrize("shape", [(1, 30, 30), (0, 28, 28), (3, 64, 34), (2,), (28, 28)])
 @pytest.mark.parametrize("make", [lambda shape: DCGANGenerator(5, shape), lambda shape: DCGANDiscriminator(shape)])
 def test_other_shapes_are_refused(make, shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="square images of 28, 32, 64 or 128 pixels, not") as error:
+    with pytest.raises(ValueError, match=r"model=dcgan makes images with sides of k \* 2\^n pixels") as error:
         make(shape)
-    assert str(error.value).endswith(f"not data.shape={list(shape)}")
+    assert f"not data.shape={list(shape)}" in str(error.value)
 
 
 def test_other_norms_and_widths_are_refused() -> None:

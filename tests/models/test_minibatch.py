@@ -65,11 +65,11 @@ def test_discrimination_tells_a_collapsed_batch() -> None:
 
 @pytest.mark.parametrize(("name", "length"), [("none", 48), ("std", 64), ("discrimination", 98)])
 def test_maps_become_vectors_of_the_given_length(name: str, length: int) -> None:
-    layers, inputs = minibatch_layers(name, channels=3, size=4)
+    layers, inputs = minibatch_layers(name, channels=3, places=16)
     assert torch.nn.Sequential(*layers)(torch.randn(5, 3, 4, 4)).shape == (5, length)
     assert inputs == length
 
 
 def test_other_names_are_refused() -> None:
     with pytest.raises(ValueError, match="minibatch=var is unknown: choose none, std or discrimination"):
-        minibatch_layers("var", channels=3, size=4)
+        minibatch_layers("var", channels=3, places=16)
