@@ -19,15 +19,16 @@ from torch import nn
 from gan_lightning.ema import frozen_copy
 from gan_lightning.game import Latent, Round, discriminate, takes_labels
 from gan_lightning.losses.adversarial import NonSaturating
+from gan_lightning.models import biggan, dcgan, resnet
 from gan_lightning.regularizers.gradient_penalties import input_gradients
 from gan_lightning.runs.compatibility import accepts_shape
 
 CONF = Path(__file__).parents[2] / "conf"
 SMALL = ("model.generator.width=4", "model.discriminator.width=4")
 IMAGES = [(1, 28, 28), (3, 32, 32), (3, 48, 48), (1, 64, 64), (3, 100, 100), (1, 48, 96), (3, 32, 20)]
-SIZES = [*((size, size) for size in (16, 28, 32, 48, 64, 96, 100, 128, 192, 256, 512)), (48, 96), (96, 100), (56, 40)]
+SIZES = [*((size, size) for size in (16, 48, 96, 100, 256, 512)), (48, 96), (56, 40)]
 """Of images that every model of images takes which halves and doubles."""
-OTHER_SIZES = [(12, 12), (30, 30), (108, 108), (32, 34), (16, 128)]
+OTHER_SIZES = [(30, 30), (108, 108), (16, 128)]
 LINEAR = ("r3gan",)
 """Models of images whose output is unbounded, as published."""
 SPECTRAL = ("loss.discriminator_norm=none", "model.discriminator.spectral_norm=true")
@@ -171,11 +172,19 @@ def test_only_batch_norm_mixes_samples(norm: str) -> None:
     assert torch.allclose(first, again, rtol=1e-4, atol=1e-7) == (norm != "batch")
 
 
+@pytest.fixture
+def without_spectral_norm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes longer than all else to build, and changes no shape."""
+    for module in (biggan, dcgan, resnet):
+        monkeypatch.setattr(module, "spectrally_normalised", lambda network, spared=(): network)
+
+
+@pytest.mark.usefixtures("without_spectral_norm")
 @pytest.mark.parametrize("path", sorted((CONF / "model").glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_shapes_a_model_says_it_accepts_are_those_it_can_make(path: Path) -> None:
     model = choose(path.stem, (1, 28, 28), (-1, 1))
     for player in (model.generator, model.discriminator):
-        for channels, size in product((1, 2, 3, 4), [*SIZES[:7], *OTHER_SIZES, (48, 96)]):
+        for channels, size in product((1, 2, 3, 4), [(16, 16), (28, 28), (48, 96), *OTHER_SIZES]):
             shape = [channels, *size]
             # A discriminator may be given more channels than images have: several images, or the class as maps.
             if channels in (2, 4) and model.accepts is not None and 3 in model.accepts.channels:
@@ -188,6 +197,7 @@ def test_the_shapes_a_model_says_it_accepts_are_those_it_can_make(path: Path) ->
                         instantiate(player, shape=shape)
 
 
+@pytest.mark.usefixtures("without_spectral_norm")
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("model", ["dcgan", "resnet", "sagan", "biggan", "r3gan", "autoencoder"])
 def test_a_model_makes_and_scores_images_of_every_size(model: str, size: tuple[int, int]) -> None:
