@@ -15,7 +15,7 @@ from gan_lightning.runs.run_dir import checkpoint_of
 from gan_lightning.trainer.ranks import device_count, started_from_outside
 from gan_lightning.utils.conf import conf_dir
 from gan_lightning.utils.errors import UserError
-from gan_lightning.utils.image_sizes import choose_size, count_halvings, describe_sizes, nearest_sizes
+from gan_lightning.utils.image_sizes import accepted_sizes, choose_size, describe_sizes, smallest_of
 
 
 def incompatibilities(config: DictConfig) -> Iterator[str]:
@@ -78,7 +78,7 @@ def model_and_data(config: DictConfig) -> Iterator[str]:
         return
     choices = config.hydra.runtime.choices
     if config.data.get("image_size") is not None and len(shape) == 3 and shape[0] in accepts.channels:
-        way_out = choose_size(accepted_sizes(accepts, shape))
+        way_out = choose_size(accepted_sizes(accepts, *shape[1:]))
     else:
         able = [name for name, answer in options("model") if accepts_shape(answer.get("accepts"), shape)]
         way_out = f"{join_or([f'model={name}' for name in able])}, or other data"
@@ -95,25 +95,17 @@ def accepts_shape(accepts: DictConfig | None, shape: list[int]) -> bool:
     if len(shape) != 3:
         return len(shape) == 1 and bool(accepts.get("vectors"))
     channels, height, width = shape
-    if "image_sizes" in accepts:
-        fits = height == width and height in accepts.image_sizes
-    else:
-        fits = count_halvings(height, width, tuple(accepts.smallest_maps)) is not None
-    return fits and channels in accepts.channels
-
-
-def accepted_sizes(accepts: DictConfig, shape: list[int]) -> list[tuple[int, int]]:
-    """Return sizes of images (height, width) that a model with the fact `accepts` takes, those nearest to `shape`."""
-    if "image_sizes" in accepts:
-        return [(size, size) for size in accepts.image_sizes]
-    return nearest_sizes(*shape[1:], tuple(accepts.smallest_maps))
+    return accepted_sizes(accepts, height, width) == [(height, width)] and channels in accepts.channels
 
 
 def sizes_in_words(accepts: DictConfig) -> str:
     """Return which sizes a model with the fact `accepts` takes."""
-    if "image_sizes" in accepts:
-        return f"of {join_or(accepts.image_sizes)} pixels"
-    return f"with {describe_sizes(tuple(accepts.smallest_maps))}"
+    smallest = smallest_of(accepts)
+    return (
+        f"of {join_or(accepts.get('image_sizes', ['any number of']))} pixels"
+        if smallest is None
+        else f"with {describe_sizes(smallest)}"
+    )
 
 
 def model_and_loss(config: DictConfig) -> Iterator[str]:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from gan_lightning.utils.find_images import ImagePath, list_images, shown
 from gan_lightning.utils.image_header import Header, open_header
 from gan_lightning.utils.image_layout import layout_of
+from gan_lightning.utils.image_sizes import accepted_sizes
 
 LOOKED_AT = 200
 """Files, spread over the folder, whose heads tell the size and the channels of all."""
@@ -92,8 +93,8 @@ def nearest_side(side: int, accepts: Mapping[str, Any] | None) -> int:
     It is at most `LARGEST_SIDE` where the model takes such.
     """
     side = min(side, LARGEST_SIDE)
-    sizes = (accepts or {}).get("image_sizes")
-    return side if sizes is None else min(sizes, key=lambda size: (abs(size - side), size))
+    sizes = [size[0] for size in accepted_sizes(accepts or {}, side, side)] or [side]
+    return min(sizes, key=lambda size: (abs(size - side), size))
 
 
 def file_name_of(text: object) -> str:

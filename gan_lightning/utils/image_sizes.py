@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import ceil, floor
+from typing import Any
 
 SMALLEST_MAPS = (4, 25)
 """The least and most pixels on a side of the smallest maps of convolutional networks: images have k * 2^n, n >= 2."""
@@ -43,6 +44,29 @@ def nearest_sizes(height: int, width: int, smallest: Range = SMALLEST_MAPS) -> l
         min(side or sizes, key=lambda size: abs(size[0] - height) + abs(size[1] - width)) for side in (smaller, larger)
     ]
     return list(dict.fromkeys(near))
+
+
+def accepted_sizes(accepts: Mapping[str, Any], height: int, width: int) -> list[tuple[int, int]]:
+    """Return the sizes of images that a model takes nearest to one: that itself where it takes it.
+
+    Args:
+        accepts: the fact of conf/model: `image_sizes`, sides of squares, or `smallest_maps`; neither: any size.
+        height: in pixels.
+        width: in pixels.
+    """
+    if "image_sizes" in accepts:
+        sizes = [(side, side) for side in accepts["image_sizes"]]
+        return [(height, width)] if (height, width) in sizes else sizes
+    smallest = smallest_of(accepts)
+    if smallest is None or count_halvings(height, width, smallest) is not None:
+        return [(height, width)]
+    return nearest_sizes(height, width, smallest)
+
+
+def smallest_of(accepts: Mapping[str, Any]) -> Range | None:
+    """Return the least and most pixels of the smallest maps by the fact of a model; None where it has none."""
+    smallest = accepts.get("smallest_maps")
+    return None if smallest is None else (smallest[0], smallest[1])
 
 
 def describe_sizes(smallest: Range = SMALLEST_MAPS) -> str:

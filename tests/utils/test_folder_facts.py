@@ -48,17 +48,20 @@ def test_files_that_cannot_be_read_say_nothing_of_the_size(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("side", "sizes", "nearest"),
+    ("side", "accepts", "nearest"),
     [
-        (96, [28, 32, 64, 128], 64),
-        (97, [28, 32, 64, 128], 128),
-        (4000, [32, 128, 256], 128),
+        (96, {"image_sizes": [28, 32, 64, 128]}, 64),
+        (97, {"image_sizes": [28, 32, 64, 128]}, 128),
+        (4000, {"image_sizes": [32, 128, 256]}, 128),
+        (100, {"smallest_maps": [4, 25]}, 100),
+        (90, {"smallest_maps": [4, 25]}, 88),
+        (5, {"smallest_maps": [4, 25]}, 16),
         (4000, None, 128),
         (50, None, 50),
     ],
 )
-def test_the_nearest_side_is_one_that_the_model_takes(side: int, sizes: list[int] | None, nearest: int):
-    assert nearest_side(side, None if sizes is None else {"image_sizes": sizes}) == nearest
+def test_the_nearest_side_is_one_that_the_model_takes(side: int, accepts: dict[str, list[int]] | None, nearest: int):
+    assert nearest_side(side, accepts) == nearest
 
 
 def test_names_of_files_have_no_signs_that_mean_something():
