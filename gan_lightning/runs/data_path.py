@@ -15,13 +15,16 @@ from gan_lightning.utils.errors import UserError
 FOLDER_DATA = "image_folder"
 """The file of conf/data for images in a folder or zip."""
 
+FOLDER_EXPERIMENT = "folder"
+"""The file of conf/experiment that trains on them where no other is named."""
+
 
 def expand_data_path(arguments: Sequence[str]) -> list[str]:
-    """Return a command line with ``data=PATH`` written out as ``data=image_folder data.root=PATH``.
+    """Return a command line with ``data=PATH`` written out as ``data=image_folder data.root=PATH experiment=folder``.
 
     The path may have any name: what is the path of a file or folder as it stands is taken so, whatever Hydra's grammar
-    makes of it. In a sweep paths stand behind each other, ``data=A,B``. The metrics of an experiment, which are those
-    of its own data, give way to ``metrics=natural``.
+    makes of it. In a sweep paths stand behind each other, ``data=A,B``. Another experiment that is typed stays; its
+    metrics, which are those of its own data, give way to ``metrics=natural``.
 
     Args:
         arguments: as typed, without the program.
@@ -55,7 +58,11 @@ def data_lines(value: str, arguments: Sequence[str]) -> list[str]:
     roots = ",".join(quoted(str(Path(path).expanduser().absolute())) for path in paths)
     lines = [f"data={FOLDER_DATA}", f"data.root={roots}"]
     typed = {argument.partition("=")[0] for argument in arguments}
-    return [*lines, "metrics=natural"] if "experiment" in typed and "metrics" not in typed else lines
+    if "ckpt_path" in typed:
+        return lines  # the rest is the run's own
+    if "experiment" not in typed:
+        return [*lines, f"experiment={FOLDER_EXPERIMENT}"]
+    return lines if "metrics" in typed else [*lines, "metrics=natural"]
 
 
 SEARCHED_ELSEWHERE = ("hydra.searchpath=", "--config-path", "-cp")

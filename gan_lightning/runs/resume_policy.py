@@ -20,6 +20,7 @@ MAY_CHANGE = (
     "ckpt_path",
     "resume",
     "name",
+    "note",
     "trainer.*",
     "data.root",
     "data.name",

@@ -107,6 +107,8 @@ def prepare(
         write_start(start.directory, settings, overrides)
     for logger in trainer.loggers:
         logger.log_hyperparams(dict(settings))
+    if first and settings.get("note"):
+        log.info(settings["note"])
     return datamodule, gan, trainer
 
 

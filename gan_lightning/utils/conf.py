@@ -47,6 +47,8 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("total", _total, replace=True)
     OmegaConf.register_new_resolver("first", _first, replace=True)
     OmegaConf.register_new_resolver("hundredth", _hundredth, replace=True)
+    OmegaConf.register_new_resolver("clusters_without", _clusters_without, replace=True)
+    OmegaConf.register_new_resolver("up_to", _up_to, replace=True)
     OmegaConf.register_new_resolver("widened", _widened, replace=True)
     OmegaConf.register_new_resolver("image_shape", _image_shape, replace=True)
     facts = {"images_in": "images", "class_names_in": "class_names", "classes_in": "class_count"}
@@ -113,6 +115,16 @@ def _hundredth(size: int | None) -> int:
     if size is None:
         raise ValueError("the number of training images is not known: give data.clusters=N, about a hundredth of them")
     return max(size // 100, 2)
+
+
+def _clusters_without(classes: int | None, size: int | None) -> int | None:
+    """Return a hundredth of `size`, the number of images; None where there are classes, or no images are known."""
+    return None if classes is not None or size is None else _hundredth(size)
+
+
+def _up_to(value: float | None, limit: float, within: Any, beyond: Any) -> Any:
+    """Return `within` where a value is at most `limit`, else `beyond`."""
+    return within if value is not None and value <= limit else beyond
 
 
 def _widened(shape: Sequence[int], times: int, plus: int | None = 0) -> ListConfig:

@@ -37,6 +37,8 @@ def test_a_folder_of_any_name_is_the_root_of_image_folder(name: str, tmp_path: P
 def test_size_channels_classes_metrics_and_name_are_found_out(tmp_path: Path):
     folder = photos(tmp_path / "My cats & dogs", "cat", "dog", "eel", side=70, mode="LA")
     with composed(*expand_data_path([f"data={folder}"])) as config:
+        validate(config, "train")
+        assert config.hydra.runtime.choices.experiment == "folder"
         assert config.data.shape == [1, 64, 64]
         assert config.data.num_classes == 3
         assert config.name == "My_cats_dogs-dcgan-gan-s0"
@@ -52,6 +54,25 @@ def test_experiments_take_a_folder(experiment: str, tmp_path: Path):
         validate(config, "train")
         assert list(config.metrics.metrics) == ["fid", "kid", "precision_recall"]
         assert config.data.num_classes == 2
+
+
+def test_the_recipe_follows_classes_size_and_number_of_the_images(tmp_path: Path):
+    with composed(*expand_data_path([f"data={photos(tmp_path / 'pets', 'cat', 'dog')}"])) as config:
+        assert (config.data.clusters, config.data.num_classes) == (None, 2)
+        assert config.wrappers.projection.num_classes == 2
+        assert (config.data.mirror, config.model.generator.width, config.model.discriminator.width) == (True, 32, 32)
+        assert config.note.startswith("experiment=folder: 2 classes, networks of width 32, flips True")
+    large = photos(tmp_path / "large", side=200)
+    with composed(*expand_data_path([f"data={large}", "data.train_size=2400"])) as config:
+        validate(config, "train")
+        assert (config.data.clusters, config.data.num_classes) == (24, 24)
+        assert config.wrappers.projection.num_classes == 24
+        assert (config.data.mirror, config.model.generator.width) == (False, 16)
+        assert config.note.startswith("experiment=folder: 24 clusters, networks of width 16, flips False")
+    for variant in ("variant=self_conditioned", "variant=none"):
+        with composed(*expand_data_path([f"data={tmp_path / 'pets'}", variant])) as config:
+            validate(config, "train")
+            assert config.data.clusters == (None if variant == "variant=none" else 2)
 
 
 def test_what_is_typed_stands(tmp_path: Path):
@@ -98,7 +119,7 @@ def test_a_sweep_is_over_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     for name in ("a", "b c"):
         photos(tmp_path / name)
     lines = expand_data_path(["-m", "data=a,b c"])
-    assert lines == ["-m", "data=image_folder", f"data.root='{tmp_path}/a','{tmp_path}/b c'"]
+    assert lines == ["-m", "data=image_folder", f"data.root='{tmp_path}/a','{tmp_path}/b c'", "experiment=folder"]
     assert expand_data_path(lines) == lines
     with pytest.raises(UserError, match="start a sweep for each kind"):
         expand_data_path(["-m", "data=a,ring"])
@@ -119,7 +140,7 @@ def test_neither_a_data_set_nor_a_folder_is_one_sentence(value: str, way_out: st
 
 def test_from_python_a_folder_is_one_run(tmp_path: Path):
     folder = photos(tmp_path / "a,b")
-    assert checked_overrides([f"data={folder}"]) == ["data=image_folder", f"data.root='{folder}'"]
+    assert checked_overrides([f"data={folder}"]) == ["data=image_folder", f"data.root='{folder}'", "experiment=folder"]
 
 
 def test_a_run_of_a_folder_resumes_and_is_evaluated_where_the_folder_is_now(tmp_path: Path, command: Command):
