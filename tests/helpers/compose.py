@@ -30,7 +30,7 @@ SMALL = (
 
 
 STAND_INS = {
-    "folder": ("data=mnist10k", "metrics=digits", "extractor=digits", "~data.mirror"),
+    "folder": ("data=mnist10k", "metrics=digits", "extractor=digits", "~data.mirror", "note=null"),
     "biggan_cifar10": (
         *("data=mnist10k", "data.image_size=32", "metrics=digits", "extractor=digits"),
         *("data.batch_size=8", "model.generator.width=4", "model.discriminator.width=4"),
