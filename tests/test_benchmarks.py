@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from hydra.utils import instantiate
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import common, dcgan_speed, devices_speed, gpu_speed, loops, memory, toy_speed
+from benchmarks import common, dcgan_speed, devices_speed, gpu_speed, image_folder, loops, memory, toy_speed
+from gan_lightning.utils.conf import plain
 
 SMALL = [*dcgan_speed.overrides_of(size=28, batch=4, width=2), "trainer.accelerator=cpu"]
 
@@ -238,3 +240,26 @@ def test_without_a_gpu_nothing_is_measured(monkeypatch: pytest.MonkeyPatch, caps
     gpu_speed.main()
     shown = capsys.readouterr().out
     assert shown.count("not run") == 8 and "There is no CUDA GPU here" in shown
+
+
+def test_image_folder_measures_every_contender(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GAN_LIGHTNING_CACHE", str(tmp_path / "cache"))
+    image_folder.write_images(tmp_path / "images", 24)
+    assert len(list((tmp_path / "images").rglob("*.png"))) == 24
+    small = ("data.batch_size=4", "model.generator.width=4", "model.discriminator.width=4", "data.num_workers=0")
+    table = image_folder.measure(tmp_path / "images", rounds=1, warm_up=1, iterations=1, more=small)
+    assert list(table.columns[0].cells) == ["memory", "cache", "torchvision"]
+    assert all(float(str(cell)) > 0 for column in table.columns[1:] for cell in column.cells)
+
+
+def test_both_readers_of_image_folder_see_the_same_images(tmp_path: Path) -> None:
+    image_folder.write_images(tmp_path / "images", 24)
+    batches = []
+    for name in ("memory", "torchvision"):
+        line = image_folder.overrides_of(name, tmp_path / "images", ("data.batch_size=24", "data.num_workers=0"))
+        data = instantiate(plain(common.composed(line, tmp_path))["data"], _convert_="all")
+        images, labels = next(iter(data.train_dataloader()))
+        order = images.flatten(1).sum(1).argsort()
+        batches.append((images[order], labels[order]))
+    assert torch.allclose(batches[0][0], batches[1][0], atol=1e-6)
+    assert torch.equal(batches[0][1], batches[1][1])
