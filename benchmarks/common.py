@@ -49,7 +49,7 @@ def hardware() -> str:
 def processor() -> str:
     """The processor's model, as Linux tells it; elsewhere what Python knows."""
     facts = Path("/proc/cpuinfo")
-    lines = facts.read_text().splitlines() if facts.is_file() else []
+    lines = facts.read_text(encoding="utf-8").splitlines() if facts.is_file() else []
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return models[0] if models else platform.processor() or platform.machine()
 
@@ -74,7 +74,7 @@ def composed(overrides: Sequence[str], directory: Path) -> DictConfig:
 
 def unseen_terminal() -> Console:
     """A terminal that nobody sees: a progress bar is drawn at its full cost and does not disturb the screen."""
-    return Console(file=open(os.devnull, "w"), force_terminal=True, force_interactive=True, width=120)  # noqa: SIM115
+    return Console(file=open(os.devnull, "w", encoding="utf-8"), force_terminal=True, force_interactive=True, width=120)  # noqa: SIM115
 
 
 class Stopwatch:

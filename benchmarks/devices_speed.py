@@ -140,7 +140,7 @@ def images_per_second(metrics: Path, warm_up: int) -> float:
     Raises:
         ValueError: fewer than two lines are left.
     """
-    with metrics.open(newline="") as file:
+    with metrics.open(newline="", encoding="utf-8") as file:
         lines = [line for line in csv.DictReader(file) if line.get("images_per_second")]
     kept = [line for line in lines if int(line["iteration"]) >= warm_up]
     if len(kept) < 2:

@@ -97,7 +97,7 @@ def ended(process: int) -> int | None:
 def iteration_of(run: Path) -> int:
     """The last iteration that metrics.csv has a whole row of."""
     try:
-        rows = (run / "metrics.csv").read_text().rpartition("\n")[0].splitlines()
+        rows = (run / "metrics.csv").read_text(encoding="utf-8").rpartition("\n")[0].splitlines()
         return int(rows[-1].partition(",")[0])
     except (OSError, ValueError, IndexError):
         return 0
@@ -122,7 +122,9 @@ def kill_once(run: Path, iterations: int, rng: random.Random) -> Kill:
             time.sleep(pause if moment == "playing" else 0)
             break
     if code is not None:
-        raise RuntimeError(f"the run ended by itself with code {code}: {run.with_suffix('.log').read_text()[-2000:]}")
+        raise RuntimeError(
+            f"the run ended by itself with code {code}: {run.with_suffix('.log').read_text(encoding='utf-8')[-2000:]}"
+        )
     os.kill(process, signal.SIGKILL)
     os.waitpid(process, 0)
     return Kill(moment, iteration_of(run), saved)
@@ -141,7 +143,7 @@ def play_to_the_end(run: Path, iterations: int) -> None:
     """
     _, status = os.waitpid(start(run, iterations), 0)
     if status:
-        raise RuntimeError(f"the run failed: {run.with_suffix('.log').read_text()[-2000:]}")
+        raise RuntimeError(f"the run failed: {run.with_suffix('.log').read_text(encoding='utf-8')[-2000:]}")
 
 
 def differences(found: Any, expected: Any, where: str) -> list[str]:
@@ -163,11 +165,11 @@ def differences(found: Any, expected: Any, where: str) -> list[str]:
 def state(run: Path) -> dict[str, Any]:
     """What of a run must not depend on whether it was killed."""
     content = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
-    with (run / "metrics.csv").open(newline="") as file:
+    with (run / "metrics.csv").open(newline="", encoding="utf-8") as file:
         numbers = [
             {key: value for key, value in row.items() if key not in NOT_COMPARED} for row in csv.DictReader(file)
         ]
-    result = json.loads((run / "result.json").read_text())
+    result = json.loads((run / "result.json").read_text(encoding="utf-8"))
     parts = ("state_dict", "optimizer_states", "lr_schedulers", "game")
     return {part: content[part] for part in parts} | {
         "metrics.csv": {row["iteration"]: dict(sorted(row.items())) for row in numbers},

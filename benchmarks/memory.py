@@ -68,7 +68,7 @@ def resident_mib() -> float:
     Raises:
         OSError: on another system.
     """
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / MIB
 
 

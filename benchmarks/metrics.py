@@ -296,7 +296,7 @@ def main() -> None:
     said = list(remarks(given.count, given.dim, time.perf_counter() - started, results))
     present(table, *said)
     given.results.parent.mkdir(exist_ok=True)
-    given.results.write_text(markdown(rows, said))
+    given.results.write_text(markdown(rows, said), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -71,14 +71,18 @@ class Run:
     def result(self) -> dict[str, Any]:
         """What its result.json says; nothing where there is none."""
         path = self.directory / "result.json"
-        return json.loads(path.read_text()) if path.is_file() else {}
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
     def problem(self) -> str | None:
         """Why it cannot stand in the table; None where it can."""
         result = self.result
         if result.get("status") != "finished" or result.get("iterations") != self.iterations:
             log = self.directory / "zoo.log"
-            lines = [line.strip(" -") for line in log.read_text().splitlines() if line.strip()] if log.is_file() else []
+            lines = (
+                [line.strip(" -") for line in log.read_text(encoding="utf-8").splitlines() if line.strip()]
+                if log.is_file()
+                else []
+            )
             return result.get("error") or (lines or ["nothing is known of it"])[-1]
         if result.get("protocol") is None:
             return f"{UNKNOWN}: train it anew"
@@ -107,14 +111,14 @@ class Run:
         """Train it from the beginning, to whatever end, with all that it prints in zoo.log."""
         shutil.rmtree(self.directory, ignore_errors=True)
         self.directory.mkdir(parents=True)
-        (self.directory / "hardware.txt").write_text(hardware())
+        (self.directory / "hardware.txt").write_text(hardware(), encoding="utf-8")
         command = [
             sys.executable,
             str(ROOT / "train.py"),
             *self.overrides,
             f"hydra.run.dir={quoted(str(self.directory))}",
         ]
-        with (self.directory / "zoo.log").open("w") as log:
+        with (self.directory / "zoo.log").open("w", encoding="utf-8") as log:
             process = subprocess.Popen(
                 command,
                 cwd=ROOT,
@@ -192,8 +196,8 @@ def present(runs: Sequence[Run], problems: dict[str, str], protocol: Protocol, f
         return False
     folder.mkdir(parents=True, exist_ok=True)
     notes = folder / "zoo_notes.md"
-    table = table_of(rows, problems, protocol, notes.read_text() if notes.is_file() else "")
-    (folder / "zoo.md").write_text(table)
+    table = table_of(rows, problems, protocol, notes.read_text(encoding="utf-8") if notes.is_file() else "")
+    (folder / "zoo.md").write_text(table, encoding="utf-8")
     save_picture({row.experiment: row.samples() for row in rows}, folder / "zoo.png")
     print(f"\n{table}\n{os.path.relpath(folder / 'zoo.md')}, {os.path.relpath(folder / 'zoo.png')}")
     return True

@@ -166,7 +166,7 @@ def table_of(rows: Sequence[Row], problems: Mapping[str, str], protocol: Protoco
 
 def heading(rows: Sequence[Row], protocol: Protocol) -> list[str]:
     """The protocol, in sentences."""
-    machines = {path: (path / "hardware.txt").read_text() for row in rows for path in row.directories}
+    machines = {path: (path / "hardware.txt").read_text(encoding="utf-8") for row in rows for path in row.directories}
     changed = f", with {' '.join(protocol.overrides)}" if protocol.overrides else ""
     return [
         f"Every file of `conf/experiment/` that the digit metrics judge, as it stands there{changed}, but for the "

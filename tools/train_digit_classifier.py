@@ -73,7 +73,7 @@ def main() -> None:
     torch.save(classifier.half().state_dict(), DIGIT_WEIGHTS)
     measured = quality(trained_digit_classifier(), *digits("t10k"))
     record = {"seed": SEED, "epochs": EPOCHS, "feature_dim": classifier.dim, **measured}
-    DIGIT_WEIGHTS.with_suffix(".json").write_text(json.dumps(record, indent=2) + "\n")
+    DIGIT_WEIGHTS.with_suffix(".json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(record, indent=2))
 
 

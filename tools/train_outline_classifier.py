@@ -87,7 +87,7 @@ def main() -> None:
         "domain_a": quality(classifier, images[0::2], labels[0::2]),
         "test": quality(classifier, *digits("t10k")),
     }
-    OUTLINE_WEIGHTS.with_suffix(".json").write_text(json.dumps(record, indent=2) + "\n")
+    OUTLINE_WEIGHTS.with_suffix(".json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(record, indent=2))
 
 

@@ -15,6 +15,7 @@ from gan_lightning.cli.help import help_text
 from gan_lightning.trainer.ranks import is_sweep
 from gan_lightning.utils.composition import COMPOSITION_ERRORS, mistakes, problems_of
 from gan_lightning.utils.conf import hydra_at_conf, register_resolvers
+from gan_lightning.utils.config_dirs import remember_config_dir
 from gan_lightning.utils.errors import ReportedError, UserError
 
 
@@ -44,6 +45,8 @@ def run_command(
             raise UserError(
                 f"{' '.join(strange)} cannot be read: options come before all overrides or after them, see --help"
             )
+        if arguments.config_dir is not None:
+            remember_config_dir(arguments.config_dir)
         with hydra_at_conf(arguments.config_dir):
             if arguments.help:
                 return print(help_text(config_name, arguments.overrides))

@@ -68,7 +68,7 @@ def reserve_file(folder: Path, stem: str) -> Path:
     for number in count(1):
         path = folder / (f"{stem}.json" if number == 1 else f"{stem}_{number}.json")
         try:
-            path.open("x").close()
+            path.touch(exist_ok=False)
         except FileExistsError:
             continue
         return path

@@ -1,4 +1,4 @@
-"""What does not go together: model and data, batch and devices, penalties and losses, paths and the disk.
+"""Checks of what does not go together: model and data, batch and devices, penalties and losses, paths and the disk.
 
 Every check reads facts that the YAML files carry (`accepts`, `shape`, `energy`, ...) and names no variant.
 """
@@ -19,7 +19,7 @@ from gan_lightning.utils.image_sizes import accepted_sizes, choose_size, describ
 
 
 def incompatibilities(config: DictConfig) -> Iterator[str]:
-    """A sentence for each pair that cannot work."""
+    """Yield a sentence for each pair that cannot work."""
     checks = (
         *(objectives, variant_and_loss, model_and_data, model_and_loss, model_and_prior),
         *(batch_and_devices, ranks_and_devices, strategy),
@@ -43,7 +43,7 @@ def objectives(config: DictConfig) -> Iterator[str]:
 
 
 def variant_and_loss(config: DictConfig) -> Iterator[str]:
-    """A variant with an adversarial objective of its own would silently replace that of another loss."""
+    """Yield a sentence where a variant with an adversarial objective of its own would replace that of another loss."""
     choices = config.hydra.runtime.choices
     own, loss = selected_by("variant", choices.get("variant")).get("loss"), choices.loss
     answer = dict(options("variant")).get(str(choices.get("variant")), OmegaConf.create())
@@ -55,14 +55,14 @@ def variant_and_loss(config: DictConfig) -> Iterator[str]:
 
 
 def selected_by(group: str, choice: object) -> dict[str, str]:
-    """What a file of conf/ answers to the other questions."""
+    """Return what a file of conf/ chooses of other groups."""
     lines = [line for file in config_parents(group, choice) for line in file.get("defaults", [])]
     pairs = [next(iter(line.items())) for line in lines if isinstance(line, DictConfig)]
     return {str(key).removeprefix("override ").strip("/").partition("@")[0]: str(answer) for key, answer in pairs}
 
 
 def config_parents(group: str, choice: object) -> list[DictConfig]:
-    """The file of an answer, after those of its folder that it builds on; none where the answer is no file."""
+    """Return the file of a choice, after those of its folder that it builds on; none where there is no such file."""
     path = Path(conf_dir(), group, f"{choice}.yaml")
     file = OmegaConf.load(path) if path.is_file() else None
     if not isinstance(file, DictConfig):
@@ -72,7 +72,7 @@ def config_parents(group: str, choice: object) -> list[DictConfig]:
 
 
 def model_and_data(config: DictConfig) -> Iterator[str]:
-    """The model must take the data's shape."""
+    """Yield a sentence where the model does not take the data's shape."""
     accepts, shape = config.model.get("accepts"), list(config.data.shape)
     if accepts_shape(accepts, shape):
         return
@@ -109,7 +109,7 @@ def sizes_in_words(accepts: DictConfig) -> str:
 
 
 def model_and_loss(config: DictConfig) -> Iterator[str]:
-    """A loss of energies needs a model that gives them."""
+    """Yield a sentence where a loss of energies has a model that gives none."""
     if config.loss.get("energy") is None or config.model.get("energies"):
         return
     choices = config.hydra.runtime.choices
@@ -121,17 +121,17 @@ def model_and_loss(config: DictConfig) -> Iterator[str]:
 
 
 def model_and_prior(config: DictConfig) -> Iterator[str]:
-    """The generator must know every class that the prior asks for."""
+    """Yield a sentence where the prior draws classes that the generator does not have."""
     known, asked = config.model.generator.get("num_classes"), (config.prior or {}).get("num_classes")
     if known is not None and asked is not None and asked > known:
         yield (
-            f"prior.num_classes={asked} asks for more classes than model.generator.num_classes={known}: choose the "
+            f"prior.num_classes={asked} has more classes than model.generator.num_classes={known}: choose the "
             "same number for both"
         )
 
 
 def batch_and_devices(config: DictConfig) -> Iterator[str]:
-    """The global batch must divide among the devices."""
+    """Yield a sentence where the global batch does not divide among the devices."""
     count = device_count(config.trainer.devices) * config.trainer.num_nodes
     batch = config.data.batch_size
     if batch % count:
@@ -142,7 +142,7 @@ def batch_and_devices(config: DictConfig) -> Iterator[str]:
 
 
 def ranks_and_devices(config: DictConfig) -> Iterator[str]:
-    """torchrun and srun must have started as many processes as there are devices; or srun one on each machine."""
+    """Yield a sentence where torchrun or srun started other processes than one a device, or with srun one a machine."""
     outside, devices, nodes = started_from_outside(), config.trainer.devices, config.trainer.num_nodes
     if outside is None or devices in ("auto", -1):
         return
@@ -150,13 +150,13 @@ def ranks_and_devices(config: DictConfig) -> Iterator[str]:
     if outside.processes not in {nodes * number for number in per_node}:
         yield (
             f"{outside.by} started {outside.processes} processes, and trainer.devices={devices} with "
-            f"trainer.num_nodes={nodes} asks for {nodes * device_count(devices)}: "
+            f"trainer.num_nodes={nodes} needs {nodes * device_count(devices)}: "
             f"choose trainer.devices={outside.on_node} trainer.num_nodes={outside.processes // outside.on_node}"
         )
 
 
 def strategy(config: DictConfig) -> Iterator[str]:
-    """Several devices become one in a way that two players can bear."""
+    """Yield a sentence where a strategy of Lightning's does not suit two players."""
     name = config.trainer.strategy
     if name in ("auto", "ddp_find_unused_parameters_true"):
         return
@@ -170,14 +170,14 @@ def strategy(config: DictConfig) -> Iterator[str]:
 
 
 def batch_and_pieces(config: DictConfig) -> Iterator[str]:
-    """There can be no more micro-batches than samples."""
+    """Yield a sentence where there are more micro-batches than samples."""
     own = config.data.batch_size // (device_count(config.trainer.devices) * config.trainer.num_nodes)
     if config.micro_batches > max(own, 1):
         yield f"micro_batches={config.micro_batches} is more than the {own} samples of a device's batch: choose fewer"
 
 
 def batch_and_packs(config: DictConfig) -> Iterator[str]:
-    """Each device's batch, and each micro-batch of it, must divide into the packs of a wrapper that packs."""
+    """Yield a sentence where a device's batch, or a micro-batch of it, does not divide into the packs of a wrapper."""
     own = config.data.batch_size // (device_count(config.trainer.devices) * config.trainer.num_nodes)
     piece = -(-own // config.micro_batches)
     for name, wrapper in config.wrappers.items():
@@ -191,7 +191,7 @@ def batch_and_packs(config: DictConfig) -> Iterator[str]:
 
 
 def paths(config: DictConfig) -> Iterator[str]:
-    """Files and folders that are to be read must be there."""
+    """Yield a sentence for each file or folder that is to be read and is not there."""
     root, download = config.data.get("root"), config.data.get("download", False)
     for key, path in {
         "data.root": None if download else root,
@@ -209,7 +209,7 @@ def paths(config: DictConfig) -> Iterator[str]:
 
 
 def options(group: str) -> Iterator[tuple[str, DictConfig]]:
-    """The files of a group with what they say."""
+    """Yield the files of a group with their content."""
     for file in sorted(Path(conf_dir(), group).glob("*.yaml")):
         answer = OmegaConf.load(file)
         if isinstance(answer, DictConfig):
@@ -217,6 +217,6 @@ def options(group: str) -> Iterator[tuple[str, DictConfig]]:
 
 
 def join_or(options: Any) -> str:
-    """``a``, ``a or b``, ``a, b or c``."""
+    """Return ``a``, ``a or b``, ``a, b or c``."""
     words = [str(option) for option in options]
     return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

@@ -1,4 +1,4 @@
-"""What cannot work, told before work starts: all problems at once, in well under a second, without importing torch."""
+"""Checks of a configuration before work starts: all problems at once, within a second, without importing torch."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from gan_lightning.utils.errors import UserError
 
 
 class BeforeTheRun(Callback):
-    """Hydra calls this between composing a single run's configuration and making its directory."""
+    """A callback of Hydra's, between composing a single run's configuration and making its directory."""
 
     def on_run_start(self, config: DictConfig, config_name: str | None = None, **kwargs: Any) -> None:
         """Exit with code 2 and all problems on standard error, if there are any; nothing was written by then."""
         with open_dict(config.hydra):
-            config.hydra.runtime.output_dir = "."  # not known yet, and asked for by paths below it
+            config.hydra.runtime.output_dir = "."  # not known yet, and referred to by paths below it
         HydraConfig.instance().set_config(config)
         try:
             validate(config, config_name or "train")
@@ -44,7 +44,7 @@ class BeforeTheRun(Callback):
                 require_writable(Path(config.hydra.run.dir))
         except (UserError, OmegaConfBaseException) as error:
             problem = error if isinstance(error, UserError) else UserError(sentence(error))
-            if started_as_rank_zero():  # of the ranks that torchrun or srun starts, one tells it
+            if started_as_rank_zero():  # of the ranks that torchrun or srun starts, one reports it
                 sys.stderr.write(problem.report() + "\n")
             sys.exit(problem.exit_code)
 
@@ -165,7 +165,7 @@ def wrong_values(config: DictConfig) -> Iterator[str]:
 
 
 def unresolved(config: DictConfig) -> Iterator[str]:
-    """A sentence for the first value that refers to one that is not there."""
+    """Yield a sentence for the first value that refers to one that is not there."""
     job = config.copy()
     with open_dict(job):
         del job["hydra"]
@@ -184,12 +184,12 @@ def unresolved(config: DictConfig) -> Iterator[str]:
 
 
 def replaced_by_others(choices: DictConfig) -> Iterator[str]:
-    """A way out for each part that the variant brought along and the experiment or the command line replaced."""
+    """Yield a way out for each choice of the variant that the experiment or the command line replaced."""
     variant = choices.get("variant")
     for group, answer in selected_by("variant", variant).items():
         other = choices.get(group)
         if other != answer:
-            yield f"add {group}={answer}, which variant={variant} brings along and {group}={other} replaced"
+            yield f"add {group}={answer}, which variant={variant} selects and {group}={other} replaced"
 
 
 def rule_of(key: str) -> Rule | None:
@@ -241,7 +241,7 @@ def kind_wanted(default: Any, key: str) -> Rule | None:
 
 
 def refuse_arguments(arguments: list[str]) -> None:
-    """Refuse what Hydra itself would answer with less help than is possible.
+    """Refuse what Hydra's own checks would not explain.
 
     Raises:
         UserError: an argument sets one of `additions.FOREIGN_KEYS`, sets a group to null, or chooses a plugin of
@@ -266,7 +266,7 @@ def missing_plugins(group: str, answer: str) -> Iterator[str]:
     The comment at the top of that file says how to install it.
     """
     file = Path(conf_dir(), group, f"{answer}.yaml")
-    command = re.search(r"pip install \S+", file.read_text()) if file.is_file() else None
+    command = re.search(r"pip install \S+", file.read_text(encoding="utf-8")) if file.is_file() else None
     if command is None:
         return
     Plugins.instance()  # adds those that are installed to Hydra's configuration

@@ -108,7 +108,7 @@ def file_lock(path: Path) -> Iterator[None]:
     try:
         import fcntl
 
-        lock = path.with_name(f".{path.name}.lock").open("w")
+        lock = path.with_name(f".{path.name}.lock").open("w", encoding="utf-8")
     except (ImportError, OSError):
         yield
         return

@@ -84,8 +84,11 @@ MISTAKES = {
         "~loss.objectives.r1 ~loss.objectives.r2",
     ],
     "variant=cyclegan loss=hinge": ["variant=cyclegan has the adversarial loss of its paper, lsgan", "leave loss out"],
-    "variant=infogan prior=gaussian": ["'prior.categories' not found", "add prior=coded, which variant=infogan brings"],
-    "model=biggan prior.num_classes=12": ["prior.num_classes=12 asks for more classes", "model.generator.num_classes"],
+    "variant=infogan prior=gaussian": [
+        "'prior.categories' not found",
+        "add prior=coded, which variant=infogan selects",
+    ],
+    "model=biggan prior.num_classes=12": ["prior.num_classes=12 has more classes", "model.generator.num_classes"],
     "loss=began": ["needs a discriminator that gives energies", "model=autoencoder"],
     "experiment=ring_r3gan model=cs231n": ["model=cs231n takes images of 28 pixels", "model=mlp"],
     "experiment=null": ["experiment=null is no choice: leave experiment out"],
