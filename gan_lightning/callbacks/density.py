@@ -20,6 +20,7 @@ from gan_lightning.figures.theory import Array, Box, bounds, game_value
 from gan_lightning.game import has_critic, takes_labels
 from gan_lightning.gan import GAN
 from gan_lightning.randomness import generator_for
+from gan_lightning.utils.checks import check_int
 
 PICTURE_DPI, ANIMATION_DPI = 120, 70
 
@@ -49,9 +50,7 @@ class DensityPlot(Periodic):
 
     def __init__(self, every: int, count: int = 5000) -> None:
         super().__init__(every, at_start=True)
-        if count < 2:
-            raise ValueError(f"callbacks.density.count must be at least 2 samples, not {count}")
-        self.count = count
+        self.count = check_int("callbacks.density.count", count, 2)
         self.paths: list[Path] = []
         self.box: Box | None = None
 

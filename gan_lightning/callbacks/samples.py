@@ -25,6 +25,7 @@ from gan_lightning.game import Latent
 from gan_lightning.gan import GAN
 from gan_lightning.models.cyclegan import is_translator
 from gan_lightning.randomness import generator_for
+from gan_lightning.utils.checks import check_int
 
 IMAGES_IN_MOTION = 16
 """How many images the animation shows: few enough to follow, and for a small file."""
@@ -46,9 +47,7 @@ class Pictures(Periodic, ABC):
 
     def __init__(self, every: int, count: int) -> None:
         super().__init__(every, at_start=True)
-        if count < 1:
-            raise ValueError(f"callbacks.samples.count must be at least 1 image, not {count}")
-        self.count = count
+        self.count = check_int("callbacks.samples.count", count)
         self.last_path: Path | None = None
 
     @abstractmethod

@@ -40,6 +40,8 @@ class BeforeTheRun(Callback):
         HydraConfig.instance().set_config(config)
         try:
             validate(config, config_name or "train")
+            if not config.hydra.run.dir:
+                raise UserError("hydra.run.dir= is empty: name a folder, or leave it out")
             if started_as_rank_zero():
                 require_writable(Path(config.hydra.run.dir))
         except (UserError, OmegaConfBaseException) as error:

@@ -42,6 +42,7 @@ MISTAKES = {
     "--config-dir /nowhere": ["'/nowhere' not found"],
     "seed=1 --nope": ["--nope cannot be read: options come before all overrides or after them"],
     "hydra.run.dir=${nowhere}": ["Interpolation key 'nowhere' not found"],
+    "hydra.run.dir=": ["hydra.run.dir= is empty"],
     "hydra.run.dir=/dev/null/run": ["/dev/null/run cannot be written (Not a directory)", "hydra.run.dir="],
     "-m hydra.sweep.dir=/dev/null/sweep seed=1,2": ["/dev/null/sweep cannot be written", "hydra.sweep.dir="],
     "+foo=1": ["+foo is read by nothing: leave it out"],
