@@ -95,7 +95,7 @@ class MetricsCSV(Logger):
             rows = self._read()[1] if self.path.exists() else []
             self._columns += new
             self._write(rows)
-        with self.path.open("a", newline="") as file:
+        with self.path.open("a", newline="", encoding="utf-8") as file:
             self._start = file.tell()
             csv.DictWriter(file, self._columns).writerow(self._row)
 
@@ -104,7 +104,7 @@ class MetricsCSV(Logger):
         self.save()
 
     def _read(self) -> tuple[list[str], list[dict[str, str]]]:
-        with self.path.open(newline="") as file:
+        with self.path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
             rows = list(reader)
             return list(reader.fieldnames or []), rows
@@ -224,7 +224,7 @@ def kept_id(path: Path) -> str:
     """Return the id of a W&B run that `path` holds; a new one is written there where there is none."""
     if not path.exists():
         write_text(path, secrets.token_hex(4) + "\n")
-    return path.read_text().strip()
+    return path.read_text(encoding="utf-8").strip()
 
 
 def wandb_mode() -> str:

@@ -74,7 +74,7 @@ class Run:
         path = self.directory / "result.json"
         if not path.is_file():
             raise UserError(f"{self.directory} has no result.json: the run has not ended, or was killed")
-        content: dict[str, Any] = json.loads(path.read_text())
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return content
 
     @property
@@ -92,7 +92,7 @@ class Run:
             raise UserError(f"{self.directory} has no metrics.csv: nothing was logged there")
         if find_spec("pandas") is not None:
             return import_pandas().read_csv(path)
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf-8") as file:
             return [{name: number(text) for name, text in row.items() if text} for row in csv.DictReader(file)]
 
     @property

@@ -21,14 +21,11 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from gan_lightning.runs.resume_policy import may_change
-from gan_lightning.runs.run_dir import checkpoint_of, run_directory
+from gan_lightning.runs.run_dir import RUNS, checkpoint_of, newest_run, run_directory
 from gan_lightning.runs.safe_targets import allowed_targets
 from gan_lightning.trainer.ranks import is_sweep
 from gan_lightning.utils.conf import conf_dir, quoted
 from gan_lightning.utils.errors import UserError
-
-RUNS = Path("outputs/runs")
-"""Where runs lie that were given no directory; conf/train.yaml says so too."""
 
 ASKED_ANEW = ("ckpt_path", "trainer.precision")
 """What may be written otherwise when a run goes on, and makes another run all the same when one starts."""
@@ -102,18 +99,6 @@ def lines_from(start: str, typed: Sequence[Override]) -> list[str]:
     elif directory is None and value_of("resume", typed) == "auto":
         lines.append(auto_run_dir(typed))
     return lines
-
-
-def newest_run() -> Path:
-    """The run that saved last.
-
-    Raises:
-        UserError: none has.
-    """
-    saved = list(RUNS.glob("*/checkpoints/last.ckpt"))
-    if not saved:
-        raise UserError(f"ckpt_path=last finds no run with a checkpoint in {RUNS}: give the directory of one")
-    return run_directory(max(saved, key=lambda file: file.stat().st_mtime))
 
 
 def recorded(run: Path) -> list[Override]:

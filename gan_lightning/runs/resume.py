@@ -94,7 +94,7 @@ class ResumePoint:
     def result(self) -> dict[str, Any]:
         """Return the ``result.json`` of a run that is over, written now if it was killed before that."""
         path = self.directory / "result.json"
-        known: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+        known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         if known.get("status") != "finished":
             state = self._content["callbacks"].get(Evaluation.__qualname__, {})
             monitor = self._content["hyper_parameters"]["metrics"]["monitor"]
@@ -157,7 +157,7 @@ def last_metrics(path: Path) -> dict[str, float]:
     """Return the newest value of each metric that ``metrics.csv`` holds."""
     values: dict[str, float] = {}
     if path.is_file():
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 values |= {name: float(value) for name, value in row.items() if name.startswith("val/") and value}
     return values

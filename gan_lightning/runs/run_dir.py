@@ -18,6 +18,9 @@ from gan_lightning.utils.conf import PACKAGE
 from gan_lightning.utils.errors import UserError
 from gan_lightning.utils.files import write_json, write_text
 
+RUNS = Path("outputs/runs")
+"""Where runs lie that were given no directory; conf/train.yaml says so too."""
+
 PACKAGES = (
     "gan_lightning",
     "torch",
@@ -93,17 +96,28 @@ def git(*arguments: str) -> str | None:
 
 
 def checkpoint_of(path: str | None, which: str = "last") -> Path:
-    """Return the checkpoint `path`, or the one named `which` of a run directory; a UserError if there is none."""
+    """Return the checkpoint `path`, or the one named `which` of a run directory; a UserError if there is none.
+
+    The run directory may be given as `last`, the one in `RUNS` that saved last, and by its folder of checkpoints.
+    """
     if not path:
         raise UserError("name a run or a checkpoint: ckpt_path=outputs/runs/...")
-    found = Path(path).expanduser()
+    found = newest_run() if path == "last" else Path(path).expanduser()
     if found.is_dir():
-        found = found / "checkpoints" / f"{which}.ckpt"
+        found = (found if found.name == "checkpoints" else found / "checkpoints") / f"{which}.ckpt"
     if not found.is_file():
         raise UserError(
             f"ckpt_path={path} holds no checkpoint, {found} does not exist: give a run directory or a .ckpt file"
         )
     return found
+
+
+def newest_run() -> Path:
+    """Return the run in `RUNS` that saved last; a UserError if none has."""
+    saved = list(RUNS.glob("*/checkpoints/last.ckpt"))
+    if not saved:
+        raise UserError(f"ckpt_path=last finds no run with a checkpoint in {RUNS}: give the directory of one")
+    return run_directory(max(saved, key=lambda file: file.stat().st_mtime))
 
 
 def run_directory(checkpoint: Path) -> Path:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gan_lightning.utils.conf import conf_dir
+from gan_lightning.utils.config_dirs import remembered_config_dirs
 from gan_lightning.utils.errors import UserError
 
 NOT_BUILT = ("callbacks", "logger", "launcher", "hparams_search")
@@ -21,10 +22,16 @@ NOT_BUILT = ("callbacks", "logger", "launcher", "hparams_search")
 
 @cache
 def allowed_targets(besides: Collection[str] = NOT_BUILT) -> frozenset[str]:
-    """Return every `_target_` that the files of conf/ name, but for its folders `besides`."""
-    conf = Path(conf_dir())
-    files = [file for file in conf.rglob("*.yaml") if file.relative_to(conf).parts[0] not in (*besides, "hydra")]
-    return frozenset(name for file in files for name in re.findall(r"_target_:\s*[\"']?([\w.]+)", file.read_text()))
+    """Return every `_target_` that the files of conf/ name, but for its folders `besides`.
+
+    Folders like conf/ that the user has named with ``--config-dir`` count as conf/ does.
+    """
+    names: set[str] = set()
+    for conf in (Path(conf_dir()), *remembered_config_dirs()):
+        for file in conf.rglob("*.yaml"):
+            if file.relative_to(conf).parts[0] not in (*besides, "hydra"):
+                names.update(re.findall(r"_target_:\s*[\"']?([\w.]+)", file.read_text(encoding="utf-8")))
+    return frozenset(names)
 
 
 def checked_config(settings: Mapping[str, Any], checkpoint: Path, trust: Collection[str] = ()) -> dict[str, Any]:
@@ -33,7 +40,7 @@ def checked_config(settings: Mapping[str, Any], checkpoint: Path, trust: Collect
     Args:
         settings: nested dicts and lists, as the checkpoint holds them.
         checkpoint: how to name it.
-        trust: further targets that may be built.
+        trust: further targets that may be built, or packages all of whose may.
 
     Returns:
         Settings in which every target is one of conf/ or of `trust`.
@@ -46,7 +53,7 @@ def checked_config(settings: Mapping[str, Any], checkpoint: Path, trust: Collect
     if any("${" in text for text in texts(kept)):
         raise UserError(f"{checkpoint} has settings with ${{...}} in them, which train.py never writes: not loaded")
     allowed = {*allowed_targets(), *trust}
-    foreign = list(dict.fromkeys(str(name) for name in targets(kept) if not is_allowed(name, allowed)))
+    foreign = list(dict.fromkeys(str(name) for name in targets(kept) if not is_allowed(name, allowed, trust)))
     if foreign:
         names = ",".join(foreign)
         raise UserError(
@@ -56,9 +63,11 @@ def checked_config(settings: Mapping[str, Any], checkpoint: Path, trust: Collect
     return kept
 
 
-def is_allowed(name: Any, allowed: Collection[str]) -> bool:
-    """Return whether `name` is one of `allowed`; a checkpoint may hold anything in its place."""
-    return isinstance(name, str) and name in allowed
+def is_allowed(name: Any, allowed: Collection[str], packages: Collection[str] = ()) -> bool:
+    """Return whether `name` is one of `allowed`, or in one of `packages`; it may be anything."""
+    if not isinstance(name, str):
+        return False
+    return name in allowed or ("__" not in name and any(name.startswith(f"{package}.") for package in packages))
 
 
 def targets(tree: Any) -> Iterator[Any]:

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
-from gan_lightning.runs.run_dir import environment, write_start
+import pytest
+
+from gan_lightning.runs.run_dir import checkpoint_of, environment, write_start
+from gan_lightning.utils.errors import UserError
 from gan_lightning.utils.files import write_json
 
 
@@ -15,6 +19,19 @@ def test_json_has_no_numbers_that_json_does_not_know(tmp_path: Path):
         "status": "finished",
     }
     assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_the_last_run_and_the_folder_of_checkpoints_name_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="ckpt_path=last finds no run with a checkpoint in outputs/runs"):
+        checkpoint_of("last")
+    for name, when in (("a", 3), ("b", 5), ("c", 4)):
+        file = Path(f"outputs/runs/{name}/checkpoints/last.ckpt")
+        file.parent.mkdir(parents=True)
+        file.touch()
+        os.utime(file, (when, when))
+    assert checkpoint_of("last") == Path("outputs/runs/b/checkpoints/last.ckpt")
+    assert checkpoint_of("outputs/runs/a/checkpoints") == Path("outputs/runs/a/checkpoints/last.ckpt")
 
 
 def test_the_start_of_a_run_is_on_record(tmp_path: Path):

@@ -1,0 +1,67 @@
+"""Folders that `--config-dir` has named are remembered, and trusted as conf/ is; packages are trusted by `trust=`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from helpers.run_script import run_without_torch
+
+from gan_lightning.runs.safe_targets import allowed_targets, is_allowed
+from gan_lightning.utils.config_dirs import remember_config_dir, remembered_config_dirs
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("GAN_LIGHTNING_CACHE", str(tmp_path / "cache"))
+    allowed_targets.cache_clear()
+    yield
+    allowed_targets.cache_clear()
+
+
+def own_conf(folder: Path) -> Path:
+    (folder / "data").mkdir(parents=True)
+    (folder / "data" / "stripes.yaml").write_text("_target_: mydata.Stripes\n")
+    return folder
+
+
+def test_what_a_remembered_folder_names_may_be_built(tmp_path: Path):
+    folder = own_conf(tmp_path / "Überordner")
+    assert remembered_config_dirs() == [] and "mydata.Stripes" not in allowed_targets()
+    for _ in range(2):
+        remember_config_dir(folder)
+    remember_config_dir(tmp_path / "nowhere")
+    assert remembered_config_dirs() == [folder]
+    allowed_targets.cache_clear()
+    assert "mydata.Stripes" in allowed_targets()
+
+
+def test_a_command_remembers_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = own_conf(tmp_path / "conf")
+    done = run_without_torch(tmp_path, "train.py", "--config-dir", str(folder), "data=stripes", "seed=-1")
+    assert done.returncode == 2 and "there is no module mydata" in done.stderr
+    assert remembered_config_dirs() == [folder]
+
+
+def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("GAN_LIGHTNING_CACHE", "/dev/null/cache")
+    remember_config_dir(own_conf(tmp_path / "conf"))
+    assert remembered_config_dirs() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("mypkg.losses.Mine", True),
+        ("mypkg", False),
+        ("mypkgs.Mine", False),
+        ("mypkg.losses.__builtins__.eval", False),
+        (["mypkg.losses.Mine"], False),
+        ("torch.optim.Adam", True),
+        ("torch.optim.Adam.step", False),
+    ],
+)
+def test_a_package_that_is_trusted_stands_for_all_in_it(name: object, expected: bool):
+    """But not for what is reached through its functions; and what conf/ names stands for itself alone."""
+    assert is_allowed(name, {"torch.optim.Adam"}, ["mypkg"]) is expected
