@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -59,12 +60,16 @@ def help_text(config_name: str, overrides: Sequence[str]) -> str:
         ):  # which Hydra leaves out of its choices
             choices[str(override.key_or_group)] = [str(name) for name in names]
     root = Path(conf_dir(), f"{config_name}.yaml")
-    blocks = [header(root), *(group_block(*group, choices) for group in groups(root))]
+    sources = GlobalHydra.instance().config_loader().get_sources()
+    folders = [Path(source.path) for source in sources if source.scheme() == "file"]  # one's own before conf/
+    blocks = [header(root), *(group_block(*group, choices, folders) for group in groups(root))]
     keys = "Keys, with their values by default" + (", of the choices that are marked *:" if groups(root) else ":")
     blocks += [keys, keys_block([key for key in keys_of(root) if not key.name.startswith("hydra")], config)]
     for group, chosen in choices.items():
         for choice in chosen:
-            blocks.append(keys_block(group_keys(group, str(choice)), config))
+            folder = next((each for each in folders if Path(each, group, f"{choice}.yaml").is_file()), None)
+            if folder is not None:
+                blocks.append(keys_block(group_keys(folder / group, str(choice)), config))
     blocks.append("Options:\n" + "\n".join(row(f"  {flag}", meaning) for flag, meaning in FLAGS.items()))
     return "\n\n".join(block for block in blocks if block)
 
@@ -88,11 +93,12 @@ def groups(root: Path) -> list[tuple[str, str]]:
     return found[::-1]
 
 
-def group_block(group: str, comment: str, choices: Mapping[str, Sequence[Any]]) -> str:
-    """Return the choices of a group, a line each, those of `choices` marked."""
+def group_block(group: str, comment: str, choices: Mapping[str, Sequence[Any]], folders: Sequence[Path]) -> str:
+    """Return the choices of a group that `folders` have, a line each, those of `choices` marked."""
     rows = [f"{group}=  {comment}"]
-    for file in sorted(Path(conf_dir(), group).glob("*.yaml")):
-        term = ("* " if file.stem in choices.get(group, ()) else "  ") + file.stem
+    files = {file.stem: file for folder in reversed(folders) for file in Path(folder, group).glob("*.yaml")}
+    for name, file in sorted(files.items()):
+        term = ("* " if name in choices.get(group, ()) else "  ") + name
         rows.append(row(term, textwrap.shorten(summary(file), _width() - COLUMN - 1, placeholder=" ...")))
     return "\n".join(rows)
 
@@ -114,18 +120,15 @@ def value_shown(key: Key, config: DictConfig) -> str:
     return "" if isinstance(value, dict) and value or "${" in shown else f"={shown}"
 
 
-def group_keys(group: str, choice: str) -> list[Key]:
-    """Return the keys of a group's file, named as on the command line, each with its comment.
+def group_keys(folder: Path, choice: str) -> list[Key]:
+    """Return the keys of a file in the folder of a group, named as on the command line, each with its comment.
 
-    A key without one has that of the same key in another file of the group.
+    A key without one has that of the same key in another file of the folder.
     """
-    folder = Path(conf_dir(), group)
-    if not (folder / f"{choice}.yaml").is_file():
-        return []
     found = {key.name: key for file in lineage(folder, choice) for key in keys_of(file)}
     others = {key.name: key.comment for file in folder.glob("*.yaml") for key in keys_of(file) if key.comment}
     package = re.match(r"# @package (\S+)", (folder / f"{choice}.yaml").read_text(encoding="utf-8"))
-    start = {"_global_": ""}.get(package[1], f"{package[1]}.") if package else f"{group}."
+    start = {"_global_": ""}.get(package[1], f"{package[1]}.") if package else f"{folder.name}."
     return [Key(start + name, written, comment or others.get(name, "")) for name, written, comment in found.values()]
 
 
