@@ -7,13 +7,14 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 
 from gan_lightning.cli.help import help_text
 from gan_lightning.trainer.ranks import is_sweep
-from gan_lightning.utils.composition import COMPOSITION_ERRORS, mistakes, problems_of
+from gan_lightning.utils.composition import COMPOSITION_ERRORS, mistakes, parse, problems_of
 from gan_lightning.utils.conf import hydra_at_conf, register_resolvers
 from gan_lightning.utils.config_dirs import remember_config_dir
 from gan_lightning.utils.errors import ReportedError, UserError
@@ -45,9 +46,10 @@ def run_command(
             raise UserError(
                 f"{' '.join(strange)} cannot be read: options come before all overrides or after them, see --help"
             )
-        if arguments.config_dir is not None:
-            remember_config_dir(arguments.config_dir)
-        with hydra_at_conf(arguments.config_dir):
+        search_path = search_path_of(arguments.config_dir, arguments.overrides)
+        for folder in search_path:
+            remember_config_dir(folder)
+        with hydra_at_conf(search_path):
             if arguments.help:
                 return print(help_text(config_name, arguments.overrides))
             if is_sweep(sys.argv[1:]) and (
@@ -63,7 +65,7 @@ def run_command(
         except UserError:
             raise
         except COMPOSITION_ERRORS as error:  # those of a job are dealt with in the job
-            with hydra_at_conf(arguments.config_dir):
+            with hydra_at_conf(search_path):
                 raise UserError(problems_of(error, config_name, arguments.overrides)) from error
         except OSError as error:
             if not is_sweep(sys.argv[1:]):
@@ -73,6 +75,14 @@ def run_command(
             ) from error
         except KeyboardInterrupt:  # before training: nothing to save
             sys.exit(130)
+
+
+def search_path_of(config_dir: str | None, overrides: Sequence[str]) -> list[str]:
+    """Return the folders like conf/ that ``--config-dir`` and ``hydra.searchpath=`` name, as Hydra names them."""
+    parsed, _ = parse(overrides)
+    values = [override.value() for override in parsed if override.key_or_group == "hydra.searchpath"]
+    listed = [str(folder) for value in values if isinstance(value, list) for folder in value]
+    return listed if config_dir is None else [f"file://{Path(config_dir).absolute()}", *listed]
 
 
 @contextmanager

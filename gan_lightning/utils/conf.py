@@ -65,18 +65,18 @@ def register_resolvers() -> None:
 
 
 @contextmanager
-def hydra_at_conf(config_dir: str | None = None) -> Iterator[None]:
+def hydra_at_conf(search_path: Sequence[str] = ()) -> Iterator[None]:
     """Within, Hydra composes files of conf/; afterwards it is initialised as before.
 
     Args:
-        config_dir: a further folder like conf/, whose files come first.
+        search_path: further folders like conf/, as ``file:///folder`` or ``pkg://package.conf``.
     """
     register_resolvers()
     running = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     path = create_config_search_path(conf_dir())
-    if config_dir is not None:
-        path.prepend("command-line", f"file://{Path(config_dir).absolute()}", SearchPathQuery(provider="schema"))
+    for folder in search_path:
+        path.prepend("command-line", folder, SearchPathQuery(provider="schema"))
     try:
         Hydra.create_main_hydra2(task_name="train", config_search_path=path)
         yield

@@ -1,12 +1,13 @@
-"""Folders of one's own laid out as conf/, which ``--config-dir`` has named: remembered for this user on this machine.
+"""Folders of one's own laid out as conf/, remembered once ``--config-dir`` or ``hydra.searchpath=`` names them.
 
-What is in them is trusted as conf/ is, so that a run made with one is resumed, sampled and evaluated without naming the
+They are remembered for this user on this machine. What is in them is trusted as conf/ is, so that a run made with one is resumed, sampled and evaluated without naming the
 folder again. A run itself cannot name one: it may come from a stranger.
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 from gan_lightning.utils.files import cache_folder, write_text
@@ -23,12 +24,23 @@ def remembered_config_dirs() -> list[Path]:
     return [Path(line) for line in lines if Path(line).is_dir()]
 
 
-def remember_config_dir(folder: str | Path) -> None:
-    """Remember a folder; where the cache cannot be written, it is to be named again."""
-    path, known = Path(folder).absolute(), remembered_config_dirs()
-    if path.is_dir() and path not in known:
+def remember_config_dir(folder: str) -> None:
+    """Remember ``file:///folder`` or ``pkg://package.conf``, if the cache can be written."""
+    scheme, _, name = folder.partition("://")
+    path = _package_folder(name) if scheme == "pkg" else Path(name)
+    known = remembered_config_dirs()
+    if path is not None and path.is_dir() and path not in known:
         with suppress(OSError):
             write_text(_file(), "".join(f"{each}\n" for each in [*known, path]))
+
+
+def _package_folder(package: str) -> Path | None:
+    """Return the folder of a package; None where there is no such package."""
+    try:
+        found = find_spec(package)
+    except (ImportError, ValueError):
+        return None
+    return Path(found.submodule_search_locations[0]) if found and found.submodule_search_locations else None
 
 
 def _file() -> Path:

@@ -75,7 +75,7 @@ def test_help_shows_choices_of_ones_own(tmp_path: Path):
     (tmp_path / "data").mkdir()
     text = "# Stripes of two widths. For a first look.\n_target_: mydata.Stripes\nshape: [1]\nwidth: 3  # of a stripe\n"
     (tmp_path / "data" / "stripes.yaml").write_text(text)
-    with hydra_at_conf(str(tmp_path)):
+    with hydra_at_conf([f"file://{tmp_path}"]):
         shown = one_line(help_text("train", ["data=stripes"]))
     assert "* stripes Stripes of two widths" in shown and " mnist10k The first" in shown
     assert "data.width=3 of a stripe" in shown

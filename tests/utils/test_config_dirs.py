@@ -30,23 +30,30 @@ def test_what_a_remembered_folder_names_may_be_built(tmp_path: Path):
     folder = own_conf(tmp_path / "Überordner")
     assert remembered_config_dirs() == [] and "mydata.Stripes" not in allowed_targets()
     for _ in range(2):
-        remember_config_dir(folder)
-    remember_config_dir(tmp_path / "nowhere")
+        remember_config_dir(f"file://{folder}")
+    for other in (f"file://{tmp_path / 'nowhere'}", "pkg://no_such_package.conf"):
+        remember_config_dir(other)
     assert remembered_config_dirs() == [folder]
     allowed_targets.cache_clear()
     assert "mydata.Stripes" in allowed_targets()
 
 
-def test_a_command_remembers_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    folder = own_conf(tmp_path / "conf")
-    done = run_without_torch(tmp_path, "train.py", "--config-dir", str(folder), "data=stripes", "seed=-1")
-    assert done.returncode == 2 and "there is no module mydata" in done.stderr
+@pytest.mark.parametrize(
+    "option", ["--config-dir={folder}", "hydra.searchpath=[file://{folder}]", "hydra.searchpath=[pkg://own.conf]"]
+)
+def test_a_command_remembers_its_folder(option: str, tmp_path: Path):
+    """The package is in the working directory."""
+    folder = own_conf(tmp_path / "own" / "conf")
+    (folder / "__init__.py").touch()
+    choices = ("data=stripes", "max_iteration=1", "seed=-1")
+    done = run_without_torch(tmp_path, "train.py", option.format(folder=folder), *choices)
+    assert done.returncode == 2 and "did you mean max_iterations?" in done.stderr
     assert remembered_config_dirs() == [folder]
 
 
 def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("GAN_LIGHTNING_CACHE", "/dev/null/cache")
-    remember_config_dir(own_conf(tmp_path / "conf"))
+    remember_config_dir(f"file://{own_conf(tmp_path / 'conf')}")
     assert remembered_config_dirs() == []
 
 
