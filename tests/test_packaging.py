@@ -82,7 +82,9 @@ def test_wheel_made_from_the_sdist_carries_code_assets_and_conf(tmp_path: Path) 
         archive.extractall(tmp_path)
     wheel = hatchling(tmp_path / f"gan_lightning-{PROJECT['version']}", "wheel", tmp_path / "wheel")
     carried = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    assert carried == files_under("gan_lightning") | {f"gan_lightning/{name}" for name in files_under("conf")}
+    assert carried == files_under("gan_lightning") | files_under("hydra_plugins") | {
+        f"gan_lightning/{name}" for name in files_under("conf")
+    }
     assert {"gan_lightning/py.typed", "gan_lightning/conf/train.yaml"} <= carried
 
 

@@ -15,7 +15,7 @@ from hydra.core.global_hydra import GlobalHydra
 from gan_lightning.cli.help import help_text
 from gan_lightning.trainer.ranks import is_sweep
 from gan_lightning.utils.composition import COMPOSITION_ERRORS, mistakes, parse, problems_of
-from gan_lightning.utils.conf import hydra_at_conf, register_resolvers
+from gan_lightning.utils.conf import hydra_at_conf, quote_paths, register_resolvers
 from gan_lightning.utils.config_dirs import remember_config_dir
 from gan_lightning.utils.errors import ReportedError, UserError
 
@@ -40,7 +40,7 @@ def run_command(
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors here
     register_resolvers()
     with reported():
-        sys.argv[1:] = prepare(sys.argv[1:])
+        sys.argv[1:] = prepare(quote_paths(sys.argv[1:]))
         arguments, strange = get_args_parser().parse_known_args(sys.argv[1:])
         if strange:
             raise UserError(

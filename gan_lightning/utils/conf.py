@@ -61,6 +61,8 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("file_name", file_name_of, replace=True)
     OmegaConf.register_new_resolver("job_type", lambda: "sweep" if sweep_dir() else "train", replace=True)
     OmegaConf.register_new_resolver("sweep_name", _sweep_name, replace=True)
+    OmegaConf.register_new_resolver("job_name", _job_name, replace=True)
+    OmegaConf.register_new_resolver("swept_keys", _swept_keys, replace=True)
     OmegaConf.register_new_resolver("sweep_or_run_dir", _sweep_or_run_dir, replace=True)
 
 
@@ -180,6 +182,18 @@ def _sweep_name() -> str | None:
     return directory.name if directory else None
 
 
+def _job_name(name: str) -> str:
+    """Return what a job is called in its sweep; `name` for a single run."""
+    return Path(HydraConfig.get().sweep.subdir).name if sweep_dir() else name
+
+
+def _swept_keys(*, _root_: DictConfig) -> str:
+    """Return the keys that a command line sweeps over, such as ``loss-seed``; ``search`` where it lists none."""
+    overrides = OverridesParser.create().parse_overrides(typed(_root_.hydra.overrides.task))
+    keys = [re.sub(r"[^\w.]+", "_", override.key_or_group) for override in overrides if override.is_sweep_override()]
+    return "-".join(dict.fromkeys(keys))[:100] or "search"
+
+
 def _sweep_or_run_dir() -> str:
     return str(sweep_dir() or HydraConfig.get().runtime.output_dir)
 
@@ -220,3 +234,17 @@ def quoted(text: str) -> str:
     """`text` as a value that Hydra reads as it stands."""
     escaped = re.sub(r"(\\*)'", r"\1\1\'", text)  # only backslashes before a quote are escaped
     return "'" + re.sub(r"(\\+)$", r"\1\1", escaped).replace("${", "\\${") + "'"
+
+
+def quote_paths(arguments: Sequence[str]) -> list[str]:
+    """Return `arguments` with quotes about paths that are there and that Hydra would read as lists.
+
+    Such as the directory of a sweep's job, ``ckpt_path=outputs/sweeps/losses/loss=lsgan,seed=0``.
+    """
+    pairs = [argument.partition("=") for argument in arguments]
+    return [f"{key}={quoted(value)}" if is_odd_path(value) else key + sign + value for key, sign, value in pairs]
+
+
+def is_odd_path(value: str) -> bool:
+    """Return whether `value` is a path that is there, with signs in it that mean something to Hydra."""
+    return re.search("[=,]", value) is not None and os.path.exists(os.path.expanduser(value))

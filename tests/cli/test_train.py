@@ -91,7 +91,7 @@ def test_a_sweep_with_two_devices_trains_each_job_with_its_own_settings(trained,
     done = command("train.py", *sweep)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("finished: 6 iterations, 720 images") == 2
-    same, other = (tmp_path / f"sweep/{job}_s0" for job in (0, 1))
+    same, other = (tmp_path / f"sweep/optimizer.lr={rate},seed=0" for rate in (default, 0.02))
     assert [result(job)["status"] for job in (same, other)] == ["finished"] * 2
     two = state(same)
     for name, tensor in state(run).items():
@@ -126,7 +126,7 @@ def test_a_sweep_makes_a_wandb_run_a_job_in_one_group_and_survives_a_bad_job(com
     assert "seed must be" in done.stderr and "not -1" in done.stderr
     assert "Traceback" not in done.stderr
     (sweep,) = tmp_path.glob("outputs/sweeps/*")
-    jobs = (sweep / "0_s0", sweep / "2_s1")
+    jobs = (sweep / "seed=0", sweep / "seed=1")
     assert [result(job)["status"] for job in jobs] == ["finished"] * 2
     first, second = map(state, jobs)
     assert not any(torch.equal(first[name], second[name]) for name in first)
@@ -134,7 +134,7 @@ def test_a_sweep_makes_a_wandb_run_a_job_in_one_group_and_survives_a_bad_job(com
     assert len(records) == 2
     for seed, record in enumerate(records):
         assert sweep.name in record["text"]
-        assert f"gaussian-mlp-gan-s{seed}" in record["text"]
+        assert f"seed={seed}" in record["text"]
 
 
 def test_a_crash_in_a_sweep_is_reported_at_once_and_in_the_log_of_its_job(command: Command, tmp_path: Path):

@@ -273,12 +273,12 @@ def test_a_sweep_that_was_stopped_resumes(tmp_path: Path, command: Command):
     stop = ("+callbacks.signalled._target_=helpers.tiny_gan.Signalled", "+callbacks.signalled.step=4")
     path = {"PYTHONPATH": str(Path(__file__).parents[1])}
     assert command("train.py", *sweep, *stop, **path).returncode == 75
-    assert result(tmp_path / "sweep/0_s0")["status"] == "interrupted"
+    assert result(tmp_path / "sweep/seed=0")["status"] == "interrupted"
     for said in (False, True):
         done = command("train.py", *sweep)
         assert done.returncode == 0, done.stderr
-        assert ("has made its 6 iterations: nothing to do" in done.stderr) == said
-    assert [result(tmp_path / f"sweep/{job}")["status"] for job in ("0_s0", "1_s1")] == ["finished"] * 2
+        assert ("2 jobs in sweep, of which 2 have finished" in done.stderr) == said
+    assert [result(tmp_path / f"sweep/{job}")["status"] for job in ("seed=0", "seed=1")] == ["finished"] * 2
 
 
 @pytest.mark.slow

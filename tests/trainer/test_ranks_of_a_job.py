@@ -39,7 +39,8 @@ def test_jobs_of_a_sweep_train_their_own_settings_on_every_rank(how: list[str], 
     # Not a fork: the processes that joblib starts import the main module of this one again.
     done = run_anew(tmp_path, "train.py", *how, *SHORT, *sweep)
     assert done.returncode == 0, done.stderr
-    jobs = [tmp_path / "sweep" / f"{job}_s0" for job in range(4)]
+    names = [f"optimizer.lr={rate},trainer.devices={devices},seed=0" for rate in (0.01, 0.02) for devices in (1, 2)]
+    jobs = [tmp_path / "sweep" / name for name in names]
     assert [result(job)["status"] for job in jobs] == ["finished"] * 4
     assert_same_game(jobs[0], jobs[1])
     assert_same_game(jobs[2], jobs[3])

@@ -1,0 +1,1 @@
+"""Several runs as one thing: their jobs, a search, statistics over seeds, a report."""

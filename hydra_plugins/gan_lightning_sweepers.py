@@ -1,0 +1,7 @@
+"""The sweepers of gan_lightning, where Hydra looks for plugins: conf/hydra/sweeper names them."""
+
+from gan_lightning.sweeps import sweeper
+
+
+class Grid(sweeper.Grid):
+    """A job for each combination of values."""
