@@ -221,6 +221,7 @@ def summarize(trainer: Trainer, gan: GAN) -> dict[str, Any]:
         "discriminator_updates": gan.discriminator_updates,
         "images": gan.images,
         "classes": getattr(getattr(trainer, "datamodule", None), "class_names", None),
+        "stopped": next((reason for part in callbacks if (reason := getattr(part, "reason", None))), None),
         "monitor": monitor,
         "final": dict(gan.metrics),
         "final_iteration": evaluation.last_iteration if evaluation else None,

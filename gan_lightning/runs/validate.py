@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from fnmatch import fnmatchcase
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -273,5 +274,6 @@ def missing_plugins(group: str, answer: str) -> Iterator[str]:
         return
     Plugins.instance()  # adds those that are installed to Hydra's configuration
     for plugin_group, plugin in selected_by(group, answer).items():
-        if f"{plugin}.yaml" not in ConfigStore.instance().list(plugin_group):
+        own = Path(conf_dir(), plugin_group, f"{plugin}.yaml").is_file() and find_spec(answer)  # over that library
+        if not own and f"{plugin}.yaml" not in ConfigStore.instance().list(plugin_group):
             yield f"{group}={answer} needs a plugin of Hydra that is not installed: {command[0]}"

@@ -141,4 +141,4 @@ class Grid(SweepBase):
                 refuse_changes(directory, plain(before), config)
             except UserError:
                 return False  # the job itself says so
-            return bool(result["iterations"] >= config.max_iterations)
+            return bool(result.get("stopped") or result["iterations"] >= config.max_iterations)
