@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
 
 from gan_lightning.callbacks.evaluation import Evaluation
 from gan_lightning.callbacks.periodic import Periodic
@@ -18,8 +19,10 @@ TRIAL_FILE = "trial.json"
 """In the run directory: ``journal``, the study's file; ``trial_id``; and ``first_step``, added to the iteration."""
 
 
-class Pruning(Periodic):
+class Pruning(Periodic, Checkpoint):
     """Reports the monitored metric to an Optuna study after each evaluation, and ends the run where its pruner says so.
+
+    Lightning calls a callback of its `Checkpoint` kind after all others, and so after the evaluation.
 
     The run must have a `TRIAL_FILE`, which the search writes; without one nothing is done.
 

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
@@ -63,7 +63,7 @@ class Search(SweepBase):
         n_trials: int,
         n_jobs: int,
         seeds: int,
-        direction: str,
+        direction: Literal["minimize", "maximize"],
         sampler: Callable[..., Any],
         params: Mapping[str, str] | None = None,
     ) -> None:

@@ -237,6 +237,7 @@ def test_an_override_in_quotes_reads_as_it_stands(value: str):
 
 def test_a_plugin_that_is_missing_is_named_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(ConfigStore, "list", lambda self, group: ["basic.yaml"])
+    monkeypatch.setattr("gan_lightning.runs.validate.find_spec", lambda name: None)
     with pytest.raises(UserError) as caught:
         refuse_arguments(["-m", "launcher=slurm", "+hparams_search=optuna", "loss=gan"])
     assert [problem.split(": ")[1] for problem in caught.value.problems] == [
@@ -249,6 +250,7 @@ def test_a_plugin_that_is_missing_is_named_with_the_command_that_installs_it(mon
 def test_every_file_with_a_plugin_says_how_to_install_it(group: str, monkeypatch: pytest.MonkeyPatch):
     assert not any(missing_plugins("launcher", "joblib"))
     monkeypatch.setattr(ConfigStore, "list", lambda self, group: ["basic.yaml"])
-    for answer in answers(group):
+    monkeypatch.setattr("gan_lightning.runs.validate.find_spec", lambda name: None)
+    for answer in {*answers(group)} - {"grid"}:
         (problem,) = missing_plugins(group, answer)
         assert problem.startswith(f"{group}={answer} needs a plugin")
