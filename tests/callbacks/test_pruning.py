@@ -38,10 +38,13 @@ def test_a_pruned_run_ends_at_its_evaluation_with_the_reason_in_its_result(tmp_p
     trial = study_of(tmp_path).ask()
     (tmp_path / TRIAL_FILE).write_text(json.dumps(trial_file(tmp_path, trial)))
     pruner = "callbacks.pruning.pruner"
-    every = (f"{pruner}._target_=optuna.pruners.ThresholdPruner", f"~{pruner}.n_startup_trials", f"+{pruner}.upper=0.0")
-    with composed(
-        "hparams_search=optuna", *TINY, *every, "logger=csv", "callbacks.density=null", directory=tmp_path
-    ) as config:
+    always = (
+        f"{pruner}._target_=optuna.pruners.ThresholdPruner",
+        f"~{pruner}.n_startup_trials",
+        f"+{pruner}.upper=0.0",
+    )
+    overrides = ("hparams_search=optuna", *TINY, *always, "logger=csv", "callbacks.density=null")
+    with composed(*overrides, directory=tmp_path) as config:
         result = train(job_part(config))
     assert (result["status"], result["iterations"]) == ("finished", 3)
     assert result["stopped"].startswith("pruned at iteration 3: val/wasserstein1")
