@@ -60,9 +60,12 @@ def cached_pixels(images: ImageDataset, shape: Sequence[int], workers: int, fold
     """
     path = folder / "images" / f"{stamp(images, shape)}.npy"
     with file_lock(path):
-        if not path.exists():
+        found = load(path, (len(images), *shape))
+        if found is None:
             write(images, shape, workers, path)
-    return load(path)
+            found = load(path, (len(images), *shape))
+    assert found is not None
+    return found
 
 
 def stamp(images: ImageDataset, shape: Sequence[int]) -> str:
@@ -97,14 +100,24 @@ def write(images: ImageDataset, shape: Sequence[int], workers: int, path: Path) 
     log.info("decoded %d images at %.0f a second into %s", len(images), len(images) / max(seconds, 1e-3), path)
 
 
-def load(path: Path) -> Cached:
-    """Return what `write` wrote."""
-    with path.open("rb") as file:
-        file.seek(-8, os.SEEK_END)
-        length = int.from_bytes(file.read(8), "little")
-        file.seek(-8 - length, os.SEEK_END)
-        about = json.loads(file.read(length))
-    # Mapped to be changed in memory alone: PyTorch warns of arrays that cannot be written to.
-    array = np.lib.format.open_memmap(path, "c")
-    rows = about["rows"] if about["rows"] is not None else list(range(len(array)))
-    return Cached(torch.from_numpy(array), rows, Counter(about["kinds"]))
+def load(path: Path, shape: Sequence[int]) -> Cached | None:
+    """Return what `write` wrote of images of the whole `shape`; None where there is no such file, or a damaged one."""
+    try:
+        with path.open("rb") as file:
+            file.seek(-8, os.SEEK_END)
+            length = int.from_bytes(file.read(8), "little")
+            file.seek(-8 - length, os.SEEK_END)
+            about = json.loads(file.read(length))
+        # Mapped to be changed in memory alone: PyTorch warns of arrays that cannot be written to.
+        array = np.lib.format.open_memmap(path, "c")
+        if array.shape != tuple(shape) or array.dtype != np.uint8:
+            raise ValueError(f"it holds {array.shape}")
+        rows = about["rows"] if about["rows"] is not None else list(range(len(array)))
+        if any(type(row) is not int or not 0 <= row < len(array) for row in rows):
+            raise ValueError("it names rows that it does not have")
+        return Cached(torch.from_numpy(array), rows, Counter(about["kinds"]))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        log.warning("%s is damaged (%s): the images are decoded again", path, error)
+        return None

@@ -8,6 +8,7 @@ import stat
 import threading
 import zipfile
 from collections import Counter
+from contextlib import suppress
 from functools import lru_cache
 from io import BytesIO
 from mimetypes import MimeTypes
@@ -34,6 +35,9 @@ SIGNATURES = re.compile(
     re.DOTALL,
 )
 """How the content of an image begins, for files whose name does not tell."""
+
+LARGEST_FILE_BYTES = 2**28
+"""What is larger, unpacked, is not read into memory."""
 
 MIME = MimeTypes(filenames=())
 
@@ -68,13 +72,16 @@ class ZipMember:
         """Return its name in the zip."""
         return PurePosixPath(self.member)
 
-    def read_bytes(self) -> bytes:
-        """Return its content."""
+    def read_bytes(self, count: int = -1) -> bytes:
+        """Return its content, or its first `count` bytes; an OSError if it is larger than `LARGEST_FILE_BYTES`."""
         key = (os.getpid(), str(self.archive))  # a process that was forked must not share a position in the file
         if getattr(self._open, "key", None) != key:
             self._open.key, self._open.zip = key, zipfile.ZipFile(self.archive)
-        content: bytes = self._open.zip.read(self.member)
-        return content
+        archive: zipfile.ZipFile = self._open.zip
+        if count < 0 and archive.getinfo(self.member).file_size > LARGEST_FILE_BYTES:
+            raise OSError(f"it is larger than {LARGEST_FILE_BYTES >> 20} MiB, the most that are read")
+        with archive.open(self.member) as file:
+            return file.read(count)
 
     def open(self, mode: str = "rb") -> IO[bytes]:
         """Return its content as a file."""
@@ -239,8 +246,15 @@ def _new(folder: Path, seen: set[tuple[int, int]]) -> bool:
 
 
 def _count_images(folder: Path) -> int:
-    files = (name for _, _, names in os.walk(folder) for name in names)
-    return sum(os.path.splitext(name)[1].lower() in readable_endings() for name in files)
+    count, folders = 0, [str(folder)]
+    while folders:  # os.walk calls itself, once for each level
+        with suppress(OSError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                else:
+                    count += os.path.splitext(entry.name)[1].lower() in readable_endings()
+    return count
 
 
 def _reason_to_leave_out(path: ImagePath) -> str | None:
@@ -256,6 +270,8 @@ def _reason_to_leave_out(path: ImagePath) -> str | None:
     if kind is not None:
         return ending[1:] if kind.startswith("image/") else ""
     try:
+        if isinstance(path, ZipMember):
+            return None if SIGNATURES.match(path.read_bytes(16)) else ""
         with path.open("rb") as file:
             return None if SIGNATURES.match(file.read(16)) else ""
     except OSError:

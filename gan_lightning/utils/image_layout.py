@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import stat
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
-from gan_lightning.utils.find_images import Listing, ZipMember, shown
+from gan_lightning.utils.find_images import LARGEST_FILE_BYTES, Listing, ZipMember, shown
 
 TRAIN, HELD_OUT = ("train", "training"), ("val", "valid", "validation", "test", "testing")
 """Names of folders that are splits of the data and no classes; of several that are held out, the first one counts."""
@@ -89,13 +91,13 @@ def _labels_of_dataset_json(listing: Listing) -> list[int] | None:
     """Return the labels in ``dataset.json``, [] where it has none; None where there is no such file."""
     root = listing.root
     try:
-        text = (root / "dataset.json" if root.is_dir() else ZipMember(root, "dataset.json")).read_bytes()
+        text = small_file(root / "dataset.json") if root.is_dir() else ZipMember(root, "dataset.json").read_bytes()
     except (OSError, KeyError):
         return None
     try:
         labelled = json.loads(text)["labels"]
         labels = {str(name).replace("\\", "/"): label for name, label in labelled or ()}
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None  # not the one that dataset_tool writes
     if not labels:
         return []
@@ -106,3 +108,11 @@ def _labels_of_dataset_json(listing: Listing) -> list[int] | None:
             "give each image one, or none to all (labels: null)"
         )
     return [labels[name] for name in listing.names]
+
+
+def small_file(path: Path) -> bytes:
+    """Return the content of a file; an OSError if it is no file, as a named pipe, or a large one."""
+    state = path.stat()
+    if not stat.S_ISREG(state.st_mode) or state.st_size > LARGEST_FILE_BYTES:
+        raise OSError(f"{path} is no file of at most {LARGEST_FILE_BYTES >> 20} MiB")
+    return path.read_bytes()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 
 import numpy as np
 import pytest
@@ -56,5 +57,33 @@ def test_what_is_not_idx_is_refused_in_one_sentence(tmp_path, content):
 def test_too_long_a_file_is_refused(tmp_path, write_idx):
     path = write_idx(tmp_path / "long", np.arange(4))
     path.write_bytes(path.read_bytes() + b"!")
-    with pytest.raises(ValueError, match="promises 4 bytes of data and 5 follow"):
+    with pytest.raises(ValueError, match="promises 4 bytes of data and more follow"):
         read_idx(path)
+
+
+def test_no_more_is_unpacked_than_the_header_promises(tmp_path, monkeypatch):
+    bomb = bytes([0, 0, 8, 1, 0, 0, 0, 4]) + bytes(50 * 2**20)
+    (tmp_path / "bomb").write_bytes(gzip.compress(bomb, mtime=0))
+    unpacked = []
+    original = gzip.GzipFile.read
+
+    def counting(file, size=-1):
+        unpacked.append(size)
+        return original(file, size)
+
+    monkeypatch.setattr(gzip.GzipFile, "read", counting)
+    with pytest.raises(ValueError, match="promises 4 bytes of data and more follow"):
+        read_idx(tmp_path / "bomb")
+    assert unpacked == [4, 4, 4, 1]
+
+
+def test_a_promise_beyond_any_memory_is_refused_before_it_is_read(tmp_path):
+    (tmp_path / "vast").write_bytes(bytes([0, 0, 8, 3]) + b"\x7f\xff\xff\xff" * 3 + bytes(10))
+    with pytest.raises(ValueError, match="more than the 4294967296 that are read"):
+        read_idx(tmp_path / "vast")
+
+
+def test_a_named_pipe_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="pipe is no file"):
+        read_idx(tmp_path / "pipe")

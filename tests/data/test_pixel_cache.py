@@ -95,3 +95,13 @@ def test_images_in_a_zip(pictures: Path, tmp_path: Path) -> None:
         cached_pixels(dataset(root), SHAPE, 0, tmp_path / "cache").pixels for root in (pictures, tmp_path / "d.zip")
     )
     assert torch.equal(plain, zipped)
+
+
+@pytest.mark.parametrize("damage", [b"", b"garbage", bytes(40), b"{}" + (2).to_bytes(8, "little")])
+def test_a_damaged_file_is_made_anew(pictures: Path, tmp_path: Path, caplog, damage: bytes) -> None:
+    first = cached_pixels(dataset(pictures), SHAPE, 0, tmp_path / "cache").pixels.clone()
+    (file,) = files(tmp_path / "cache")
+    file.write_bytes(damage)
+    assert torch.equal(cached_pixels(dataset(pictures), SHAPE, 0, tmp_path / "cache").pixels, first)
+    assert "is damaged" in caplog.text
+    assert torch.equal(torch.from_numpy(np.load(file)), first)

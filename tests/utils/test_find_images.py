@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import zipfile
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from gan_lightning.utils import find_images
 from gan_lightning.utils.find_images import list_images, natural_key, readable_endings, shown
 from gan_lightning.utils.folder_facts import folder_facts
 from gan_lightning.utils.image_layout import layout_of
@@ -213,3 +215,41 @@ def test_classes_are_counted_anew_when_a_folder_changes(tmp_path: Path) -> None:
     assert count_classes(str(tmp_path)) == 2
     put(tmp_path, "c/1.png")
     assert count_classes(tmp_path) == 3
+
+
+def test_a_named_pipe_is_neither_an_image_nor_labels(tmp_path: Path) -> None:
+    put(tmp_path, "a/1.png", "b/1.png")
+    os.mkfifo(tmp_path / "c.png")
+    os.mkfifo(tmp_path / "dataset.json")
+    listing = list_images("data.root", tmp_path)
+    assert listing.names == ["a/1.png", "b/1.png"]
+    assert layout_of(listing).class_names == ("a", "b")
+
+
+@pytest.mark.parametrize("name", ["", ".hidden"])
+def test_folders_within_folders_without_end_are_walked(tmp_path: Path, name: str) -> None:
+    put(tmp_path, "1.png")
+    (tmp_path / name).mkdir(exist_ok=True)
+    deepest = os.open(tmp_path / name, os.O_RDONLY)
+    for _ in range(1500):
+        os.mkdir("d", dir_fd=deepest)
+        inner = os.open("d", os.O_RDONLY, dir_fd=deepest)
+        os.close(deepest)
+        deepest = inner
+    os.close(deepest)
+    assert names_in(tmp_path) == ["1.png"]
+    subprocess.run(["rm", "-r", *tmp_path.iterdir()], check=True)  # too deep for pytest's own removal
+
+
+def test_members_of_a_zip_are_not_unpacked_beyond_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path, "1.png")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(tmp_path / "1.png", "1.png")
+        for name in ("2.png", "3", "dataset.json"):
+            archive.writestr(name, bytes(2**20))
+    monkeypatch.setattr(find_images, "LARGEST_FILE_BYTES", 2**16)
+    listing = list_images("data.root", tmp_path / "a.zip")
+    assert listing.names == ["1.png", "2.png"]
+    assert layout_of(listing).labels is None
+    with pytest.raises(OSError, match="larger than 0 MiB, the most that are read"):
+        listing.paths[1].read_bytes()
