@@ -49,6 +49,8 @@ def run_command(
         search_path = search_path_of(arguments.config_dir, arguments.overrides)
         for folder in search_path:
             remember_config_dir(folder)
+        if config_name != "train":  # which is checked more closely once it is composed
+            refuse_additions(arguments.overrides)
         with hydra_at_conf(search_path):
             if arguments.help:
                 return print(help_text(config_name, arguments.overrides))
@@ -83,6 +85,13 @@ def search_path_of(config_dir: str | None, overrides: Sequence[str]) -> list[str
     values = [override.value() for override in parsed if override.key_or_group == "hydra.searchpath"]
     listed = [str(folder) for value in values if isinstance(value, list) for folder in value]
     return listed if config_dir is None else [f"file://{Path(config_dir).absolute()}", *listed]
+
+
+def refuse_additions(overrides: Sequence[str]) -> None:
+    """Raise a UserError for added keys, ``+key=``, that neither evaluation nor sampling reads."""
+    keys = [str(override.key_or_group) for override in parse(overrides)[0] if override.is_add()]
+    if strange := [key for key in keys if key.split(".")[0] not in ("data", "extractor", "hydra", "metrics")]:
+        raise UserError([f"+{key} is read by nothing: leave it out" for key in strange])
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Folders of one's own laid out as conf/, remembered once ``--config-dir`` or ``hydra.searchpath=`` names them.
 
-They are remembered for this user on this machine. What is in them is trusted as conf/ is, so that a run made with one is resumed, sampled and evaluated without naming the
-folder again. A run itself cannot name one: it may come from a stranger.
+They are remembered for this user on this machine. What is in them is trusted as conf/ is, so that a run made with one
+is resumed, sampled and evaluated without naming the folder again. A run itself cannot name one: it may come from a
+stranger.
 """
 
 from __future__ import annotations

@@ -114,6 +114,21 @@ def test_mistakes_end_the_command_before_torch_is_imported(line: str, tmp_path: 
     assert not (tmp_path / "outputs").exists()
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("sample.py cout=4", "cout is no key here: did you mean count?"),
+        ("sample.py +foo=4", "+foo is read by nothing"),
+        ("sample.py ckpt_path=last", "ckpt_path=last finds no run"),
+        ("eval.py metrics=fidd", "metrics=fidd is no choice: did you mean metrics=fid?"),
+        ("eval.py seed=1,2", "seed=1,2 is several values"),
+    ],
+)
+def test_mistakes_of_the_other_commands_are_one_sentence_too(line: str, words: str, tmp_path: Path):
+    done = run_without_torch(tmp_path, *line.split())
+    assert done.returncode == 2 and words in done.stderr and len(done.stderr.splitlines()) == 2
+
+
 def test_all_problems_are_reported_at_once(tmp_path: Path):
     done = run_without_torch(tmp_path, "train.py", "optimizer.lr=abc", "seed=-1", "max_iterations=0", "prior.dim=none")
     assert done.returncode == 2
