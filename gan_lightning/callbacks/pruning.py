@@ -45,7 +45,7 @@ class Pruning(Periodic, Checkpoint):
         value = gan.metrics.get(str(evaluation.monitor), math.nan)
         if not file.is_file() or math.isnan(value) or gan.iterations >= gan.max_iterations:
             return
-        if run_on_rank_zero(lambda: self.is_hopeless(json.loads(file.read_text()), gan.iterations, value)):
+        if run_on_rank_zero(lambda: self.is_hopeless(json.loads(file.read_text(encoding="utf-8")), gan.iterations, value)):
             measured = f"{evaluation.monitor} {value:.4g}"
             self.reason = f"pruned at iteration {gan.iterations}: {measured} is worse than in others"
             trainer.should_stop = True
