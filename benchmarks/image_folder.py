@@ -34,6 +34,7 @@ from torchvision.datasets import ImageFolder as TorchvisionDataset
 from torchvision.transforms import Compose, Normalize, ToTensor
 
 from benchmarks.common import (
+    SHOWN,
     arguments_of,
     composed,
     cores,
@@ -60,7 +61,7 @@ SETTINGS = {
 }
 """Overrides of the contenders."""
 
-QUIET = ("model=dcgan", "metrics=none", "logger=csv", "callbacks.samples=null", "callbacks.health=null")
+QUIET = (*SHOWN, "model=dcgan", "metrics=none", "callbacks.samples=null", "callbacks.health=null")
 
 
 class TorchvisionFolder(ImageFolder):
