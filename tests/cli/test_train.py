@@ -148,10 +148,11 @@ def test_a_crash_in_a_sweep_is_reported_at_once_and_in_the_log_of_its_job(comman
     boom = ("+callbacks.boom._target_=boom.Boom", "+callbacks.boom.text=one,two", "hydra.sweep.dir=sweep")
     done = command("train.py", "-m", *TINY, "callbacks.density=null", "metrics=none", "logger=csv", *boom)
     assert done.returncode == 1
-    places = [done.stderr.index(text) for text in ("RuntimeError: one", "RuntimeError: two", "Error executing job")]
+    places = [done.stderr.index(text) for text in ("RuntimeError: one", "RuntimeError: two", "2 jobs of 2 failed")]
     assert places == sorted(places) and done.stderr.count("Traceback") == 2
-    for job, text in enumerate(("one", "two")):
-        log = (tmp_path / f"sweep/{job}_s0/train.log").read_text()
+    for text in ("one", "two"):
+        (log_file,) = tmp_path.glob(f"sweep/*text={text}*/train.log")
+        log = log_file.read_text()
         assert "The run failed:\nTraceback" in log and log.rstrip().endswith(f"RuntimeError: {text}")
 
 
