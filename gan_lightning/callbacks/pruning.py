@@ -45,7 +45,8 @@ class Pruning(Periodic, Checkpoint):
         value = gan.metrics.get(str(evaluation.monitor), math.nan)
         if not file.is_file() or math.isnan(value) or gan.iterations >= gan.max_iterations:
             return
-        if run_on_rank_zero(lambda: self.is_hopeless(json.loads(file.read_text(encoding="utf-8")), gan.iterations, value)):
+        trial_file = file.read_bytes()
+        if run_on_rank_zero(lambda: self.is_hopeless(json.loads(trial_file), gan.iterations, value)):
             measured = f"{evaluation.monitor} {value:.4g}"
             self.reason = f"pruned at iteration {gan.iterations}: {measured} is worse than in others"
             trainer.should_stop = True
