@@ -14,9 +14,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from gan_lightning.cli.command import reported, run_command
+from gan_lightning.runs.data_path import expand_moved_data
 from gan_lightning.runs.run_dir import checkpoint_of, run_directory
 from gan_lightning.utils.checks import check_bool, check_int
-from gan_lightning.utils.conf import conf_dir, quoted
+from gan_lightning.utils.conf import conf_dir
 from gan_lightning.utils.errors import UserError
 from gan_lightning.utils.instantiation import user_errors
 
@@ -176,9 +177,7 @@ def folder_config(cfg: DictConfig, real: ImageFiles) -> DictConfig:
 
 def main() -> None:
     """Run the command line; ``data=PATH`` is short for ``data.root=PATH``."""
-    run_command(
-        "eval", run, lambda given: [f"data.root={quoted(a[5:])}" if a.startswith("data=") else a for a in given]
-    )
+    run_command("eval", run, expand_moved_data)
 
 
 if __name__ == "__main__":

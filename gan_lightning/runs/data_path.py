@@ -39,6 +39,19 @@ def expand_data_path(arguments: Sequence[str]) -> list[str]:
     return lines
 
 
+def expand_moved_data(arguments: Sequence[str]) -> list[str]:
+    """Return the command line of an evaluation with ``data=PATH`` written out as ``data.root=PATH``."""
+    return [
+        f"data.root={quoted(as_path(argument[5:]))}" if argument.startswith("data=") else argument
+        for argument in arguments
+    ]
+
+
+def as_path(value: str) -> str:
+    """Return the path that a value names as it stands, or without Hydra's quotes."""
+    return value if Path(value).expanduser().exists() else ",".join(choices_in(value))
+
+
 def data_lines(value: str, arguments: Sequence[str]) -> list[str]:
     """Return the overrides that ``data=<value>`` stands for among the `arguments`.
 

@@ -10,7 +10,7 @@ from helpers.run_script import Command, run_without_torch
 from PIL import Image
 
 from gan_lightning.runs.api import checked_overrides
-from gan_lightning.runs.data_path import expand_data_path
+from gan_lightning.runs.data_path import expand_data_path, expand_moved_data
 from gan_lightning.runs.validate import validate
 from gan_lightning.utils.errors import UserError
 
@@ -136,6 +136,12 @@ def test_neither_a_data_set_nor_a_folder_is_one_sentence(value: str, way_out: st
     done = run_without_torch(tmp_path, "train.py", f"data={value}")
     assert done.returncode == 2
     assert done.stderr == f"This cannot run:\n  - data={value} is no data set and no folder: {way_out}\n"
+
+
+def test_an_evaluation_takes_the_folder_as_it_stands_and_in_quotes(tmp_path: Path):
+    folder = photos(tmp_path / "moved, again")
+    for typed in (str(folder), f"'{folder}'"):
+        assert expand_moved_data([f"data={typed}", "seed=1"]) == [f"data.root='{folder}'", "seed=1"]
 
 
 def test_from_python_a_folder_is_one_run(tmp_path: Path):
