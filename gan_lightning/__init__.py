@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gan_lightning.runs.api import Run, compose, load, train
     from gan_lightning.runs.evaluation import evaluate
     from gan_lightning.runs.export import export
+    from gan_lightning.sweeps.report import report
 
 __version__ = "0.1.0"
 
@@ -32,6 +33,7 @@ __all__ = [
     "evaluate",
     "export",
     "load",
+    "report",
     "train",
 ]
 
@@ -41,6 +43,7 @@ _MODULES = {
     **dict.fromkeys(("Run", "compose", "load", "train"), "runs.api"),
     "evaluate": "runs.evaluation",
     "export": "runs.export",
+    "report": "sweeps.report",
 }
 
 

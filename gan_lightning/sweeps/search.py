@@ -239,6 +239,7 @@ class Search(SweepBase):
         say(f"command      {found['command']}")
         if found["importance"]:
             say("importance   " + ", ".join(f"{name} {share:.0%}" for name, share in found["importance"].items()))
+        self.write_report()
         return float(found["best_value"])
 
     def command_of(self, params: Mapping[str, Any]) -> str:

@@ -77,11 +77,12 @@ class SweepBase(Sweeper):
                 HydraConfig.instance().cfg = before
 
     def finish(self, outcomes: Sequence[Outcome]) -> None:
-        """Name the jobs that failed.
+        """Write the report, and name the jobs that failed.
 
         Raises:
             ReportedError: some did.
         """
+        self.write_report()
         failed = [outcome for outcome in outcomes if outcome.error is not None]
         if failed:
             jobs = "1 job" if len(failed) == 1 else f"{len(failed)} jobs"
@@ -91,6 +92,16 @@ class SweepBase(Sweeper):
                 sys.stderr.write(f"    {self.directory / outcome.job.name / 'train.log'}\n")
             sys.stderr.write(f"To run what is missing: {self.command_to_resume()}\n")
             raise ReportedError(f"{jobs} failed")
+
+    def write_report(self) -> None:
+        """Write a report on all runs in the directory and say who won; one that fails leaves the sweep as it is."""
+        from gan_lightning.sweeps.report import report, verdicts  # imports torch
+
+        try:
+            page = report(self.directory)
+            sys.stderr.write("\n" + "".join(f"{line}\n" for line in verdicts(self.directory)) + f"report  {page}\n")
+        except Exception as error:
+            sys.stderr.write(f"No report was written: {type(error).__name__}: {error}\n")
 
     def command_to_resume(self) -> str:
         """Return the command line that runs what is missing."""

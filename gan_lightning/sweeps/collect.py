@@ -1,0 +1,225 @@
+"""Runs read from their directories, and grouped by everything but the seed."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gan_lightning.evaluation.protocol import comparable_fields, describe
+from gan_lightning.sweeps.jobs import LONGEST_NAME
+from gan_lightning.sweeps.launch import read_result
+from gan_lightning.sweeps.statistics import Summary, Verdict, summarize, verdict
+from gan_lightning.utils.conf import leaves
+from gan_lightning.utils.errors import UserError
+
+NO_SETTING = ("callbacks", "logger", "name", "ckpt_path", "resume", "launcher", "hparams_search", "seed")
+"""Top keys that say how a run is watched or started, and not what it is."""
+
+REPEATED = ("gan", "metrics", "extractor")
+"""Parts that repeat others, or that the protocol of a number states."""
+
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass
+class RunRecord:
+    """What a run directory says.
+
+    Args:
+        directory: of the run.
+        config: its settings by dotted key.
+        typed: its overrides, as value by key.
+        result: the content of ``result.json``; empty while it runs.
+    """
+
+    directory: Path
+    config: dict[str, Any]
+    typed: dict[str, str]
+    result: dict[str, Any]
+
+    @property
+    def status(self) -> str:
+        """Finished, failed, interrupted, or running where there is no result yet."""
+        return str(self.result.get("status", "running"))
+
+    @property
+    def monitor(self) -> str:
+        return str(self.config.get("metrics.monitor"))
+
+    @property
+    def seed(self) -> int:
+        return int(self.config.get("seed", 0))
+
+    @property
+    def best(self) -> float | None:
+        """The monitored metric at its best, of a run that has finished."""
+        value = self.result.get("best", {}).get(self.monitor)
+        return float(value) if value is not None and self.status == "finished" else None
+
+    @property
+    def last(self) -> float | None:
+        """The monitored metric at the end, of a run that has finished."""
+        value = self.result.get("final", {}).get(self.monitor)
+        return float(value) if value is not None and self.status == "finished" else None
+
+    def settings(self) -> dict[str, Any]:
+        """Return what makes it another game than a run with other settings; seeds are left out."""
+        left_out = (*NO_SETTING, *REPEATED)
+        return {
+            key: value
+            for key, value in self.config.items()
+            if key.partition(".")[0] not in left_out and key.rpartition(".")[2] != "seed"
+        }
+
+    def measured(self) -> str:
+        """Return what has to be equal for numbers to stand in one table."""
+        protocol = self.result.get("protocol")
+        fields = comparable_fields(protocol, self.monitor) if protocol else None
+        return json.dumps([self.monitor, self.config.get("metrics.mode"), fields], sort_keys=True, default=str)
+
+    def curve(self) -> list[tuple[float, float]]:
+        """Return the monitored metric over the iterations, of ``metrics.csv``."""
+        try:
+            with (self.directory / "metrics.csv").open(newline="", encoding="utf-8") as file:
+                rows = [(row.get("iteration"), row.get(self.monitor)) for row in csv.DictReader(file)]
+            return [(float(x), float(y)) for x, y in rows if x and y]
+        except (OSError, ValueError):
+            return []
+
+
+@dataclass
+class Group:
+    """Runs that differ by their seed alone.
+
+    Args:
+        name: what differs from other groups.
+        runs: by seed.
+    """
+
+    name: str
+    runs: list[RunRecord] = field(default_factory=list)
+
+    def values(self, which: str = "best") -> list[float]:
+        """Return the numbers of its finished runs, `best` or `last`."""
+        return [value for run in self.runs if (value := getattr(run, which)) is not None]
+
+    def summary(self, which: str = "best") -> Summary:
+        """Return the statistics of `values`, which must not be empty."""
+        return summarize(self.values(which))
+
+
+@dataclass
+class Table:
+    """Groups whose numbers were measured in the same way, the best first.
+
+    Args:
+        monitor: the number that they are compared by.
+        mode: min or max is best.
+        protocol: how it was measured, in lines.
+        groups: those with a number.
+    """
+
+    monitor: str
+    mode: Any
+    protocol: list[str]
+    groups: list[Group]
+
+    def verdict(self) -> Verdict:
+        """Return which group is best, as far as can be told."""
+        return verdict({group.name: group.values() for group in self.groups}, self.mode)
+
+
+def read_runs(paths: Iterable[Path]) -> list[RunRecord]:
+    """Return the runs in directories of runs or of sweeps.
+
+    Raises:
+        UserError: there are none.
+    """
+    paths = list(paths)
+    found: dict[Path, None] = {}
+    for path in paths:
+        own = [path] if (path / "config.yaml").is_file() else sorted(file.parent for file in path.glob("*/config.yaml"))
+        found |= dict.fromkeys(own)
+    if not found:
+        raise UserError(f"{' '.join(map(str, paths))} holds no run: give directories of runs or of sweeps")
+    return [read_run(directory) for directory in found]
+
+
+def read_run(directory: Path) -> RunRecord:
+    """Return what a run directory says."""
+    config = yaml.load((directory / "config.yaml").read_text(encoding="utf-8"), LOADER) or {}
+    file = directory / "overrides.yaml"
+    lines = yaml.load(file.read_text(encoding="utf-8"), LOADER) if file.is_file() else []
+    pairs = [str(line).partition("=") for line in lines or []]
+    typed = {key.lstrip("+"): value for key, sign, value in pairs if sign}
+    return RunRecord(directory, dict(leaves(config)), typed, read_result(directory))
+
+
+def grouped(runs: Sequence[RunRecord]) -> list[Group]:
+    """Return `runs` grouped by everything but the seed, each group named by what differs from the others."""
+    groups: dict[str, Group] = {}
+    for run in runs:
+        key = json.dumps(run.settings(), sort_keys=True, default=str)
+        groups.setdefault(key, Group("")).runs.append(run)
+    found = list(groups.values())
+    names = labels([group.runs[0] for group in found])
+    for group, name in zip(found, names, strict=True):
+        group.name = name
+        group.runs = one_a_seed(group.runs)
+    return found
+
+
+def one_a_seed(runs: Sequence[RunRecord]) -> list[RunRecord]:
+    """Return `runs` of one setting by seed; of several with one seed one, as the others are no further samples."""
+    by_seed = {run.seed: run for run in sorted(runs, key=lambda run: run.best is not None)}
+    return [by_seed[seed] for seed in sorted(by_seed)]
+
+
+def labels(runs: Sequence[RunRecord]) -> list[str]:
+    """Return what differs between runs, as it was typed; their directories where that does not tell them apart."""
+    typed = [{key: value for key, value in run.typed.items() if of_game(key)} for run in runs]
+    keys = differing(typed)
+    names = [label(own, keys) for own in typed]
+    apart = len(set(names)) == len(runs) > 1 and max(map(len, names)) <= LONGEST_NAME
+    return names if apart else [run.directory.name for run in runs]
+
+
+def of_game(key: str) -> bool:
+    """Return whether an override says what a run is."""
+    return key.partition(".")[0].partition("/")[0] not in (*NO_SETTING, "hydra")
+
+
+def differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the keys whose values are not the same everywhere."""
+    keys = dict.fromkeys(key for own in settings for key in own)
+    return [key for key in keys if len({str(own.get(key)) for own in settings}) > 1]
+
+
+def label(settings: Mapping[str, Any], keys: Sequence[str]) -> str:
+    """Return ``key=value,...`` of `keys`."""
+    return ",".join(f"{key}={settings[key]}" for key in keys if key in settings) or "default"
+
+
+def tables(runs: Sequence[RunRecord]) -> tuple[list[Table], list[RunRecord]]:
+    """Return a table for each way in which numbers were measured, and the runs without a number."""
+    groups = grouped(runs)
+    parts: dict[str, list[Group]] = {}
+    for group in groups:
+        for measured in dict.fromkeys(run.measured() for run in group.runs if run.best is not None):
+            own = [run for run in group.runs if run.best is not None and run.measured() == measured]
+            parts.setdefault(measured, []).append(Group(group.name, own))
+    found = []
+    for members in parts.values():
+        first = members[0].runs[0]
+        sign = 1 if first.config.get("metrics.mode") == "min" else -1
+        members.sort(key=lambda group, sign=sign: sign * group.summary().mean)  # type: ignore[misc]
+        protocol = first.result.get("protocol")
+        lines = describe(protocol) if protocol else ["its protocol is not known"]
+        found.append(Table(first.monitor, first.config.get("metrics.mode"), lines, members))
+    return found, [run for run in runs if run.best is None]
