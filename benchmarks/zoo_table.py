@@ -20,7 +20,6 @@ from gan_lightning.figures.images import make_image_grid
 from gan_lightning.gan import GAN
 from gan_lightning.priors import ClassConditional
 from gan_lightning.runs.checkpoints import LoadedRun, load
-from gan_lightning.sampling.generate import generate_samples
 
 SAMPLES = 12
 """In a row of the picture."""
@@ -84,7 +83,7 @@ class Row:
         classes = None
         if isinstance(gan.prior, ClassConditional):
             classes = [number % gan.prior.num_classes for number in range(SAMPLES)]
-        return generate_samples(gan, SAMPLES, classes, seed=gan.seed).images
+        return gan.sample(SAMPLES, classes, seed=gan.seed).cpu()
 
     def cells(self) -> list[str]:
         """What stands in its row."""

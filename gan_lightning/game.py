@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -32,15 +32,12 @@ class Latent:
     def __len__(self) -> int:
         return len(self.z)
 
-    def __getitem__(self, rows: slice) -> Latent:
-        """Return the record of fewer samples, every field cut along its first axis; all rows are the record itself."""
-        if rows.indices(len(self)) == (0, len(self), 1):
+    def __getitem__(self, rows: slice | Tensor) -> Latent:
+        """Return the record of some samples, all fields indexed along the first axis; all rows are the record itself."""
+        if isinstance(rows, slice) and rows.indices(len(self)) == (0, len(self), 1):
             return self
-        cut: dict[str, Any] = {}
-        for column in fields(self):
-            values = getattr(self, column.name)
-            cut[column.name] = None if values is None else values[rows]
-        return type(self)(**cut)
+        columns: dict[str, Any] = {column.name: getattr(self, column.name) for column in fields(self)}
+        return type(self)(**{name: None if values is None else values[rows] for name, values in columns.items()})
 
 
 @dataclass
@@ -167,16 +164,13 @@ def concatenate_rounds(rounds: Sequence[Round]) -> Round:
     first = rounds[0]
     if len(rounds) == 1:
         return first
-    whole = Round(
-        first.generator,
-        first.discriminator,
-        concatenate_records([round.latent for round in rounds]),
-        torch.cat([round.real for round in rounds]),
-        torch.cat([round.fake for round in rounds]),
-        None if first.labels is None else torch.cat([round.labels for round in rounds if round.labels is not None]),
-        first.discriminator_updates,
-        first.noise,
-        first.all_reduce_mean,
+    labels = [round.labels for round in rounds if round.labels is not None]
+    whole = replace(
+        first,
+        latent=concatenate_records([round.latent for round in rounds]),
+        real=torch.cat([round.real for round in rounds]),
+        fake=torch.cat([round.fake for round in rounds]),
+        labels=torch.cat(labels) if labels else None,
     )
     for output in ("real_output", "fake_output"):
         if all(output in round.__dict__ for round in rounds):
@@ -189,11 +183,11 @@ Record = TypeVar("Record", Latent, DiscriminatorOutput)
 
 def concatenate_records(records: Sequence[Record]) -> Record:
     """Return several batches' records as one, every field joined along its first axis."""
-    columns: dict[str, Any] = {}
-    for column in fields(records[0]):
-        values = [getattr(record, column.name) for record in records]
-        columns[column.name] = None if values[0] is None else torch.cat(values)
-    return type(records[0])(**columns)
+    columns = {column.name: [getattr(record, column.name) for record in records] for column in fields(records[0])}
+    joined: dict[str, Any] = {
+        name: None if values[0] is None else torch.cat(values) for name, values in columns.items()
+    }
+    return type(records[0])(**joined)
 
 
 def discriminate(
@@ -305,12 +299,13 @@ def update_states(objectives: Sequence[Objective], rounds: Sequence[Round]) -> N
             objective.after_discriminator_step(concatenate_rounds(rounds))
 
 
-def forbid_batch_norm(discriminator: nn.Module, objectives: Mapping[str, Objective]) -> None:
-    """Refuse objectives that take per-sample gradients of a discriminator that mixes its samples.
+def has_critic(objectives: Iterable[Objective]) -> bool:
+    """Return whether the discriminator's scores are no log-odds of being real, by any of the `objectives`."""
+    return any(objective.critic for objective in objectives)
 
-    Raises:
-        ValueError: for the objectives concerned, with the way out.
-    """
+
+def check_objectives(discriminator: nn.Module, objectives: Mapping[str, Objective]) -> None:
+    """Raise a ValueError for objectives that cannot work with this discriminator, or without a loss of targets."""
     strict = [name for name, objective in objectives.items() if objective.forbids_batch_norm]
     normalised = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in discriminator.modules())
     if strict and normalised:
@@ -318,19 +313,6 @@ def forbid_batch_norm(discriminator: nn.Module, objectives: Mapping[str, Objecti
             f"{' and '.join(strict)} takes the gradient of each sample by itself, and batch norm in the discriminator "
             "mixes the samples: choose loss.discriminator_norm=layer (or none)"
         )
-
-
-def has_critic(objectives: Iterable[Objective]) -> bool:
-    """Return whether the discriminator's scores are no log-odds of being real, by any of the `objectives`."""
-    return any(objective.critic for objective in objectives)
-
-
-def require_label_targets(objectives: Mapping[str, Objective]) -> None:
-    """Refuse objectives that move a target for real data where no objective has one.
-
-    Raises:
-        ValueError: for the objectives concerned, with the way out.
-    """
     movers = [name for name, objective in objectives.items() if objective.needs_label_targets]
     if movers and not any(objective.label_targets for objective in objectives.values()):
         raise ValueError(

@@ -75,8 +75,7 @@ class GAN(LightningModule):
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        game.forbid_batch_norm(discriminator, objectives)
-        game.require_label_targets(objectives)
+        game.check_objectives(discriminator, objectives)
         self.generator, self.discriminator, self.prior = generator, discriminator, prior
         self.averaged_generator = frozen_copy(generator)
         self.objectives = cast("Mapping[str, Objective]", nn.ModuleDict(objectives))

@@ -7,7 +7,7 @@ import logging
 import os
 import secrets
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from netrc import NetrcParseError, netrc
 from pathlib import Path
 from typing import Any
@@ -127,38 +127,14 @@ class WandB(WandbLogger):
         project: W&B project.
         save_dir: the folder in which W&B makes its folder `wandb`.
         id_file: where the run's id is kept, for when it is resumed; None makes a new W&B run each time.
-        name: of the run.
-        entity: user or team; None for the account's own.
-        group: what the runs of a sweep have in common.
-        job_type: such as train or sweep.
-        tags: to find runs by.
+        kwargs: for ``wandb.init``: `name` of the run, `entity` (user or team), `group`, `job_type`, `tags`.
     """
 
-    def __init__(
-        self,
-        project: str,
-        save_dir: str | Path,
-        id_file: str | Path | None = None,
-        name: str | None = None,
-        entity: str | None = None,
-        group: str | None = None,
-        job_type: str | None = None,
-        tags: Sequence[str] = (),
-    ) -> None:
+    def __init__(self, project: str, save_dir: str | Path, id_file: str | Path | None = None, **kwargs: Any) -> None:
         import wandb
 
         settings = wandb.Settings(silent=True, init_timeout=30)
-        super().__init__(
-            name=name,
-            save_dir=str(save_dir),
-            project=project,
-            entity=entity,
-            group=group,
-            job_type=job_type,
-            tags=list(tags),
-            mode=wandb_mode(),
-            settings=settings,
-        )
+        super().__init__(save_dir=str(save_dir), project=project, mode=wandb_mode(), settings=settings, **kwargs)
         del self._wandb_init["anonymous"]  # W&B has dropped it, and says so at every start
         self._id_file = None if id_file is None else Path(id_file)
         self._ended = False

@@ -101,11 +101,13 @@ class DecodedImages(ImageData):
         self.compared_with = check_reference(reference)
         if self.classes is not None and self.num_classes is None:
             raise ValueError("data.classes needs classes: the images have none, or data.num_classes=null leaves them")
-        self.in_memory = None if in_memory is None else in_memory
+        self.in_memory = in_memory
         if in_memory not in (None, True, False, "cache"):
             raise ValueError(f"data.in_memory must be true, false, cache or null, not {in_memory!r}")
         self.num_workers = check_int("data.num_workers", num_workers, minimum=0)
         self._ready = False
+        self.kinds: Counter[str] = Counter()  # training images by format and mode, once they were decoded
+        self._mapped: dict[bool, Cached] = {}
 
     @abstractmethod
     def find(self) -> Found:
@@ -176,11 +178,6 @@ class DecodedImages(ImageData):
             remarks.append(f"metrics compare with {len(self.dataset(False))} others: {self.reference_split}")
         log.info("; ".join([what, *remarks]))
 
-    @cached_property
-    def kinds(self) -> Counter[str]:
-        """Return how many of the training images are of which format and mode; nothing before they were decoded."""
-        return Counter()
-
     def read(self, train: bool) -> Images:
         """Decode all images of a split."""
         images = self.dataset(train)
@@ -204,10 +201,6 @@ class DecodedImages(ImageData):
             if train:
                 self.kinds.update(self._mapped[train].kinds)
         return self._mapped[train]
-
-    @cached_property
-    def _mapped(self) -> dict[bool, Cached]:
-        return {}
 
     def train_dataloader(self) -> Loader:
         """Return endless batches, from the step that the run has reached."""

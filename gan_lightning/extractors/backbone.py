@@ -15,14 +15,7 @@ from torch import Tensor, nn
 from gan_lightning.data.base import RealData
 from gan_lightning.data.pixels import quantise
 from gan_lightning.extractors.base import Extractor, Features, check_colours
-from gan_lightning.extractors.download import (
-    check_reachable,
-    download,
-    given_file,
-    hub_file,
-    read_weights,
-    weights_error_context,
-)
+from gan_lightning.extractors.download import download, hub_file, read_weights, weights_error_context, weights_file
 from gan_lightning.utils.checks import fingerprint
 
 IMAGES_AT_ONCE = 64
@@ -50,7 +43,8 @@ class Backbone(Extractor):
             near = get_close_matches(str(name), known) or ["resnet50", "convnext_tiny", "vit_b_16"]
             raise ValueError(f"extractor.name={name} is none of torchvision's image classifiers: try {', '.join(near)}")
         self.name, self.weights = name, torchvision.models.get_model_weights(name).DEFAULT
-        self.path = self.weights_file(weights)
+        instead = "an extractor that needs none: extractor=digits"
+        self.path = weights_file(weights, self.weights.url, f"the weights of {name}", instead)
         head = last_linear(build_without_weights(name))
         if head is None:
             raise ValueError(f"extractor.name={name} does not end in a linear layer: try resnet50")
@@ -64,18 +58,6 @@ class Backbone(Extractor):
             f"antialiased), centre {crop}x{crop}"
         )
         self.network: nn.Module | None = None
-
-    def weights_file(self, given: str | Path | None) -> Path | None:
-        """Return the file to load; None for the one that is to be downloaded. The class names the errors."""
-        if given is not None:
-            return given_file(given, hub_file(self.weights.url).name)
-        if hub_file(self.weights.url).is_file():
-            return hub_file(self.weights.url)
-        what = f"the weights of {self.name}"
-        check_reachable(
-            self.weights.url, what, hub_file(self.weights.url).name, "an extractor that needs none: extractor=digits"
-        )
-        return None
 
     def prepare(self, data: RealData | None = None) -> None:
         """Load the network, once; a ValueError or FileNotFoundError for a file that cannot be used."""

@@ -19,12 +19,28 @@ def hub_file(url: str) -> Path:
     return Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
 
 
-def given_file(path: str | Path, name: str) -> Path:
-    """Return the file that `extractor.weights` names; a FileNotFoundError if there is none."""
-    found = Path(path).expanduser()
-    if not found.is_file():
-        raise FileNotFoundError(f"extractor.weights={path} does not exist: give the path of {name}")
-    return found
+def weights_file(given: str | Path | None, url: str, what: str, instead: str) -> Path | None:
+    """Return the file to load: the one that `extractor.weights` gives, or torch.hub's; None if `url` has to be read.
+
+    Raises a FileNotFoundError if there is no such file, or `url` does not answer; the message says that `what` needs
+    it, and what to choose `instead`.
+    """
+    kept = hub_file(url)
+    if given is not None:
+        found = Path(given).expanduser()
+        if not found.is_file():
+            raise FileNotFoundError(f"extractor.weights={given} does not exist: give the path of {kept.name}")
+        return found
+    if kept.is_file():
+        return kept
+    try:
+        urlopen(url, timeout=CONNECT_SECONDS).close()
+    except OSError as error:
+        raise FileNotFoundError(
+            f"{what} could not be downloaded ({error}): set extractor.weights to the path of {kept.name}, "
+            f"or choose {instead}"
+        ) from error
+    return None
 
 
 def read_weights(path: Path, name: str) -> Any:
@@ -56,17 +72,6 @@ def download(url: str, what: str) -> Path:
                 f"{what} could not be downloaded ({error}): set extractor.weights to the path of {path.name}"
             ) from error
     return path
-
-
-def check_reachable(url: str, what: str, name: str, instead: str) -> None:
-    """Raise a FileNotFoundError, with what `instead` to choose, if `url` does not answer."""
-    try:
-        urlopen(url, timeout=CONNECT_SECONDS).close()
-    except OSError as error:
-        raise FileNotFoundError(
-            f"{what} could not be downloaded ({error}): set extractor.weights to the path of {name}, "
-            f"or choose {instead}"
-        ) from error
 
 
 @contextmanager

@@ -12,17 +12,10 @@ from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, Featu
 from gan_lightning.data.base import RealData
 from gan_lightning.data.pixels import quantise
 from gan_lightning.extractors.base import Extractor, Features, check_colours
-from gan_lightning.extractors.download import (
-    check_reachable,
-    download,
-    given_file,
-    hub_file,
-    read_weights,
-    weights_error_context,
-)
+from gan_lightning.extractors.download import download, read_weights, weights_error_context, weights_file
 from gan_lightning.utils.checks import fingerprint
 
-FILE_NAME = Path(URL_INCEPTION_V3).name
+FILE_NAME, WEIGHTS = Path(URL_INCEPTION_V3).name, "the Inception weights"
 FEATURES, LOGITS = 2048, 1008
 IMAGES_AT_ONCE = 64  # at 299x299 a hundred images already take half a gigabyte in the first layers
 HASH = FILE_NAME.removesuffix(".pth").rpartition("-")[2]
@@ -45,7 +38,7 @@ class Inception(Extractor):
     preprocessing = "8 bits, grey repeated to 3 channels, 299x299 (TensorFlow's bilinear)"
 
     def __init__(self, weights: str | Path | None = None) -> None:
-        self.path = weights_file(weights)
+        self.path = weights_file(weights, URL_INCEPTION_V3, WEIGHTS, "metrics=sliced_wasserstein")
         name = HASH if self.path is None else fingerprint(self.path)[: len(HASH)]
         super().__init__(FEATURES, LOGITS, f"inception-v3-{name}")
         self.network: FeatureExtractorInceptionV3 | None = None
@@ -54,7 +47,7 @@ class Inception(Extractor):
         """Load the network, once; a ValueError or FileNotFoundError for a file that cannot be used."""
         if self.network is not None:
             return
-        path = self.path or download(URL_INCEPTION_V3, "the Inception weights")
+        path = self.path or download(URL_INCEPTION_V3, WEIGHTS)
         with weights_error_context(path, "the Inception network", FILE_NAME):
             checked = io.BytesIO()  # torch-fidelity would run what code a file has: it is given what the weights are
             torch.save(read_weights(path, FILE_NAME), checked)
@@ -75,13 +68,3 @@ class Inception(Extractor):
         pixels = quantise(images).to(torch.uint8).expand(-1, 3, -1, -1)
         parts = [self.network.to(images.device)(part) for part in pixels.split(IMAGES_AT_ONCE)]
         return Features(*(torch.cat(kind) for kind in zip(*parts, strict=True)))
-
-
-def weights_file(given: str | Path | None) -> Path | None:
-    """Return the file to load; None for the one that is to be downloaded. `Inception` names the errors."""
-    if given is not None:
-        return given_file(given, FILE_NAME)
-    if hub_file(URL_INCEPTION_V3).is_file():
-        return hub_file(URL_INCEPTION_V3)
-    check_reachable(URL_INCEPTION_V3, "the Inception weights", FILE_NAME, "metrics=sliced_wasserstein")
-    return None

@@ -166,6 +166,32 @@ class FeatureMetric(SampleMetric, ABC):
         return
 
 
+class KeptFeatureMetric(FeatureMetric, ABC):
+    """A metric that keeps all features of real samples and fakes, in float32.
+
+    Args:
+        extractor: of the features.
+    """
+
+    real_features: list[Tensor]
+    fake_features: list[Tensor]
+
+    def __init__(self, extractor: Extractor | None) -> None:
+        super().__init__(extractor)
+        self.add_list_state("real_features")
+        self.add_list_state("fake_features")
+
+    def accumulate_features(self, features: Features, real: bool) -> None:
+        if len(features.features):
+            # A view, not a copy: metrics that keep the features of one extractor share their memory.
+            (self.real_features if real else self.fake_features).append(features.features.flatten())
+
+    def kept_features(self) -> tuple[Tensor, Tensor]:
+        """Return the features of the real samples and of the fakes, (n, dim) and (m, dim)."""
+        dim = self.extractor.dim
+        return concatenated(self.real_features, dim), concatenated(self.fake_features, dim)
+
+
 def check_classes(keys: tuple[str, ...], num_classes: int | None) -> int:
     """Return the number of classes for the metric of `keys`; a ValueError if the data have no classes."""
     if num_classes is None:

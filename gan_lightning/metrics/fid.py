@@ -98,16 +98,11 @@ class FrechetDistance(FeatureMetric):
         """Take the features of a batch into the moments."""
         if not len(features.features):
             return
-        vectors = features.features.double()
-        if real:
-            self._real_factor = None
-            self.real_count += len(vectors)
-            self.real_sum += vectors.sum(dim=0)
-            self.real_outer += vectors.mT @ vectors
-        else:
-            self.fake_count += len(vectors)
-            self.fake_sum += vectors.sum(dim=0)
-            self.fake_outer += vectors.mT @ vectors
+        vectors, kind = features.features.double(), "real" if real else "fake"
+        count, total, outer = (getattr(self, f"{kind}_{name}") for name in ("count", "sum", "outer"))
+        count += len(vectors)
+        total += vectors.sum(dim=0)
+        outer += vectors.mT @ vectors
 
     def compute(self) -> dict[str, float]:
         """Return the distance; a ValueError for fewer than two samples on a side, which have no covariance."""

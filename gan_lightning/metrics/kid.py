@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gan_lightning.extractors.base import Extractor, Features, full_float32
-from gan_lightning.metrics.base import FeatureMetric, concatenated
+from gan_lightning.extractors.base import Extractor, full_float32
+from gan_lightning.metrics.base import KeptFeatureMetric
 
 SUBSETS, SUBSET_SIZE, SEED = 100, 1000, 2020
 
@@ -71,7 +71,7 @@ def kernel_distance(
     return float(np.mean(values)), float(np.std(values))
 
 
-class KernelDistance(FeatureMetric):
+class KernelDistance(KeptFeatureMetric):
     """The kernel distance of fakes from real samples in an extractor's features: with Inception's, the KID.
 
     It has no bias, and so hardly depends on how many samples there are: choose it where they are few. The subsets
@@ -93,9 +93,6 @@ class KernelDistance(FeatureMetric):
 
     keys: ClassVar[tuple[str, ...]] = ("kid", "kid_std")
 
-    real_features: list[Tensor]
-    fake_features: list[Tensor]
-
     def __init__(
         self, extractor: Extractor, subsets: int = SUBSETS, subset_size: int = SUBSET_SIZE, seed: int = SEED
     ) -> None:
@@ -105,19 +102,10 @@ class KernelDistance(FeatureMetric):
         self.subsets, self.subset_size, self.seed = subsets, subset_size, seed
         self.config = {"subsets": subsets, "subset_size": subset_size, "seed": seed}
         self.min_fakes = 2
-        self.add_list_state("real_features")
-        self.add_list_state("fake_features")
-
-    def accumulate_features(self, features: Features, real: bool) -> None:
-        """Take the features of a batch."""
-        if not len(features.features):
-            return
-        # A view, not a copy: metrics that keep the features of one extractor share their memory.
-        (self.real_features if real else self.fake_features).append(features.features.flatten())
 
     def compute(self) -> dict[str, float]:
         """Return the distance; a ValueError for fewer than two samples on a side."""
-        real, fake = (concatenated(state, self.extractor.dim) for state in (self.real_features, self.fake_features))
+        real, fake = self.kept_features()
         size = min(self.subset_size, len(real), len(fake))
         if size < 2:
             raise ValueError(

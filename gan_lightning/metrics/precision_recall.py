@@ -13,8 +13,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gan_lightning.extractors.base import Extractor, Features, full_float32
-from gan_lightning.metrics.base import FeatureMetric, concatenated
+from gan_lightning.extractors.base import Extractor, full_float32
+from gan_lightning.metrics.base import KeptFeatureMetric
 
 ROWS = 2048  # of a block of distances, and columns: 16 MiB, whatever the number of samples
 
@@ -93,7 +93,7 @@ def density_coverage(fake: Tensor, real: Tensor, real_radii: Tensor, neighbour: 
     return balls.item() / (neighbour * len(fake)), reached.double().mean().item()
 
 
-class Manifold(FeatureMetric, ABC):
+class Manifold(KeptFeatureMetric, ABC):
     """A metric by balls around samples that reach to their k-th nearest neighbour among their like.
 
     Keeps all features, in float32. The real radii are found once.
@@ -106,40 +106,23 @@ class Manifold(FeatureMetric, ABC):
         ValueError: k is not positive.
     """
 
-    real_features: list[Tensor]
-    fake_features: list[Tensor]
-
     def __init__(self, extractor: Extractor, neighbour: int) -> None:
         super().__init__(extractor)
         if neighbour < 1:
-            raise ValueError(f"{self.name()} need at least the 1st nearest neighbour, not number {neighbour}")
+            raise ValueError(
+                f"{' and '.join(self.keys)} need the 1st nearest neighbour or a later one, not {neighbour}"
+            )
         self.neighbour = neighbour
         self.config = {"k": neighbour}
         self.min_fakes = neighbour + 1
         self._real_radii: Tensor | None = None
-        self.add_list_state("real_features")
-        self.add_list_state("fake_features")
-
-    @classmethod
-    def name(cls) -> str:
-        """Return the names of the numbers."""
-        return " and ".join(cls.keys)
-
-    def accumulate_features(self, features: Features, real: bool) -> None:
-        """Take the features of a batch."""
-        if not len(features.features):
-            return
-        # A view, not a copy: metrics that keep the features of one extractor share their memory.
-        (self.real_features if real else self.fake_features).append(features.features.flatten())
-        if real:
-            self._real_radii = None
 
     def compute(self) -> dict[str, float]:
         """Return the numbers, NaN where a feature is not finite; a ValueError for k or fewer samples on a side."""
-        real, fake = (concatenated(state, self.extractor.dim) for state in (self.real_features, self.fake_features))
+        real, fake = self.kept_features()
         if min(len(real), len(fake)) <= self.neighbour:
             raise ValueError(
-                f"{self.name()} with k={self.neighbour} need {self.neighbour + 1} samples of each kind, "
+                f"{' and '.join(self.keys)} with k={self.neighbour} need {self.neighbour + 1} samples of each kind, "
                 f"not {len(real)} real and {len(fake)} fake: raise metrics.num_fakes"
             )
         if not (torch.isfinite(real).all() and torch.isfinite(fake).all()):

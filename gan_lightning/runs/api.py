@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -90,8 +91,8 @@ class Run:
         path = self.directory / "metrics.csv"
         if not path.is_file():
             raise UserError(f"{self.directory} has no metrics.csv: nothing was logged there")
-        if find_spec("pandas") is not None:
-            return import_pandas().read_csv(path)
+        if find_spec("pandas") is not None:  # which need not be installed
+            return import_module("pandas").read_csv(path)
         with path.open(newline="", encoding="utf-8") as file:
             return [{name: number(text) for name, text in row.items() if text} for row in csv.DictReader(file)]
 
@@ -106,13 +107,6 @@ class Run:
     def gan(self) -> GAN:
         """The GAN of the last checkpoint, on the CPU in evaluation mode; see `load`."""
         return load(self.directory)
-
-
-def import_pandas() -> Any:
-    """Import pandas, which need not be installed."""
-    from importlib import import_module
-
-    return import_module("pandas")
 
 
 def number(text: str) -> float:

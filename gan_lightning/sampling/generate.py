@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,40 +15,6 @@ from gan_lightning.utils.progress_bar import track
 
 BATCH_SIZE = 500
 """Samples generated at a time."""
-
-
-class Samples(NamedTuple):
-    """Generated `images`, or other samples, (count, ...); their `labels`; how many `columns` an image grid has."""
-
-    images: Tensor
-    labels: Tensor | None
-    columns: int | None
-
-
-def generate_samples(
-    gan: GAN,
-    count: int,
-    labels: Sequence[int] | None = None,
-    truncation: float | None = None,
-    seed: int = 0,
-    grid: bool = False,
-) -> Samples:
-    """Return samples of the averaged generator, on the CPU.
-
-    Args:
-        gan: the trained game, which stays as it is.
-        count: how many; about so many with `grid`.
-        labels: classes, as many samples of each of them, in order; None leaves them to the prior.
-        truncation: the largest absolute value of Gaussian noise; None leaves it.
-        seed: of the latents.
-        grid: arrange them for an image grid, see `sample_latents`.
-
-    Raises:
-        ValueError: the prior is not class-conditional, does not have these classes or no Gaussian noise.
-    """
-    prior = truncated_prior(gan, truncation)
-    latent, columns = sample_latents(prior, count, sampling_rng(gan, seed), labels, grid)
-    return Samples(generate_images(gan, latent), None if latent.labels is None else latent.labels.cpu(), columns)
 
 
 def sampling_rng(gan: GAN, seed: int) -> torch.Generator:

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
-from typing import Any, TypeVar
-
 import torch
-from torch import Tensor
 
 from gan_lightning.game import Latent
 from gan_lightning.priors import Prior
-
-Record = TypeVar("Record", bound=Latent)
 
 
 def closed_path(prior: Prior, keys: Latent, steps: int) -> Latent:
@@ -31,11 +25,4 @@ def closed_path(prior: Prior, keys: Latent, steps: int) -> Latent:
     """
     count, first = len(keys), torch.arange(len(keys), device=keys.z.device).repeat_interleave(steps + 1)
     share = (torch.arange(steps + 1, device=keys.z.device) / steps).repeat(count)[:, None]
-    return prior.interpolate(select_rows(keys, first), select_rows(keys, (first + 1) % count), share)
-
-
-def select_rows(latent: Record, rows: Tensor) -> Record:
-    """Return the latents at `rows`, (count,) of int64."""
-    columns: dict[str, Any] = {column.name: getattr(latent, column.name) for column in fields(latent)}
-    columns = {name: values if values is None else values[rows] for name, values in columns.items()}
-    return replace(latent, **columns)
+    return prior.interpolate(keys[first], keys[(first + 1) % count], share)

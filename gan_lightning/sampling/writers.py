@@ -2,8 +2,9 @@
 
 Every writer puts its files into `folder`, under a name that begins with `name` and says what is in them, and returns
 their paths; `output.write_atomically` says what happens to files that are there already, and to errors. The arguments
-`count`, `labels`, `truncation` and `seed` are those of `generate_samples`; `class_names`, by number, enter the names of
-files and stand beside rows. `format` is ``grid``, a picture, ``files``, a folder of PNGs, or ``npz``, arrays.
+`labels`, `truncation` and `seed` are those of `GAN.sample`, as is `count`, which in a grid is about so many;
+`class_names`, by number, enter the names of files and stand beside rows. `format` is ``grid``, a picture, ``files``, a
+folder of PNGs, or ``npz``, arrays. A prior that cannot draw such latents raises a ValueError.
 """
 
 from __future__ import annotations
@@ -17,13 +18,7 @@ from torch import nn
 from gan_lightning.figures.images import FRAME_MS, make_image_grid, row_names, save_animation, save_picture
 from gan_lightning.gan import GAN
 from gan_lightning.models.cyclegan import is_translator
-from gan_lightning.sampling.generate import (
-    generate_images,
-    generate_samples,
-    sample_latents,
-    sampling_rng,
-    truncated_prior,
-)
+from gan_lightning.sampling.generate import generate_images, sample_latents, sampling_rng, truncated_prior
 from gan_lightning.sampling.interpolation import closed_path
 from gan_lightning.sampling.output import save_arrays, save_files, write_atomically
 from gan_lightning.sampling.translation import COLUMNS, side_by_side, translate, translate_folder
@@ -47,23 +42,24 @@ def write_samples(
     class_names: Sequence[str] | None = None,
 ) -> list[Path]:
     """Write samples: a picture of all; a folder with a PNG of each; or the arrays `samples` and, if any, `labels`."""
-    samples = generate_samples(gan, count, labels, truncation, seed, grid=format == "grid")
-    name = f"{name}_{len(samples.images)}{name_suffix(labels, truncation, class_names)}"
+    prior, grid = truncated_prior(gan, truncation), format == "grid"
+    latent, columns = sample_latents(prior, count, sampling_rng(gan, seed), labels, grid)
+    images, classes = generate_images(gan, latent), None if latent.labels is None else latent.labels.cpu()
+    name = f"{name}_{len(images)}{name_suffix(labels, truncation, class_names)}"
 
     def write(aside: Path) -> None:
-        if format == "grid":
+        if grid:
             rows = None
-            if gan.prior.class_conditional and samples.labels is not None and samples.columns is not None:
-                rows = row_names(samples.labels, samples.columns, class_names)
-            grid = make_image_grid(samples.images, columns=samples.columns, row_names=rows)
-            save_picture(grid, aside / f"{name}.png")
+            if gan.prior.class_conditional and classes is not None and columns is not None:
+                rows = row_names(classes, columns, class_names)
+            save_picture(make_image_grid(images, columns=columns, row_names=rows), aside / f"{name}.png")
         elif format == "files":
             words = None
-            if class_names is not None and samples.labels is not None:
-                words = class_words(samples.labels.tolist(), class_names)
-            save_files(samples.images, aside / name, words)
+            if class_names is not None and classes is not None:
+                words = class_words(classes.tolist(), class_names)
+            save_files(images, aside / name, words)
         else:
-            save_arrays(aside / f"{name}.npz", samples.labels, samples=samples.images)
+            save_arrays(aside / f"{name}.npz", classes, samples=images)
 
     return write_atomically(folder, name, write)
 
