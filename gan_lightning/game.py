@@ -33,7 +33,7 @@ class Latent:
         return len(self.z)
 
     def __getitem__(self, rows: slice | Tensor) -> Latent:
-        """Return the record of some samples, all fields indexed along the first axis; all rows are the record itself."""
+        """Return some samples' record, all fields indexed along the first axis; of all samples, the record itself."""
         if isinstance(rows, slice) and rows.indices(len(self)) == (0, len(self), 1):
             return self
         columns: dict[str, Any] = {column.name: getattr(self, column.name) for column in fields(self)}
@@ -184,10 +184,8 @@ Record = TypeVar("Record", Latent, DiscriminatorOutput)
 def concatenate_records(records: Sequence[Record]) -> Record:
     """Return several batches' records as one, every field joined along its first axis."""
     columns = {column.name: [getattr(record, column.name) for record in records] for column in fields(records[0])}
-    joined: dict[str, Any] = {
-        name: None if values[0] is None else torch.cat(values) for name, values in columns.items()
-    }
-    return type(records[0])(**joined)
+    kept: dict[str, Any] = {name: None if parts[0] is None else torch.cat(parts) for name, parts in columns.items()}
+    return type(records[0])(**kept)
 
 
 def discriminate(
