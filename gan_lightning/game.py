@@ -36,8 +36,9 @@ class Latent:
         """Return some samples' record, all fields indexed along the first axis; of all samples, the record itself."""
         if isinstance(rows, slice) and rows.indices(len(self)) == (0, len(self), 1):
             return self
-        columns: dict[str, Any] = {column.name: getattr(self, column.name) for column in fields(self)}
-        return type(self)(**{name: None if values is None else values[rows] for name, values in columns.items()})
+        columns = {column.name: getattr(self, column.name) for column in fields(self)}
+        cut: dict[str, Any] = {name: None if values is None else values[rows] for name, values in columns.items()}
+        return type(self)(**cut)
 
 
 @dataclass
