@@ -224,7 +224,6 @@ class DecodedImages(ImageData):
 
     @property
     def reference_size(self) -> int:
-        """Return the number of images that metrics compare with."""
         if self.storage == "memory":
             return super().reference_size
         train = self.reference == "train"
@@ -240,7 +239,6 @@ class DecodedImages(ImageData):
     def labelled_reference_batches(
         self, device: torch.device | str, rank: int = 0, world_size: int = 1, batch_size: int = 500
     ) -> Iterator[Batch]:
-        """See `RealData`; images, float32 in [-1, 1]."""
         if self.storage == "memory":
             yield from super().labelled_reference_batches(device, rank, world_size, batch_size)
             return
@@ -270,7 +268,6 @@ class DecodedImages(ImageData):
         yield from raised(batches)
 
     def examples(self, count: int, device: torch.device | str, labels: Tensor | None = None) -> Tensor:
-        """See `RealData`."""
         if self.storage == "memory":
             return super().examples(count, device, labels)
         train = self.reference == "train"
@@ -285,7 +282,6 @@ class DecodedImages(ImageData):
         return normalize(torch.stack([images[row][0] for row in rows]).to(device))
 
     def label_counts(self) -> Tensor | None:
-        """See `RealData`."""
         if self.storage == "memory":
             return super().label_counts()
         if not self.labelled:

@@ -197,7 +197,6 @@ class ImageFiles(RealData):
 
     @property
     def reference_size(self) -> int:
-        """Return the number of images."""
         return len(self.paths)
 
     def labelled_reference_batches(

@@ -61,13 +61,11 @@ class ToyData(RealData):
 
     @property
     def reference_size(self) -> int:
-        """Return how many samples metrics compare with, over all ranks."""
         return self._reference_size
 
     def labelled_reference_batches(
         self, device: torch.device | str, rank: int = 0, world_size: int = 1, batch_size: int = 500
     ) -> Iterator[Batch]:
-        """See `RealData`; (up to `batch_size`, dim)."""
         samples = self.distribution.sample(self.reference_size, generator_for("reference"))
         mine = rank_slice(self.reference_size, rank, world_size)
         for batch in samples[mine.start : mine.stop].to(device).split(batch_size):

@@ -100,7 +100,6 @@ class UnpairedImages(RealData):
             yield torch.cat(pairs, dim=1), None
 
     def fingerprint(self, train: bool | None = None) -> str | None:
-        """See `RealData`: of the images of both domains."""
         return fingerprint_of(*self.domains())
 
 

@@ -35,12 +35,9 @@ class Evaluator:
     """Metrics that evaluate together. Those with equal extractors come to hold one, which sees each batch once.
 
     Args:
-        metrics: by any names.
+        metrics: by any names; no two may give the same number.
         batch_size: largest number of samples generated or shown to them at a time on a rank.
         cache: the folder where the metrics' states of real samples are kept for other runs; None keeps none.
-
-    Raises:
-        ValueError: two metrics give the same number.
     """
 
     def __init__(

@@ -32,9 +32,6 @@ class Classifier(Extractor):
         num_classes: of the data.
         seed: of its training.
         cache: the folder where it is kept, `auto` as `cache_folder` says; None trains one each time.
-
-    Raises:
-        ValueError: the data has no classes.
     """
 
     preprocessing = f"8 bits, sides of at most {classifier_training.LARGEST_SIZE} pixels (antialiased bilinear)"

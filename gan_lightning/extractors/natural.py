@@ -34,10 +34,7 @@ class Natural(Extractor):
 
     Args:
         shape: of the images, (channels, height, width), which says how large the network sees them.
-        size: side in pixels that images are brought to; None follows from `shape`.
-
-    Raises:
-        ValueError: `size` is no number of pixels.
+        size: side in pixels that images are brought to, at least 32; None follows from `shape`.
     """
 
     def __init__(self, shape: Sequence[int], size: int | None = None) -> None:

@@ -54,9 +54,6 @@ class Scene:
         points: the cells in whose centres the discriminator is asked.
         bandwidth_cells: width of the kernel of all estimates of a density.
         data_value: C(G) of as many samples of the data, estimated likewise: what a perfect generator would score.
-
-    Raises:
-        ValueError: for data of more than two dimensions.
     """
 
     def __init__(self, real: Array, box: Box, log_density: Callable[[Tensor], Tensor], critic: bool) -> None:

@@ -44,13 +44,10 @@ class LeastSquares(Objective):
     """LSGAN: regression of the scores onto targets (Mao et al. 2017, eq. 2 and 9, with their factors of one half).
 
     Args:
-        fake_target: a, the discriminator's target for fakes.
+        fake_target: a, the discriminator's target for fakes, below `real_target`.
         real_target: b, the discriminator's target for data.
         generator_target: c, the generator's target for fakes. With b - c = 1 and b - a = 2 the game
             minimises the Pearson chi-squared divergence; 0, 1, 1 is the paper's usual choice.
-
-    Raises:
-        ValueError: `fake_target` is not below `real_target`.
     """
 
     label_targets = True

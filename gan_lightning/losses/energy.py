@@ -42,10 +42,7 @@ class EnergyBased(Objective):
     regularizer `pull_away` it is EBGAN-PT.
 
     Args:
-        margin: m, in units of energy. It must be above the energy of data, or nothing is learned.
-
-    Raises:
-        ValueError: `margin` is not positive.
+        margin: m, above 0, in units of energy. It must be above the energy of data, or nothing is learned.
     """
 
     critic = True
@@ -74,10 +71,7 @@ class BoundaryEquilibrium(Objective):
 
     Args:
         gamma: target of E L(G(z)) / E L(x), in [0, 1]; lower gives better and less varied samples.
-        lambda_k: the step of k.
-
-    Raises:
-        ValueError: `gamma` is outside its range or `lambda_k` not positive.
+        lambda_k: the step of k, above 0.
     """
 
     critic = True

@@ -40,11 +40,8 @@ class ClassificationAccuracy(SampleMetric):
 
     Args:
         num_classes: how many classes there are.
-        epochs: how often each fake is used in training.
+        epochs: how often each fake is used in training, at least once.
         seed: of the training.
-
-    Raises:
-        ValueError: the data have no classes, or there is to be no epoch.
     """
 
     keys = ("classification_accuracy",)

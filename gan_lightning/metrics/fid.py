@@ -95,7 +95,6 @@ class FrechetDistance(FeatureMetric):
             self.add_state(f"{kind}_outer", torch.zeros(dim, dim, dtype=torch.float64), dist_reduce_fx="sum")
 
     def accumulate_features(self, features: Features, real: bool) -> None:
-        """Take the features of a batch into the moments."""
         if not len(features.features):
             return
         vectors, kind = features.features.double(), "real" if real else "fake"

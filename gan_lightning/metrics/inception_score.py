@@ -53,12 +53,9 @@ class InceptionScore(FeatureMetric):
     `compute` gives `inception_score`, the mean over the parts, and `inception_score_std`, their standard deviation.
 
     Args:
-        extractor: of the logits.
-        splits: in how many parts the fakes are divided; published scores have ten.
+        extractor: of the logits; one that knows classes.
+        splits: in how many parts the fakes are divided, at least 1; published scores have ten.
         seed: of the order before that.
-
-    Raises:
-        ValueError: the extractor knows no classes, or there is to be no part.
     """
 
     keys: ClassVar[tuple[str, ...]] = ("inception_score", "inception_score_std")

@@ -37,9 +37,6 @@ class IntraClassFrechet(FeatureMetric):
     Args:
         extractor: of the features.
         num_classes: how many classes there are.
-
-    Raises:
-        ValueError: the data have no classes.
     """
 
     keys: ClassVar[tuple[str, ...]] = ("intra_fid",)

@@ -83,12 +83,9 @@ class KernelDistance(KeptFeatureMetric):
 
     Args:
         extractor: of the features.
-        subsets: how many are drawn.
-        subset_size: samples of each side in one; fewer where there are fewer.
+        subsets: how many are drawn, at least 1.
+        subset_size: samples of each side in one, at least 2; fewer where there are fewer.
         seed: of the draw.
-
-    Raises:
-        ValueError: there are no subsets, or they have fewer than two samples.
     """
 
     keys: ClassVar[tuple[str, ...]] = ("kid", "kid_std")

@@ -68,7 +68,6 @@ class ConditionalAccuracy(LabelCounts):
         super().__init__(DIGITS)
 
     def compute(self) -> dict[str, float]:
-        """Return the number described above."""
         return {"label_accuracy": self.share(self.fake_readings.trace())}
 
 
@@ -90,6 +89,5 @@ class ClusterAccuracy(LabelCounts):
         super().__init__(num_labels)
 
     def compute(self) -> dict[str, float]:
-        """Return the number described above."""
         codes, digits = linear_sum_assignment(self.fake_readings.cpu().numpy(), maximize=True)
         return {"code_accuracy": self.share(self.fake_readings[codes, digits].sum())}

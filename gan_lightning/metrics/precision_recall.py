@@ -100,18 +100,14 @@ class Manifold(KeptFeatureMetric, ABC):
 
     Args:
         extractor: of the features.
-        neighbour: k.
-
-    Raises:
-        ValueError: k is not positive.
+        neighbour: k, at least 1.
     """
 
     def __init__(self, extractor: Extractor, neighbour: int) -> None:
         super().__init__(extractor)
         if neighbour < 1:
-            raise ValueError(
-                f"{' and '.join(self.keys)} need the 1st nearest neighbour or a later one, not {neighbour}"
-            )
+            name = " and ".join(self.keys)
+            raise ValueError(f"{name} need at least the 1st nearest neighbour, not number {neighbour}")
         self.neighbour = neighbour
         self.config = {"k": neighbour}
         self.min_fakes = neighbour + 1
@@ -154,7 +150,6 @@ class PrecisionRecall(Manifold):
         super().__init__(extractor, neighbour)
 
     def compare(self, fake: Tensor, real: Tensor, real_radii: Tensor) -> tuple[float, float]:
-        """Return precision and recall."""
         return precision_recall(fake, real, radii(fake, self.neighbour), real_radii)
 
 
@@ -176,5 +171,4 @@ class DensityCoverage(Manifold):
         super().__init__(extractor, neighbour)
 
     def compare(self, fake: Tensor, real: Tensor, real_radii: Tensor) -> tuple[float, float]:
-        """Return density and coverage."""
         return density_coverage(fake, real, real_radii, self.neighbour)

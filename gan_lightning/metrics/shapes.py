@@ -135,7 +135,6 @@ class ShapeQuality(SampleMetric):
         self.fake_cells += torch.bincount(index[readable], minlength=self.fake_cells.numel()).view_as(self.fake_cells)
 
     def compute(self) -> dict[str, float]:
-        """Return the numbers described above."""
         if not self.fake_count:
             raise ValueError("metrics=shapes needs at least one fake: raise metrics.num_fakes")
         shapes = self.fake_cells.sum((1, 2, 3)).double()
@@ -209,7 +208,6 @@ class ShapeLabels(SampleMetric):
         self.fake_cells += torch.bincount(index, minlength=self.fake_cells.numel()).view_as(self.fake_cells)
 
     def compute(self) -> dict[str, float]:
-        """Return the numbers described above."""
         by_shape = self.fake_cells.sum((2, 3))
         if not by_shape.sum():
             raise ValueError("metrics of shapes need at least one fake with a label: raise metrics.num_fakes")

@@ -48,10 +48,7 @@ class SlicedWasserstein(SampleMetric):
     `compute` gives `swd`, in units of the samples.
 
     Args:
-        projections: number of directions.
-
-    Raises:
-        ValueError: `projections` is not positive.
+        projections: number of directions, at least 1.
     """
 
     keys = ("swd",)

@@ -33,10 +33,7 @@ class FeatureMatching(Objective):
     pass: several devices or micro-batches each match their own.
 
     Args:
-        weight: strength; the paper uses this term alone.
-
-    Raises:
-        ValueError: `weight` is negative.
+        weight: strength, at least 0; the paper uses this term alone.
     """
 
     def __init__(self, weight: float = 1.0) -> None:
@@ -54,13 +51,10 @@ class PullAway(Objective):
     """weight * mean over i != j of cos^2 between the features of fakes i and j (Zhao et al. 2017, section 2.4).
 
     Fakes whose features point the same way are pushed apart. With `loss=ebgan` features are the codes of the
-    autoencoder, and both together are EBGAN-PT. Pairs are of samples of one forward pass.
+    autoencoder, and both together are EBGAN-PT. Pairs are of samples of one forward pass, two or more.
 
     Args:
-        weight: strength, .1 in the paper.
-
-    Raises:
-        ValueError: `weight` is negative, or there is only one sample to a device or micro-batch.
+        weight: strength, at least 0; .1 in the paper.
     """
 
     def __init__(self, weight: float = 0.1) -> None:

@@ -47,10 +47,7 @@ class LazyGradientPenalty(Objective, ABC):
     mean over the updates, and with it the strength, stays the same (Karras et al. 2020, appendix B).
 
     Args:
-        every: discriminator updates from one application to the next.
-
-    Raises:
-        ValueError: `every` is below 1.
+        every: discriminator updates from one application to the next, at least 1.
     """
 
     key: ClassVar[str]
@@ -75,12 +72,9 @@ class TargetNormPenalty(LazyGradientPenalty):
     Batch norm in the discriminator makes a sample's score depend on its batch, so that its own gradient is undefined.
 
     Args:
-        weight: lambda of the papers.
-        target: the gradient norm that the discriminator should have.
+        weight: lambda of the papers, at least 0.
+        target: the gradient norm that the discriminator should have, at least 0.
         every: discriminator updates from one application to the next, see `LazyGradientPenalty`.
-
-    Raises:
-        ValueError: `weight` or `target` is negative, or `every` below 1.
     """
 
     forbids_batch_norm = True
@@ -127,13 +121,10 @@ class DRAGAN(TargetNormPenalty):
     micro-batch. So training with several micro-batches differs a little from training with one.
 
     Args:
-        weight: lambda of the paper.
-        target: the gradient norm that the discriminator should have; k of the paper.
+        weight: lambda of the paper, at least 0.
+        target: the gradient norm that the discriminator should have, at least 0; k of the paper.
         every: discriminator updates from one application to the next, see `LazyGradientPenalty`.
-        spread: c, the largest step away from the data in standard deviations.
-
-    Raises:
-        ValueError: `weight`, `target` or `spread` is negative, or `every` below 1.
+        spread: c, the largest step away from the data in standard deviations, at least 0.
     """
 
     key = "dragan"
@@ -161,11 +152,8 @@ class ZeroCentredPenalty(LazyGradientPenalty):
     `loss.discriminator_norm=none` keeps them apart.
 
     Args:
-        gamma: strength. 10 in the paper.
+        gamma: strength, at least 0; 10 in the paper.
         every: discriminator updates from one application to the next, see `LazyGradientPenalty`.
-
-    Raises:
-        ValueError: `gamma` is negative or `every` below 1.
     """
 
     needs_image_gradients = True

@@ -17,9 +17,6 @@ class LabelSmoothing(Objective):
 
     Args:
         smoothing: s, in [0, 1).
-
-    Raises:
-        ValueError: `smoothing` is outside that range.
     """
 
     needs_label_targets = True

@@ -23,10 +23,7 @@ class OrthogonalRegularization(Objective):
     in the authors' code. That code adds half the gradient of eq. 3: its strength is twice `weight`.
 
     Args:
-        weight: beta, 1e-4 in the paper.
-
-    Raises:
-        ValueError: `weight` is negative.
+        weight: beta, at least 0; 1e-4 in the paper.
     """
 
     def __init__(self, weight: float = 1e-4) -> None:

@@ -18,11 +18,8 @@ class LeCam(Objective):
     the paper. With a Wasserstein loss the best critic then measures a LeCam divergence (their proposition 1).
 
     Args:
-        weight: lambda of the paper.
-        decay: of the anchors, for each discriminator update.
-
-    Raises:
-        ValueError: `weight` is negative, or `decay` outside [0, 1).
+        weight: lambda of the paper, at least 0.
+        decay: of the anchors, for each discriminator update; in [0, 1).
     """
 
     real: Tensor
@@ -59,12 +56,9 @@ class Consistency(Objective):
     border, and mirrors it left to right with probability 1/2 if `flip`. Gradients go through both scores.
 
     Args:
-        weight: lambda, 10 in the paper.
-        shift: the farthest shift in pixels.
+        weight: lambda, at least 0; 10 in the paper.
+        shift: the farthest shift in pixels; 0, which needs `flip`, only mirrors.
         flip: mirror images; not for images that mirroring gives another meaning, such as digits.
-
-    Raises:
-        ValueError: `weight` or `shift` is negative, nothing is transformed, or samples are no images.
     """
 
     def __init__(self, weight: float = 10.0, shift: int = 2, flip: bool = False) -> None:

@@ -16,10 +16,7 @@ class WeightClipping(Objective):
     scale would undo the bound on the layer before it. Buffers (running statistics) stay. It adds no term to any loss.
 
     Args:
-        bound: c of the paper.
-
-    Raises:
-        ValueError: `bound` is not positive.
+        bound: c of the paper, above 0.
     """
 
     def __init__(self, bound: float = 0.01) -> None:
@@ -43,10 +40,7 @@ class HistoricalAveraging(Objective):
     Args:
         generator: a network of the generator's size; only the number of its weights matters.
         discriminator: likewise.
-        weight: strength; the paper has 1.
-
-    Raises:
-        ValueError: `weight` is negative.
+        weight: strength, at least 0; the paper has 1.
     """
 
     generator_mean: Tensor
