@@ -32,7 +32,7 @@ SHOWN = ("logger=csv", "+callbacks.progress.console._target_=benchmarks.common.u
 
 
 def hardware() -> str:
-    """The processor, the cores of this process and what they are good at; PyTorch and its threads; the GPU if any."""
+    """Return the processor, its cores and what they are good at; PyTorch and its threads; the GPU if any."""
     known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     units = {"amx_bf16": "AMX bfloat16", "avx512_bf16": "AVX-512 bfloat16"}
     matrix = " and ".join(words for name, words in units.items() if known.get(name)) or "no bfloat16 units"
@@ -47,7 +47,7 @@ def hardware() -> str:
 
 
 def processor() -> str:
-    """The processor's model, as Linux tells it; elsewhere what Python knows."""
+    """Return the processor's model, as Linux gives it; elsewhere what Python knows."""
     facts = Path("/proc/cpuinfo")
     lines = facts.read_text(encoding="utf-8").splitlines() if facts.is_file() else []
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
@@ -55,12 +55,12 @@ def processor() -> str:
 
 
 def cores() -> int:
-    """How many processor cores this process may use."""
+    """Return how many processor cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def composed(overrides: Sequence[str], directory: Path) -> DictConfig:
-    """The job's configuration as ``python train.py <overrides>`` composes it, for a run in `directory`."""
+    """Compose the configuration of ``python train.py <overrides>``, for a run in `directory`."""
     register_resolvers()
     with initialize_config_dir(conf_dir(), version_base="1.3"):
         config = compose("train", overrides=list(overrides), return_hydra_config=True)
@@ -73,12 +73,12 @@ def composed(overrides: Sequence[str], directory: Path) -> DictConfig:
 
 
 def unseen_terminal() -> Console:
-    """A terminal that nobody sees: a progress bar is drawn at its full cost and does not disturb the screen."""
+    """Return a hidden terminal: a progress bar is drawn there at its full cost."""
     return Console(file=open(os.devnull, "w", encoding="utf-8"), force_terminal=True, force_interactive=True, width=120)  # noqa: SIM115
 
 
 class Stopwatch:
-    """Seconds between `start` and `stop`. Both wait until a GPU has done what it was asked to."""
+    """Seconds between `start` and `stop`. Both wait until a GPU has done its work."""
 
     seconds = 0.0
 
@@ -107,7 +107,7 @@ class Clock(Callback):
         self.images = 0
 
     def next_iteration(self, iterations: int) -> float:
-        """At the end of the warm-up; training itself ends at its budget."""
+        """Return the end of the warm-up; training itself ends at its budget."""
         return self.warm_up if iterations < self.warm_up else math.inf
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
@@ -130,7 +130,7 @@ class Speed(NamedTuple):
 def platform_speed(
     overrides: Sequence[str], warm_up: int, iterations: int, stopwatch: Stopwatch | None = None
 ) -> Speed:
-    """Speed of ``python train.py <overrides>`` over `iterations` after `warm_up` others, in this process."""
+    """Return the speed of ``python train.py <overrides>`` over `iterations` after `warm_up` others, in this process."""
     stopwatch = stopwatch or Stopwatch()
     clock = Clock(warm_up, stopwatch)
     with TemporaryDirectory() as folder:
@@ -142,7 +142,7 @@ def platform_speed(
 
 
 def loop_speed(step: Callable[[], int], warm_up: int, iterations: int, stopwatch: Stopwatch | None = None) -> Speed:
-    """Speed of a hand-written loop: `step` makes one iteration and returns how many real images it used."""
+    """Return the speed of a hand-written loop: `step` makes one iteration and returns its number of real images."""
     stopwatch = stopwatch or Stopwatch()
     for _ in range(warm_up):
         step()
@@ -153,7 +153,7 @@ def loop_speed(step: Callable[[], int], warm_up: int, iterations: int, stopwatch
 
 
 def callbacks_of(trainer: Trainer) -> list[Callback]:
-    """The trainer's own list of callbacks, which its type does not declare."""
+    """Return the trainer's own list of callbacks, which its type does not declare."""
     callbacks: list[Callback] = getattr(trainer, "callbacks")  # noqa: B009
     return callbacks
 
@@ -176,12 +176,12 @@ def in_turns(contenders: Mapping[str, Callable[[], float]], rounds: int) -> dict
 
 
 def ratios(these: Sequence[float], those: Sequence[float]) -> list[float]:
-    """One sequence divided by the other, round by round."""
+    """Return one sequence divided by the other, round by round."""
     return [one / other for one, other in zip(these, those, strict=True)]
 
 
 def spread(values: Sequence[float], digits: int = 2) -> str:
-    """Median and range, ``1.02 (0.98 to 1.05)``; the value alone where there is one."""
+    """Return median and range, ``1.02 (0.98 to 1.05)``; the value alone where there is one."""
     middle = f"{median(values):.{digits}f}"
     return middle if len(values) == 1 else f"{middle} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
@@ -197,7 +197,7 @@ def present(table: Table, *remarks: str) -> None:
 
 
 def arguments_of(description: str | None, *, rounds: int, iterations: int, warm_up: int) -> argparse.ArgumentParser:
-    """A parser of what every timing is told, with these defaults."""
+    """Return a parser of the arguments that all timings share, with these defaults."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=positive, default=rounds, help=f"how often each is timed (default: {rounds})")
     parser.add_argument(
@@ -210,7 +210,7 @@ def arguments_of(description: str | None, *, rounds: int, iterations: int, warm_
 
 
 def positive(text: str) -> int:
-    """A whole number of at least 1, as argparse's `type`."""
+    """Return a whole number of at least 1, as argparse's `type`."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
     return int(text)

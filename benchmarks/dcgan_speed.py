@@ -50,7 +50,7 @@ PEERS = {PLATFORM: TUNED, PLATFORM_SHARED: TUNED_SHARED}
 
 
 def overrides_of(size: int, batch: int, width: int | None) -> list[str]:
-    """What train.py is told; a width of None is the model's own."""
+    """Return the overrides for train.py; a width of None is the model's own."""
     widths = [] if width is None else [f"model.generator.width={width}", f"model.discriminator.width={width}"]
     return [*SETTINGS, f"data.image_size={size}", f"data.batch_size={batch}", *widths]
 
@@ -58,7 +58,7 @@ def overrides_of(size: int, batch: int, width: int | None) -> list[str]:
 def measure(
     overrides: list[str], *, rounds: int, iterations: int, warm_up: int, workers: int = 2
 ) -> dict[str, list[float]]:
-    """Images a second of every contender, a number a round."""
+    """Return images a second of every contender, a number a round."""
     on_cpu = [*overrides, *SHOWN, "trainer.accelerator=cpu"]
 
     def config() -> DictConfig:
@@ -83,7 +83,7 @@ def measure(
 
 
 def table_of(measured: dict[str, list[float]], title: str) -> Table:
-    """What was measured, for reading."""
+    """Return the measurements as a table."""
     table = Table("contender", "images/s", "of the example", "of the hand-tuned", title=title)
     for name, speeds in measured.items():
         beside_plain = "" if name == PLAIN else spread(ratios(speeds, measured[PLAIN]))

@@ -90,7 +90,7 @@ class Runs:
     differences: dict[str, float] = field(default_factory=dict)
 
     def speed(self, name: str) -> float:
-        """Images a second of the game with one of `STRATEGIES`; the ranks' difference is kept in `differences`."""
+        """Return images a second with one of `STRATEGIES`; the ranks' difference is kept in `differences`."""
         every = self.iterations // LINES
         players = ("generator", "discriminator") if self.width else ()
         widths = [f"model.{player}.width={self.width}" for player in players]
@@ -110,7 +110,7 @@ class Runs:
             return images_per_second(Path(folder, "metrics.csv"), self.warm_up)
 
     def difference_from_one_process(self, optimizer: str, iterations: int = 20) -> float:
-        """The largest difference of any weight between two processes and one after as many iterations."""
+        """Return the largest difference of any weight between two processes and one after as many iterations."""
         settings = [*EXACT, f"optimizer={optimizer}", f"data.batch_size={self.batch}", f"max_iterations={iterations}"]
         with TemporaryDirectory() as together, TemporaryDirectory() as alone:
             run([*settings, *STRATEGIES[OWN]], Path(together))
@@ -135,7 +135,7 @@ def run(overrides: Sequence[str], directory: Path) -> None:
 
 
 def images_per_second(metrics: Path, warm_up: int) -> float:
-    """Over all lines of a run's metrics.csv from the first at or after `warm_up` iterations on.
+    """Return the mean over all lines of a run's metrics.csv from the first at or after `warm_up` iterations on.
 
     Raises:
         ValueError: fewer than two lines are left.
@@ -144,7 +144,7 @@ def images_per_second(metrics: Path, warm_up: int) -> float:
         lines = [line for line in csv.DictReader(file) if line.get("images_per_second")]
     kept = [line for line in lines if int(line["iteration"]) >= warm_up]
     if len(kept) < 2:
-        raise ValueError(f"{metrics} has {len(kept)} line(s) after {warm_up} iterations: ask for more iterations")
+        raise ValueError(f"{metrics} has {len(kept)} line(s) after {warm_up} iterations: choose more iterations")
     images = [float(line["images"]) for line in kept]
     pieces = [later - earlier for earlier, later in zip(images, images[1:], strict=False)]
     seconds = sum(piece / float(line["images_per_second"]) for piece, line in zip(pieces, kept[1:], strict=True))
@@ -158,7 +158,7 @@ def weights(directory: Path, rank: int = 0) -> dict[str, Tensor]:
 
 
 def largest_difference(these: dict[str, Tensor], those: dict[str, Tensor]) -> float:
-    """The largest absolute difference of any value of the same name.
+    """Return the largest absolute difference of any value of the same name.
 
     Raises:
         ValueError: the names differ.

@@ -67,7 +67,7 @@ class GpuStopwatch(Stopwatch):
         super().start()
 
     def stop(self) -> None:
-        """End; ask what was seen."""
+        """End; the attributes hold what was seen."""
         super().stop()
         self.peak_mib = torch.cuda.max_memory_allocated() / MIB
         if self._watch is not None:
@@ -76,12 +76,12 @@ class GpuStopwatch(Stopwatch):
 
 
 def gpu_id() -> str:
-    """The current GPU's name for nvidia-smi, which does not know CUDA_VISIBLE_DEVICES."""
+    """Return the current GPU's name for nvidia-smi, which does not know CUDA_VISIBLE_DEVICES."""
     return f"GPU-{torch.cuda.get_device_properties().uuid}"
 
 
 def mean_of_numbers(text: str) -> float | None:
-    """The mean of the lines that are numbers; None where none is (nvidia-smi says ``[N/A]``)."""
+    """Return the mean of the lines that are numbers; None where none is (nvidia-smi says ``[N/A]``)."""
     numbers = [float(line) for line in text.splitlines() if line.strip().isdecimal()]
     return fmean(numbers) if numbers else None
 
@@ -120,7 +120,7 @@ def measure(
 
 
 def table_of(results: dict[Setting, Measured], settings: Sequence[Setting]) -> Table:
-    """What was measured, for reading; a setting without a result was not run."""
+    """Return the measurements as a table; a setting without a result was not run."""
     table = Table("setting", "contender", "images/s", "of the loop", "GPU busy", "peak MiB")
     for setting in settings:
         facts = f"{setting.size} px, batch {setting.batch}{', compiled' if setting.compile else ''}"
@@ -135,14 +135,14 @@ def table_of(results: dict[Setting, Measured], settings: Sequence[Setting]) -> T
 
 
 def use_of_gpu(stopwatch: Stopwatch) -> tuple[str, str]:
-    """How busy the GPU was and its peak memory, in words; empty without one."""
+    """Return the GPU's utilisation and peak memory as text; empty without one."""
     if not isinstance(stopwatch, GpuStopwatch):
         return "", ""
     return "unknown" if stopwatch.busy is None else f"{stopwatch.busy:.0f} %", f"{stopwatch.peak_mib:.0f}"
 
 
 def summary(results: dict[Setting, Measured]) -> Iterator[str]:
-    """A sentence on the ratios, where there are any."""
+    """Return a sentence on the ratios, where there are any."""
     if results:
         middle = {s: median(ratios(m.speeds[PLATFORM], m.speeds[LOOP])) for s, m in results.items()}
         yield f"The platform is at {min(middle.values()):.2f} to {max(middle.values()):.2f} of the loop's speed."

@@ -5,7 +5,7 @@
 The run is ``python train.py experiment=gaussian resume=auto`` in a folder of its own, with evaluations, pictures and
 checkpoints every few iterations. It is killed with SIGKILL at random moments: while it starts, while it plays and while
 it saves. When that has happened often enough it may play to its end, and every tensor of its last checkpoint, every
-number of metrics.csv and the best metric must be those of a run that nobody killed.
+number of metrics.csv and the best metric must be those of a run that was not killed.
 
 Each start is a process of its own, and all of it is killed. It is forked from one that has imported the packages
 already and has done nothing else, which saves some ten seconds a start.
@@ -67,7 +67,7 @@ class Kill(NamedTuple):
 
 
 def start(run: Path, iterations: int) -> int:
-    """Fork a process that plays `run` to its end; returns its id."""
+    """Fork a process that trains `run` to its end; return its id."""
     sys.stdout.flush()
     sys.stderr.flush()
     child = os.fork()
@@ -89,13 +89,13 @@ def start(run: Path, iterations: int) -> int:
 
 
 def ended(process: int) -> int | None:
-    """The exit code of a child; None while it runs."""
+    """Return the exit code of a child; None while it runs."""
     found, status = os.waitpid(process, os.WNOHANG)
     return os.waitstatus_to_exitcode(status) if found else None
 
 
 def iteration_of(run: Path) -> int:
-    """The last iteration that metrics.csv has a whole row of."""
+    """Return the last iteration that metrics.csv has a whole row of."""
     try:
         rows = (run / "metrics.csv").read_text(encoding="utf-8").rpartition("\n")[0].splitlines()
         return int(rows[-1].partition(",")[0])
@@ -131,7 +131,7 @@ def kill_once(run: Path, iterations: int, rng: random.Random) -> Kill:
 
 
 def saving(run: Path) -> bool:
-    """Whether a checkpoint is being written."""
+    """Return whether a checkpoint is being written."""
     return any((run / "checkpoints").glob("*.part"))
 
 
@@ -147,7 +147,7 @@ def play_to_the_end(run: Path, iterations: int) -> None:
 
 
 def differences(found: Any, expected: Any, where: str) -> list[str]:
-    """The places at which two nested states differ, in any bit."""
+    """Return the places at which two nested states differ, in any bit."""
     if isinstance(expected, torch.Tensor):
         return [] if torch.equal(found, expected) else [where]
     if isinstance(expected, Mapping):
@@ -163,7 +163,7 @@ def differences(found: Any, expected: Any, where: str) -> list[str]:
 
 
 def state(run: Path) -> dict[str, Any]:
-    """What of a run must not depend on whether it was killed."""
+    """Return the part of a run that must not depend on whether it was killed."""
     content = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
     with (run / "metrics.csv").open(newline="", encoding="utf-8") as file:
         numbers = [
@@ -179,7 +179,7 @@ def state(run: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Kill, go on, compare, and say so; the exit code is 1 when the two runs differ."""
+    """Kill, resume, compare, and report; the exit code is 1 when the two runs differ."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=50, help="how often the run is killed (default: 50)")
     parser.add_argument("--seed", type=int, default=0, help="of the moments (default: 0)")
@@ -201,7 +201,7 @@ def main() -> None:
 
 
 def report(kills: Sequence[Kill], iterations: int, differing: Sequence[str]) -> None:
-    """What was done to the run, and what came of it."""
+    """Return how often the run was killed, and how the two runs compare."""
     table = Table("killed while", "times", "at iterations")
     for moment in MOMENTS:
         met = [kill.iteration for kill in kills if kill.moment == moment]

@@ -64,13 +64,13 @@ class PlainLoop:
         return len(real)
 
     def error(self, samples: Tensor, target: float) -> Tensor:
-        """Cross-entropy of the discriminator's verdict with `target`: 1 for real, 0 for fake."""
+        """Return the cross-entropy of the discriminator's logits with `target`: 1 for real, 0 for fake."""
         logits = self.discriminator(samples).logits
         return binary_cross_entropy_with_logits(logits, torch.full_like(logits, target))
 
 
 class PILImages(Dataset[tuple[Tensor, int]]):
-    """Images that are transformed one by one when they are asked for, as torchvision's datasets do it.
+    """Images that are transformed one by one when they are indexed, as torchvision's datasets do it.
 
     Args:
         pixels: uint8, (size, 1 or 3 channels, height, width).
@@ -126,11 +126,11 @@ class TunedLoop:
         self.batches = self.gathered()
 
     def placed(self, network: nn.Module) -> nn.Module:
-        """The network on the device, in the memory format that convolutions like."""
+        """Return the network on the device, in the memory format that convolutions like."""
         return convert_conv2d_weight_memory_format(network.to(self.device), torch.channels_last)
 
     def gathered(self) -> Iterator[Tensor]:
-        """Endless batches in [-1, 1]: whole ones of one permutation, then of the next."""
+        """Yield endless batches in [-1, 1]: whole ones of one permutation, then of the next."""
         count = len(self.pixels)
         while True:
             order = torch.randperm(max(count, self.batch), device=self.device) % count
@@ -158,22 +158,22 @@ class TunedLoop:
         return len(real)
 
     def autocast(self) -> torch.autocast:
-        """bfloat16 for what gains by it."""
+        """Return bfloat16 autocast."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
 
     def fakes(self) -> Tensor:
-        """A batch of the generator's images."""
+        """Return a batch of the generator's images."""
         fakes: Tensor = self.generator(Latent(torch.randn(self.batch, self.dim, device=self.device)))
         return fakes
 
     def scores(self, samples: Tensor) -> Tensor:
-        """The discriminator's logits, float32."""
+        """Return the discriminator's logits, float32."""
         logits: Tensor = self.discriminator(samples).logits
         return logits.float()
 
 
 def data_of(config: DictConfig) -> ImageData:
-    """The configuration's source of images.
+    """Return the configuration's source of images.
 
     Raises:
         ValueError: it holds no images in memory.

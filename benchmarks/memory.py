@@ -4,7 +4,7 @@
 
 ``python train.py experiment=gaussian logger=csv`` for 10 000 iterations with its progress bar, logged losses,
 evaluations, checkpoints and pictures, in windows of 1 000 iterations: resident memory at the end of each, and
-iterations a second within it. The first window is left out of the verdict: libraries are loaded and pools filled there.
+iterations a second within it. The first window is left out: libraries are loaded and pools filled there.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Windows(Callback):
 
 
 def resident_mib() -> float:
-    """This process's memory that is in RAM, in MiB, as Linux tells it.
+    """Return this process's memory that is in RAM, in MiB, as Linux gives it.
 
     Raises:
         OSError: on another system.
@@ -84,20 +84,20 @@ def measure(iterations: int, window: int, overrides: Sequence[str] = ()) -> list
 
 
 def growth(windows: Sequence[Window]) -> Growth:
-    """How memory went after the first of at least three windows.
+    """Return how memory grew after the first of at least three windows.
 
     Raises:
         ValueError: with fewer.
     """
     if len(windows) < 3:
-        raise ValueError(f"growth is judged by three windows or more, not {len(windows)}: ask for more iterations")
+        raise ValueError(f"growth needs three windows or more, not {len(windows)}: choose more iterations")
     iterations, mib = (np.array(column, dtype=float) for column in zip(*(w[:2] for w in windows), strict=True))
     slope = np.polyfit(iterations[1:], mib[1:], deg=1)[0] * 1000
     return Growth(float(slope), float((mib[1:] - mib[0]).max()))
 
 
 def table_of(windows: Sequence[Window]) -> Table:
-    """What was measured, for reading."""
+    """Return the measurements as a table."""
     table = Table("iterations", "resident memory, MiB", "iterations/s", title="1-D Gaussian, everything on")
     for window in windows:
         table.add_row(str(window.iteration), f"{window.mib:.1f}", f"{window.iterations_per_second:.0f}")
@@ -116,8 +116,8 @@ def main() -> None:
     windows = measure(given.iterations, given.window)
     slope, largest = growth(windows)
     flat = "flat" if largest < FLAT_MIB else "not flat"
-    verdict = f"After the first {given.window} iterations memory is {flat}: at most {largest:+.1f} MiB,"
-    present(table_of(windows), f"{verdict} {slope:+.2f} MiB per 1 000 iterations.")
+    result = f"After the first {given.window} iterations memory is {flat}: at most {largest:+.1f} MiB,"
+    present(table_of(windows), f"{result} {slope:+.2f} MiB per 1 000 iterations.")
 
 
 if __name__ == "__main__":

@@ -78,17 +78,17 @@ class PlainLoop:
         return self.batch
 
     def noise(self) -> Latent:
-        """A batch of what the generator is fed."""
+        """Draw a batch of the generator's inputs."""
         return Latent(torch.rand(self.batch, self.dim) * (self.high - self.low) + self.low)
 
     def scores(self, samples: Tensor) -> Tensor:
-        """The discriminator's logits."""
+        """Return the discriminator's logits."""
         logits: Tensor = self.discriminator(samples).logits
         return logits
 
 
 def measure(rounds: int, iterations: int, warm_up: int) -> dict[str, list[float]]:
-    """Iterations a second of both sides, a number a round."""
+    """Return iterations a second of both sides, a number a round."""
     config = composed([*SETTINGS, *SHOWN], Path())
     return in_turns(
         {
@@ -100,7 +100,7 @@ def measure(rounds: int, iterations: int, warm_up: int) -> dict[str, list[float]
 
 
 def table_of(measured: dict[str, list[float]]) -> Table:
-    """What was measured, for reading."""
+    """Return the measurements as a table."""
     table = Table("contender", "iterations/s", "of the plain loop", title="1-D Gaussian, medians (range)")
     for name, speeds in measured.items():
         beside = "" if name == "plain loop" else spread(ratios(speeds, measured["plain loop"]))

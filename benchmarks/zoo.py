@@ -2,15 +2,15 @@
 
     python -m benchmarks.zoo                             # all of them, three seeds each
     python -m benchmarks.zoo --only acgan,wgan_gp        # some
-    python -m benchmarks.zoo --resume                    # goes on after the last run that finished
+    python -m benchmarks.zoo --resume                    # continues after the last run that finished
     python -m benchmarks.zoo --no-train                  # the table and the picture anew, from the runs that are there
     python -m benchmarks.zoo trainer.precision=32-true   # with further overrides for every run
 
 A run is ``python train.py experiment=X max_iterations=N seed=S``, one after another, in outputs/zoo/<N>/X_s<S>. The
 budget is N updates of the generator, the same for all, whatever the batch and the discriminator's steps. The
-experiments are those that data=mnist10k and its digit metrics judge, all ten digits together. What was measured goes to
+experiments are those that the digit metrics evaluate on all ten digits of data=mnist10k. What was measured goes to
 benchmarks/results/zoo.md and zoo.png; the lines of zoo_notes.md beside them, where there is one, stand below the table.
-A run that fails is told with its reason and leaves the others alone; the exit code is 1 then.
+A run that fails is reported with its reason and does not stop the others; the exit code is 1 then.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from gan_lightning.runs.resume_policy import changes
 from gan_lightning.utils.conf import conf_dir, plain
 
 ROOT = Path(__file__).parents[1]
-DIGITS, JUDGE = "gan_lightning.data.mnist.Mnist10k", "gan_lightning.metrics.digits.DigitQuality"
+DIGITS, METRIC = "gan_lightning.data.mnist.Mnist10k", "gan_lightning.metrics.digits.DigitQuality"
 NUM_FAKES = 9000
 ITERATIONS = 500
 
@@ -74,7 +74,7 @@ class Run:
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
     def problem(self) -> str | None:
-        """Why it cannot stand in the table; None where it can."""
+        """Return why it cannot stand in the table; None where it can."""
         result = self.result
         if result.get("status") != "finished" or result.get("iterations") != self.iterations:
             log = self.directory / "zoo.log"
@@ -94,16 +94,16 @@ class Run:
         more = f", and {len(changed) - 1} more" if len(changed) > 1 else ""
         if changed:
             return f"it was trained with other settings: {changed[0]}{more}"
-        asked, judged = settings(*self.overrides)["metrics"]["num_fakes"], result["protocol"]["num_fakes"]
-        if asked != judged:
+        wanted, used = settings(*self.overrides)["metrics"]["num_fakes"], result["protocol"]["num_fakes"]
+        if wanted != used:
             return (
-                f"it was judged by {judged} fakes and not by {asked}: train it anew with --resume, or give "
-                f"metrics.num_fakes={judged}"
+                f"it was evaluated on {used} fakes and not on {wanted}: train it anew with --resume, or give "
+                f"metrics.num_fakes={used}"
             )
         return None
 
     def summary(self) -> str:
-        """What came out, in a few words."""
+        """Return the result in a few words."""
         row = Row(self.experiment, [self.directory], [self.result])
         return f"fid {spread(row.values('val/fid'), 1)}, {self.result['seconds']:.0f} s"
 
@@ -129,7 +129,7 @@ class Run:
             )
             try:
                 code = process.wait()
-            except KeyboardInterrupt:  # which it has been told too
+            except KeyboardInterrupt:  # which it has received too
                 process.wait()
                 raise
             if code < 0:
@@ -138,12 +138,12 @@ class Run:
 
 @cache
 def settings(*overrides: str) -> dict[str, Any]:
-    """What ``python train.py <overrides>`` makes a run of."""
+    """Return the settings of the run of ``python train.py <overrides>``."""
     return plain(composed(overrides, ROOT))
 
 
 def zoo(names: Iterable[str], overrides: Sequence[str] = ()) -> tuple[list[str], dict[str, str]]:
-    """Those experiments of `names` that are for the digits, and what is wrong with those that do not compose."""
+    """Return those experiments of `names` that are for the digits, and what is wrong with those that do not compose."""
     found, problems = [], {}
     for name in sorted(names):
         try:
@@ -157,14 +157,14 @@ def zoo(names: Iterable[str], overrides: Sequence[str] = ()) -> tuple[list[str],
 
 @cache
 def for_digits(experiment: str) -> bool:
-    """Whether an experiment is judged against the ten digits that data=mnist10k trains on.
+    """Return whether an experiment is evaluated on the ten digits that data=mnist10k trains on.
 
     Raises:
         HydraException: it does not compose.
     """
     config = composed([f"experiment={experiment}"], ROOT)
-    data, judges = config.data, [metric.get("_target_") for metric in config.metrics.metrics.values()]
-    return data._target_ == DIGITS and data.classes is None and data.reference == "train" and JUDGE in judges
+    data, metrics = config.data, [metric.get("_target_") for metric in config.metrics.metrics.values()]
+    return data._target_ == DIGITS and data.classes is None and data.reference == "train" and METRIC in metrics
 
 
 def train(runs: Sequence[Run]) -> None:
@@ -176,13 +176,13 @@ def train(runs: Sequence[Run]) -> None:
     for number, run in enumerate(waiting, start=1):
         print(f"[{number}/{len(waiting)}] {run}: ", end="", flush=True)
         run.play()
-        told = f"failed: {problem}" if (problem := run.problem()) else run.summary()
+        outcome = f"failed: {problem}" if (problem := run.problem()) else run.summary()
         left = (time.monotonic() - started) / number * (len(waiting) - number)
-        print(f"{told}; about {left / 60:.0f} min to go", flush=True)
+        print(f"{outcome}; about {left / 60:.0f} min to go", flush=True)
 
 
 def rows_of(runs: Sequence[Run]) -> Iterator[Row]:
-    """A row for each experiment with a run that can stand in the table."""
+    """Return a row for each experiment with a run that can stand in the table."""
     for experiment in dict.fromkeys(run.experiment for run in runs):
         mine = [run for run in runs if run.experiment == experiment and run.problem() is None]
         if mine:
@@ -204,7 +204,7 @@ def present(runs: Sequence[Run], problems: dict[str, str], protocol: Protocol, f
 
 
 def parser() -> argparse.ArgumentParser:
-    """Of the command line."""
+    """Return the parser of the command line."""
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("overrides", nargs="*", help="overrides for every run")
     made.add_argument(
@@ -225,31 +225,31 @@ def main() -> None:
     folder, overrides = given.runs.resolve() / str(given.iterations), tuple(given.overrides)
     known = {path.stem for path in Path(conf_dir(), "experiment").glob("*.yaml")}
     there = {path.name.rpartition("_s")[0] for path in folder.glob("*_s*")}
-    asked = set(given.only.split(",")) if given.only else known
-    experiments, problems = zoo(known & there if given.no_train else known & (asked | there), overrides)
-    wrong = asked - {*experiments, *problems} if given.only else set()
+    chosen_names = set(given.only.split(",")) if given.only else known
+    experiments, problems = zoo(known & there if given.no_train else known & (chosen_names | there), overrides)
+    wrong = chosen_names - {*experiments, *problems} if given.only else set()
     if wrong:
-        parser().error(f"--only {','.join(sorted(wrong))}: no experiment of this name is judged by all ten digits")
+        parser().error(f"--only {','.join(sorted(wrong))}: no experiment of this name is evaluated on all ten digits")
     runs = [
         Run(experiment, seed, given.iterations, overrides, folder)
         for seed in range(given.seeds)
         for experiment in experiments
     ]
     if not given.no_train:
-        chosen = [run for run in runs if run.experiment in asked]
+        chosen = [run for run in runs if run.experiment in chosen_names]
         if not given.resume and any(run.directory.exists() for run in chosen):
-            parser().error(f"{folder} holds such runs already: go on with --resume, or delete them to begin anew")
+            parser().error(f"{folder} holds such runs already: continue with --resume, or delete them to start over")
         try:
             train(chosen)
         except KeyboardInterrupt:
-            print("\nstopped: go on with --resume")
+            print("\nstopped: continue with --resume")
             sys.exit(130)
     runs = [run for run in runs if run.directory.exists()]
     problems |= {str(run): problem for run in runs if (problem := run.problem())}
     try:
         written = present(runs, problems, Protocol(given.iterations, given.seeds, overrides), given.results.resolve())
     except MixedProtocolsError as error:
-        sys.exit(f"{error}. Train one of them anew: delete its folder in {folder}, and go on with --resume")
+        sys.exit(f"{error}. Train one of them anew: delete its folder in {folder}, and continue with --resume")
     for name, problem in problems.items():
         print(f"not in the table: {name}: {problem}", file=sys.stderr)
     sys.exit(0 if written and not problems else 1)

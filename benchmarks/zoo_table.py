@@ -49,7 +49,7 @@ class Row:
         self.experiment, self.directories, self.results = experiment, directories, results
 
     def values(self, key: str) -> list[float]:
-        """A metric at the end of each run that measured it; nan where it was not finite."""
+        """Return a metric at the end of each run that measured it; nan where it was not finite."""
         finals = [result["final"] for result in self.results]
         return [math.nan if final[key] is None else final[key] for final in finals if key in final]
 
@@ -78,7 +78,7 @@ class Row:
         return str(checkpoint["precision"])
 
     def samples(self) -> Tensor:
-        """The first samples of the first seed, (SAMPLES, 1, height, width); class by class where it is told classes."""
+        """Return the first samples of the first seed, (SAMPLES, 1, height, width); class by class where conditional."""
         gan = self.trained.gan
         classes = None
         if isinstance(gan.prior, ClassConditional):
@@ -86,7 +86,7 @@ class Row:
         return gan.sample(SAMPLES, classes, seed=gan.seed).cpu()
 
     def cells(self) -> list[str]:
-        """What stands in its row."""
+        """Return the cells of its row."""
         accuracies = [
             f"{spread(values, 3)} ({kind})"
             for kind in ("label", "code")
@@ -119,7 +119,7 @@ HEAD = (
 
 
 def spread(values: Sequence[float], digits: int) -> str:
-    """Mean and standard deviation (of a sample), ``1.02 ± 0.03``; what is not finite is counted and left out."""
+    """Return mean and sample standard deviation, ``1.02 ± 0.03``; values that are not finite are left out."""
     known = [value for value in values if math.isfinite(value)]
     lost = f"diverged in {len(values) - len(known)} of {len(values)}"
     if not known:
@@ -129,12 +129,12 @@ def spread(values: Sequence[float], digits: int) -> str:
 
 
 def millions(network: nn.Module) -> str:
-    """How many millions of parameters are trained, ``1.02``."""
+    """Return how many millions of parameters are trained, ``1.02``."""
     return f"{sum(weight.numel() for weight in network.parameters() if weight.requires_grad) / 1e6:.2f}"
 
 
 def table_of(rows: Sequence[Row], problems: Mapping[str, str], protocol: Protocol, notes: str) -> str:
-    """The table with its protocol above, and below it what could not stand in it and the notes.
+    """Return the table with its protocol above, and below it what could not stand in it and the notes.
 
     Raises:
         MixedProtocolsError: the runs were measured in different ways.
@@ -157,18 +157,18 @@ def table_of(rows: Sequence[Row], problems: Mapping[str, str], protocol: Protoco
     lines += [
         f"![{SAMPLES} samples of each experiment](zoo.png)",
         "",
-        f"The first {SAMPLES} samples of each, of the lowest seed, in the order of the table. Of generators that are "
-        "told a class, one of each class in turn.",
+        f"The first {SAMPLES} samples of each, of the lowest seed, in the order of the table. Of class-conditional "
+        "generators, one of each class in turn.",
     ]
     return "\n".join(lines) + "\n"
 
 
 def heading(rows: Sequence[Row], protocol: Protocol) -> list[str]:
-    """The protocol, in sentences."""
+    """Return the protocol in sentences."""
     machines = {path: (path / "hardware.txt").read_text(encoding="utf-8") for row in rows for path in row.directories}
     changed = f", with {' '.join(protocol.overrides)}" if protocol.overrides else ""
     return [
-        f"Every file of `conf/experiment/` that the digit metrics judge, as it stands there{changed}, but for the "
+        f"Every file of `conf/experiment/` that the digit metrics evaluate, as it stands there{changed}, but for the "
         f"budget: {protocol.iterations} updates of the generator, the same for all and not what each was published "
         f"with. Mean ± standard deviation over {protocol.seeds} seed(s), from 0 on; every figure is that of "
         "the end of a run.",
@@ -177,7 +177,7 @@ def heading(rows: Sequence[Row], protocol: Protocol) -> list[str]:
         f"- FID: of {describe(rows[0].results[0]['protocol'])[0]}, fakes of the averaged generator, in the features "
         "of the digit classifier that comes with the package. It is not the Inception FID.",
         "- Confidence, class entropy: see `conf/metrics/digits.yaml`. Class accuracy: the share of fakes that the same "
-        "classifier reads as the digit that was asked for (label), or as the digit that their learned code stands for "
+        "classifier reads as the digit of their label (label), or as the digit that their learned code stands for "
         "(code).",
         "- Seconds: of a whole run, with its one evaluation. Parameters: those that are trained.",
         f"- Precision: {grouped({row.experiment: row.precision for row in rows})}.",
@@ -186,7 +186,7 @@ def heading(rows: Sequence[Row], protocol: Protocol) -> list[str]:
 
 
 def grouped(values: Mapping[str, str]) -> str:
-    """A value that all have in common; where they differ, each value with the names of those that have it."""
+    """Return a value that all have in common; where they differ, each value with the names of those that have it."""
     kinds = dict.fromkeys(values.values())
     if len(kinds) == 1:
         return next(iter(kinds))
@@ -195,12 +195,12 @@ def grouped(values: Mapping[str, str]) -> str:
 
 
 def line(cells: Iterable[str]) -> str:
-    """A line of a table in Markdown."""
+    """Return a line of a table in Markdown."""
     return f"| {' | '.join(cells)} |"
 
 
 def save_picture(rows: Mapping[str, Tensor], path: Path) -> None:
-    """A row of samples (count, 1, height, width) in [-1, 1] for each name, which stands at its left."""
+    """Write a row of samples (count, 1, height, width) in [-1, 1] for each name, which stands at its left."""
     figure = Figure(figsize=(9.0, 0.6 * len(rows)), dpi=80)
     for axes, (name, images) in zip(figure.subplots(len(rows), 1, squeeze=False)[:, 0], rows.items(), strict=True):
         axes.imshow(make_image_grid(images, columns=len(images)))

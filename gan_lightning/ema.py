@@ -14,7 +14,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 class Averaging:
-    """How fast the averaged generator forgets.
+    """The decay of the averaged generator.
 
     After `half_life_images` further real images a weight's share in the average has halved. Early on, when fewer images
     than that were seen, the half-life is `ramp_up` times the images seen, so that the average does not drag the random
@@ -33,7 +33,7 @@ class Averaging:
         self.half_life_images, self.ramp_up = half_life_images, ramp_up
 
     def decay(self, images: int, step_images: int) -> float:
-        """The old average's share after an update that used `step_images` images, `images` having been seen in all."""
+        """Return the old average's share after an update on `step_images` images, of `images` seen in all."""
         half_life = self.half_life_images
         if self.ramp_up is not None:
             half_life = min(half_life, self.ramp_up * images)
@@ -41,7 +41,7 @@ class Averaging:
 
 
 def frozen_copy(network: Network) -> Network:
-    """A copy in evaluation mode that takes no gradient."""
+    """Return a copy in evaluation mode that takes no gradient."""
     return deepcopy(network).eval().requires_grad_(False)
 
 
@@ -60,7 +60,7 @@ class MovingAverage:
 
     @torch.no_grad()
     def update(self, decay: float) -> None:
-        """Parameters become ``decay * old + (1 - decay) * new``; buffers are copied."""
+        """Set parameters to ``decay * old + (1 - decay) * new`` and copy buffers."""
         if self.weights:
             torch._foreach_lerp_(self.averaged, self.weights, 1.0 - decay)
         for kept, current in self.buffers:

@@ -148,11 +148,11 @@ class Round:
     # An objective's own randomness and what its state follows come from here, so that the game is the same on any
     # number of devices and after any interruption.
     def uniform(self, *shape: int) -> Tensor:
-        """U(0, 1) for each sample, (batch, *shape) of float32; further calls give further numbers."""
+        """Return U(0, 1) for each sample, (batch, *shape) of float32; further calls give further numbers."""
         return self.noise.uniform(len(self.real), shape, self.real.device)
 
     def normal(self, *shape: int) -> Tensor:
-        """N(0, 1) for each sample, (batch, *shape) of float32; further calls give further numbers."""
+        """Return N(0, 1) for each sample, (batch, *shape) of float32; further calls give further numbers."""
         return self.noise.normal(len(self.real), shape, self.real.device)
 
     def global_mean(self, values: Tensor) -> Tensor:

@@ -10,9 +10,9 @@ from torch import Tensor
 
 
 def seed_of(*parts: int | str) -> int:
-    """A 63-bit seed that depends on every part and on nothing else.
+    """Return a 63-bit seed that depends on every part and on nothing else.
 
-    The parts say what the numbers are for, such as ``(seed, "generator", turn)``. Seeds that differ by one give
+    The parts say what the numbers are for, such as ``(seed, "generator", step)``. Seeds that differ by one give
     unrelated streams, on every machine and in every Python process.
     """
     digest = blake2b(repr(parts).encode(), digest_size=8).digest()
@@ -20,7 +20,7 @@ def seed_of(*parts: int | str) -> int:
 
 
 def generator_for(*parts: int | str, device: torch.device | str = "cpu") -> torch.Generator:
-    """A generator of random numbers on `device`, seeded by `seed_of(*parts)`."""
+    """Return a generator of random numbers on `device`, seeded by `seed_of(*parts)`."""
     return torch.Generator(device).manual_seed(seed_of(*parts))
 
 
@@ -41,12 +41,12 @@ class Noise:
         self._rng: torch.Generator | None = None
 
     def uniform(self, count: int, shape: Sequence[int], device: torch.device) -> Tensor:
-        """U(0, 1) for the `count` samples of the round, (count, *shape) of float32."""
+        """Return U(0, 1) for the `count` samples of the round, (count, *shape) of float32."""
         drawn = torch.rand(self.batch_size or count, *shape, generator=self._on(device), device=device)
         return drawn[self.first : self.first + count]
 
     def normal(self, count: int, shape: Sequence[int], device: torch.device) -> Tensor:
-        """N(0, 1) for the `count` samples of the round, (count, *shape) of float32."""
+        """Return N(0, 1) for the `count` samples of the round, (count, *shape) of float32."""
         drawn = torch.randn(self.batch_size or count, *shape, generator=self._on(device), device=device)
         return drawn[self.first : self.first + count]
 
@@ -60,7 +60,7 @@ def reseed(device: torch.device, seed: int) -> None:
     """Seed torch's own generator of `device`, which dropout and its like draw from.
 
     `torch.manual_seed` does so for every kind of device, and on a machine without one of them keeps a note of it each
-    time, for ever: too slow and too large for every turn.
+    time, for ever: too slow and too large for every step.
     """
     if device.type == "cuda":
         torch.cuda.default_generators[device.index or 0].manual_seed(seed)

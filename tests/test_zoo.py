@@ -120,7 +120,7 @@ def test_the_picture_has_a_row_of_samples_for_each(keeper: Keeper) -> None:
 def test_without_resume_finished_runs_are_not_touched(keeper: Keeper, capsys: pytest.CaptureFixture[str]) -> None:
     assert keeper.call("--only", EXPERIMENTS) == 2
     assert keeper.played == []
-    assert "go on with --resume" in capsys.readouterr().err
+    assert "continue with --resume" in capsys.readouterr().err
 
 
 def test_an_interrupted_run_alone_is_left_out_and_trained_anew(keeper: Keeper) -> None:
@@ -156,7 +156,7 @@ def test_runs_that_were_measured_in_other_ways_stand_in_no_table(
         path.write_text(json.dumps({**result, "protocol": {**result["protocol"], "precision": "bfloat16"}}))
         code = str(keeper.call("--no-train"))
         assert "cannot stand in one table" in code and "precision bfloat16 and float32" in code
-        assert f"delete its folder in {keeper.runs / '2'}, and go on with --resume" in code
+        assert f"delete its folder in {keeper.runs / '2'}, and continue with --resume" in code
         path.write_text(json.dumps({**result, "protocol": None}))
         assert keeper.call("--no-train") == 1
         assert "lsgan seed 0: its protocol is not known: train it anew" in capsys.readouterr().err
@@ -168,7 +168,7 @@ def test_a_run_of_another_number_of_fakes_is_refused_with_a_way_out(keeper: Keep
     folder = keeper.runs / "2"
     overrides = ("metrics.num_fakes=100", *TINY[1:])
     assert zoo.Run("lsgan", 0, 2, overrides, folder).problem() == (
-        "it was judged by 200 fakes and not by 100: train it anew with --resume, or give metrics.num_fakes=200"
+        "it was evaluated on 200 fakes and not on 100: train it anew with --resume, or give metrics.num_fakes=200"
     )
 
 
@@ -207,7 +207,7 @@ def test_a_command_of_its_own_trains(tmp_path: Path) -> None:
 
 def test_wrong_names_are_refused(keeper: Keeper, capsys: pytest.CaptureFixture[str]) -> None:
     assert keeper.call("--only", "lsgan,ring,nope") == 2
-    assert "--only nope,ring: no experiment of this name is judged by all ten digits" in capsys.readouterr().err
+    assert "--only nope,ring: no experiment of this name is evaluated on all ten digits" in capsys.readouterr().err
 
 
 def test_seeds_become_a_mean_and_a_deviation() -> None:

@@ -1,4 +1,4 @@
-"""Toys: the two densities, the discriminator and its optimum as training goes on, and what the game is worth."""
+"""Figures of toys during training: both densities, the discriminator and its optimum, and the game's value."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ PICTURE_DPI, ANIMATION_DPI = 120, 70
 
 
 class DensityPlot(Periodic):
-    """Draws ``density.png`` (the end of the game) and ``evolution.gif`` (all of it) in the run directory.
+    """Draws ``density.png`` (the end of training) and ``evolution.gif`` (all of it) in the run directory.
 
     Logs ``val/game_value``, V(D, G) estimated from samples, ``val/optimal_value``, C(G) = 2 JSD - log 4 with a kernel
     estimate of the generated density, and ``val/discriminator_error``, the mean of |D - D*| over (p + q) / 2. At
     -log 4 = -1.386 and with an error of 0 the game is over. Below the densities the figure shows all three as curves.
-    Training waits for these numbers, not for the pictures: they are drawn after it. A continued run draws what happened
-    since it was continued.
+    Training waits for these numbers, not for the pictures: they are drawn after it. A resumed run draws what happened
+    since it was resumed.
 
-    A discriminator that judges packs of samples, or is told their class, has nothing to say of a point by itself: it is
-    left out of the pictures then, and there is neither V(D, G) nor an error.
+    A discriminator of packs of samples, or a class-conditional one, does not score a single point: it is left out of
+    the pictures then, and there is neither V(D, G) nor an error.
 
     A critic's scores, as in a Wasserstein or least-squares game, are no log-odds of being real (`Objective.critic`).
     They are drawn as they are, and there is no D*, V(D, G) or error.
@@ -61,7 +61,7 @@ class DensityPlot(Periodic):
             distribution = known_distribution(real_data(trainer))
             # Without the run's seed, so that the estimates of several runs are made against the same data.
             self.real = distribution.sample(self.count, generator_for("density")).to(gan.device)
-            # A run that goes on keeps to the part of space that it began with, and so to the same estimates.
+            # A resumed run keeps the part of space that it began with, and so the same estimates.
             self.box = self.box or bounds(array(self.real), array(self.fakes(gan)))
             self.scene = Scene(
                 array(self.real), self.box, distribution.log_density, has_critic(gan.objectives.values())
@@ -70,7 +70,7 @@ class DensityPlot(Periodic):
         super().on_train_start(trainer, gan)
 
     def fakes(self, gan: GAN) -> Tensor:
-        """Generated points, (count, dim), from the same latents each time."""
+        """Return generated points, (count, dim), from the same latents each time."""
         return gan.generate(gan.fixed_latents(self.count, "density"))
 
     def run(self, trainer: Trainer, gan: GAN) -> None:
@@ -78,14 +78,14 @@ class DensityPlot(Periodic):
             return
         fakes = self.fakes(gan)
         samples = array(fakes)
-        alone = judges_alone(gan.discriminator)
+        alone = scores_single_samples(gan.discriminator)
         scores = array(gan.score(self.points)) if alone else None
         value = error = None
         if alone and not has_critic(gan.objectives.values()):
             real_logits, fake_logits = gan.score(self.real), gan.score(fakes)
             value = game_value(real_logits, fake_logits)
-            judged = array(real_logits.sigmoid()), array(fake_logits.sigmoid())
-            error = self.scene.discriminator_error(samples, *judged)
+            probabilities = array(real_logits.sigmoid()), array(fake_logits.sigmoid())
+            error = self.scene.discriminator_error(samples, *probabilities)
         frame = Snapshot(gan.iterations, samples, scores, value, self.scene.optimal_value(samples), error)
         self.reel.add(gan.iterations, frame)
         values = {"val/optimal_value": frame.optimal_value}
@@ -107,11 +107,9 @@ class DensityPlot(Periodic):
         save_animation((animation.draw(frame) for frame in frames), len(frames), self.paths[1])
 
     def state_dict(self) -> dict[str, Any]:
-        """What a continued run must know."""
         return {"box": self.box}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from what a checkpoint knows."""
         self.box = state_dict["box"]
 
 
@@ -125,13 +123,13 @@ def known_distribution(data: RealData) -> Distribution:
     return data.distribution
 
 
-def judges_alone(discriminator: nn.Module) -> bool:
-    """Whether it can be asked about a single sample: it is told no class, and no part of it packs samples."""
+def scores_single_samples(discriminator: nn.Module) -> bool:
+    """Return whether it scores single samples: it is not class-conditional, and no part of it packs samples."""
     packs = any(getattr(part, "pack", 1) > 1 for part in discriminator.modules())
     return not (packs or takes_labels(discriminator))
 
 
 def array(values: Tensor) -> Array:
-    """`values` on the CPU, as float32 for numpy."""
+    """Return `values` as a float32 array."""
     converted: Array = values.detach().float().cpu().numpy()
     return converted

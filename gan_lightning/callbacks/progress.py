@@ -1,4 +1,4 @@
-"""How far the run is, how fast it goes and how the game stands, on the screen."""
+"""Progress on the screen: iterations, speed, losses and the monitored metric."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REFRESH_SECONDS = 0.25
 WINDOW_SECONDS = 30.0
 EARLY_SECONDS = 10.0
 LINES = 10
-"""How many lines a run prints where there is no terminal."""
+"""Lines that a run prints where there is no terminal."""
 
 
 class Progress(Callback):
@@ -65,7 +65,7 @@ class Progress(Callback):
             self._bar.start()
 
     def next_iteration(self, iterations: int) -> float:
-        """Where lines are written, the next that is due; a bar looks at the clock alone."""
+        """Return the iteration of the next line; infinity for a bar, which follows the clock alone."""
         if self._bar is not None or math.isinf(self._due):
             return math.inf
         return -(-(LINES * iterations // self._budget + 1) * self._budget // LINES)
@@ -87,7 +87,7 @@ class Progress(Callback):
         self.close()
 
     def show(self, gan: GAN, now: float) -> None:
-        """Bring the display up to date, at `now` of the monotonic clock."""
+        """Update the display, at `now` of the monotonic clock."""
         self.speed.observe(now, gan.iterations, gan.images)
         if self._bar is not None:
             count, state = self.describe(gan)
@@ -97,7 +97,7 @@ class Progress(Callback):
             self.console.print("  ".join(self.describe(gan)), soft_wrap=True, highlight=False, markup=False)
 
     def line_is_due(self, gan: GAN, now: float) -> bool:
-        """Whether a further tenth is done; and once early on, for those who want to know how long it will take."""
+        """Return whether a further tenth is done; and once early on, to say how long the run will take."""
         tenths = LINES * gan.iterations // gan.max_iterations
         early = now >= self._early
         if tenths <= self._tenths and not early:
@@ -106,7 +106,7 @@ class Progress(Callback):
         return True
 
     def describe(self, gan: GAN) -> tuple[str, str]:
-        """How far the run is, and in what state."""
+        """Return the count of iterations and the state as text."""
         iterations_per_second, images_per_second = self.speed.per_second()
         parts = []
         if iterations_per_second > 0:
@@ -118,7 +118,7 @@ class Progress(Callback):
         return f"{gan.iterations}/{gan.max_iterations}", "  ".join(parts)
 
     def close(self) -> None:
-        """Stop the live display, so that what is printed next stands by itself."""
+        """Stop the live display."""
         self._due = math.inf
         if self._bar is not None:
             self._bar.stop()
@@ -133,13 +133,13 @@ class Speed:
         self._seen: deque[tuple[float, int, int]] = deque()
 
     def observe(self, now: float, iterations: int, images: int) -> None:
-        """Take note of the counters at `now`, in seconds."""
+        """Record the counters at `now`, in seconds."""
         self._seen.append((now, iterations, images))
         while len(self._seen) > 2 and self._seen[1][0] <= now - self.window_seconds:
             self._seen.popleft()
 
     def per_second(self) -> tuple[float, float]:
-        """Iterations and images a second; 0 each before time has passed."""
+        """Return iterations and images a second; 0 each before time has passed."""
         (then, *before), (now, *after) = self._seen[0], self._seen[-1]
         seconds = now - then
         if seconds <= 0:
@@ -148,7 +148,7 @@ class Speed:
 
 
 def losses_by_player(losses: Mapping[str, Tensor]) -> dict[str, float]:
-    """Each player's ``player/objective`` terms added up, the discriminator first."""
+    """Return each player's ``player/objective`` terms added up, the discriminator first."""
     if not losses:
         return {}
     values = torch.stack([loss.float() for loss in losses.values()]).tolist()  # waits for the device once

@@ -1,4 +1,4 @@
-"""The losses by objective name, learning rates and speed, in the log."""
+"""Losses by objective, learning rates and speed in the log."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from gan_lightning.gan import GAN
 
 @runtime_checkable
 class HasScalars(Protocol):
-    """An objective whose state is worth a line in the log."""
+    """An objective with scalars of its state for the log."""
 
     def scalars(self) -> Mapping[str, Tensor]:
-        """Scalars by name, as they are now."""
+        """Return the current scalars by name."""
 
 
 class LogScalars(Periodic):
     """Logs ``player/objective``, ``lr/player``, ``images`` and ``images_per_second`` every `every` iterations.
 
-    An objective that has a method `scalars` (see `HasScalars`) has them logged too, as ``objective/scalar``. Losses
-    are those of the last turn. All are fetched from the device together, so that logging waits for it once.
+    Scalars of objectives (`HasScalars`) are logged too, as ``objective/scalar``. Losses are those of the last step. All
+    are fetched from the device together, so that logging waits for it once.
     """
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="train")
 def run(cfg: DictConfig) -> float | None:
-    """One job, a run of its own or one of a sweep. A failure is reported at once, and in the log of the job."""
+    """Run one job, a single one or one of a sweep. A failure is reported at once, and in the log of the job."""
     register_resolvers()  # again, for a sweep's job in a process of its own
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
     try:

@@ -1,1 +1,1 @@
-"""How a game stands: a probe, and what its readings mean."""
+"""Diagnostics of training: a probe of both players, and the symptoms that it shows."""

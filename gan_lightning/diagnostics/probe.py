@@ -1,4 +1,4 @@
-"""How a game stands at one moment, from a few samples, without a trace in the game."""
+"""A probe of the training state from a few samples, without side effects."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ ENDS = 0.99
 """How far from the middle of its range, as a share of the half of it, a value counts as being at an end."""
 
 FEWEST = 8
-"""Samples between which distances say something of variety."""
+"""Fewest samples whose distances measure diversity."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What the discriminator says of a few data and a few fakes, and what the generator gets from it.
+    """The discriminator's scores of a few real samples and fakes, and the generator's gradient from them.
 
     Attributes:
-        separation: share of pairs in which the real sample scores higher, in [0, 1]; .5: it cannot tell them apart.
+        separation: share of pairs in which the real sample scores higher, in [0, 1]; .5 is chance.
         spread: standard deviation of all scores.
         level: mean of the scores' absolute values.
         relative_slope: how much of the generator's loss a fake could gain by a move along the gradient, as long as the
@@ -46,12 +46,12 @@ class Scores:
 
 @dataclass(frozen=True)
 class Probe:
-    """How a game stands.
+    """The training state, as a few samples show it.
 
     Attributes:
-        diversity: mean distance between two fakes over that between two data; None where that says nothing.
+        diversity: mean distance between two fakes over that between two real samples; None for too few samples.
         fake_inside, real_inside: share of values that are not at the ends of their range; None without a range.
-        scores: what the discriminator says.
+        scores: the discriminator's.
     """
 
     diversity: float | None
@@ -61,10 +61,10 @@ class Probe:
 
 
 def probe(gan: GAN, batch: Batch, value_range: tuple[float, ...] | None) -> Probe:
-    """The state of `gan`, by a few data, with their classes, and as many fakes, from the same latents each time.
+    """Return the state of `gan` by a few real samples with their classes and as many fakes of fixed latents.
 
-    Networks are asked in evaluation mode, as they were written and without autocast. No running statistic, spectral
-    norm, random state, gradient or mode is other than before.
+    Networks run in evaluation mode, uncompiled and without autocast. Running statistics, spectral norms, random state,
+    gradients and modes are left as they were.
     """
     real = batch[0]
     latent = gan.fixed_latents(len(real), "health")
@@ -81,7 +81,7 @@ def probe(gan: GAN, batch: Batch, value_range: tuple[float, ...] | None) -> Prob
 
 @contextmanager
 def eval_mode(gan: GAN) -> Iterator[None]:
-    """Within, both players are in evaluation mode and run as they were written; afterwards all is as it was."""
+    """Within, both players are in evaluation mode and run uncompiled; afterwards as before."""
     players = gan.generator, gan.discriminator
     before = [(player.training, player._compiled_call_impl) for player in players]
     for player in players:
@@ -97,7 +97,7 @@ def eval_mode(gan: GAN) -> Iterator[None]:
 
 
 def diversity(real: Tensor, fake: Tensor) -> float | None:
-    """Mean distance between two of `fake` over that between two of `real`, both (count, ...)."""
+    """Return the mean distance between two of `fake` over that between two of `real`, both (count, ...)."""
     if len(real) < FEWEST:
         return None
     apart = distance_within(real)
@@ -105,7 +105,7 @@ def diversity(real: Tensor, fake: Tensor) -> float | None:
 
 
 def distance_within(samples: Tensor) -> float:
-    """Mean distance between two of `samples` (count, ...), of which there are at least two."""
+    """Return the mean distance between two of `samples` (count, ...), of which there are at least two."""
     rows, count = samples.flatten(1), len(samples)
     # Not `pdist`, which Apple's GPUs do not have; nor by products, whose rounding sets equal samples apart.
     apart = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist")
@@ -113,13 +113,13 @@ def distance_within(samples: Tensor) -> float:
 
 
 def inside(samples: Tensor, value_range: tuple[float, ...]) -> float:
-    """Share of the values that are not at the ends of their range."""
+    """Return the share of the values that are not at the ends of their range."""
     low, high = value_range
     return ((2 * samples - low - high).abs() <= ENDS * (high - low)).float().mean().item()
 
 
 def scores(gan: GAN, batch: Batch, fake: Tensor, latent: Latent) -> Scores:
-    """What the discriminator says, and what the generator gets from it; see `Scores`."""
+    """Return the discriminator's scores and the generator's gradient from them; see `Scores`."""
     real, labels = batch
     with torch.no_grad():
         of_real = discriminate(gan.discriminator, real, labels).logits.float()
@@ -137,7 +137,7 @@ def scores(gan: GAN, batch: Batch, fake: Tensor, latent: Latent) -> Scores:
 
 
 def slope_at_fakes(gan: GAN, batch: Batch, fake: Tensor, latent: Latent) -> float | None:
-    """The norm of the gradient of the generator's loss at a fake, mean over the fakes, as if each had its own loss."""
+    """Return the mean norm of the gradient of the generator's loss at a fake, as if each fake had its own loss."""
     with torch.enable_grad():
         fake = fake.detach().requires_grad_()
         noise = Noise(gan.seed, "health", gan.discriminator_updates)
@@ -152,15 +152,15 @@ def slope_at_fakes(gan: GAN, batch: Batch, fake: Tensor, latent: Latent) -> floa
 
 
 def batch_for(discriminator: nn.Module, available: int) -> int:
-    """The most samples, of those `available`, that divide into its packs; 0 where there are fewer than two packs."""
+    """Return the largest batch of `available` samples that divides into its packs; 0 for fewer than two packs."""
     pack = math.prod(getattr(part, "pack", 1) for part in discriminator.modules())
     return available - available % pack if available >= 2 * pack else 0
 
 
 def spread_samples(data: RealData, device: torch.device, count: int) -> Batch:
-    """`count` of the samples that metrics compare with, or all where there are fewer, and their classes.
+    """Return `count` reference samples, or all where there are fewer, with their classes.
 
-    They lie evenly apart from the first to the last: the first few of a folder are of one class, or of one film.
+    They are evenly spaced from the first to the last: the first few of a folder are of one class.
     """
     size = data.reference_size
     rows = [index * size // count for index in range(count)] if count < size else range(size)
@@ -174,33 +174,33 @@ NETWORKS = ("generator", "discriminator", "averaged_generator")
 
 
 def not_finite(gan: GAN) -> str | None:
-    """Where a weight, a running statistic or an objective's state is infinite or no number; None: all are finite."""
+    """Return where a weight, a running statistic or an objective's state is not finite; None: all are finite."""
     return bad_network(gan) or bad_objective(gan)
 
 
 def bad_network(gan: GAN) -> str | None:
-    """The first network in which a weight or running statistic is infinite or no number."""
+    """Return the first network in which a weight or running statistic is not finite."""
     return next(
         (f"a number in the {name.replace('_', ' ')}" for name in NETWORKS if has_nonfinite(getattr(gan, name))), None
     )
 
 
 def bad_objective(gan: GAN) -> str | None:
-    """The first objective whose state is infinite or no number."""
+    """Return the first objective whose state is not finite."""
     return next(
         (f"a number in the objective {name}" for name, part in gan.objectives.items() if has_nonfinite(part)), None
     )
 
 
 def bad_loss(gan: GAN) -> str | None:
-    """The first of the last turn's losses that is infinite or no number."""
+    """Return the first of the last step's losses that is not finite."""
     if not gan.losses or torch.stack([loss.float() for loss in gan.losses.values()]).isfinite().all():
         return None
     return next(f"the loss {name}" for name, loss in gan.losses.items() if not loss.isfinite())
 
 
 def has_nonfinite(module: nn.Module) -> bool:
-    """Whether a weight or buffer of `module` is infinite or no number."""
+    """Return whether a weight or buffer of `module` is not finite."""
     values = [value.detach() for value in (*module.parameters(), *module.buffers()) if value.is_floating_point()]
     # The largest absolute value, which cannot overflow as a sum of squares would.
     return bool(values) and not torch.nn.utils.get_total_norm(values, math.inf).isfinite()

@@ -1,4 +1,4 @@
-"""What a game that goes wrong looks like, and how long it has looked so."""
+"""Symptoms of failing training, and how long they have lasted."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LEAST_OF_LEVEL = 1e-6
 """The spread of a critic's scores below which, as a share of their size, float32 leaves nothing but rounding."""
 
 AT_START = ("mode_collapse", "saturation")
-"""What networks may show before they have learned anything."""
+"""Symptoms that untrained networks may show."""
 
 FEWEST_TURNS = 3
 """How often a metric must change direction to swing."""
@@ -38,30 +38,30 @@ Record = dict[str, Any]
 """``symptom``, ``since`` and ``until`` which iteration (None: still there), what was ``saw``, what to ``try``."""
 
 
-# Each says what was seen, or None where all is well.
+# Each returns what was seen, or None where all is well.
 
 
 def low_diversity(diversity: float, least: float) -> str | None:
-    """Fakes are all but one and the same."""
+    """Detect fakes that are nearly alike."""
     if not diversity < least:
         return None
     return f"two fakes lie {diversity:.2g} times as far apart as two real samples (below {least:g})"
 
 
 def few_classes(entropy: float, classes: float, least: float) -> str | None:
-    """Fakes show few of the classes; `entropy` of their shares, and that of `classes` alike, on the same scale."""
+    """Detect missing classes by the `entropy` of their shares, against that of equal `classes` on the same scale."""
     if not entropy < least * classes:
         return None
     return f"val/class_entropy is {entropy:.2g}, where all classes alike would give {classes:.2g}"
 
 
 def few_modes(modes: float, expected: float, least: float) -> str | None:
-    """Fakes are near few of the modes that there are, or that were found before."""
+    """Detect missing modes, of those that there are or that were found before."""
     return f"val/modes is {modes:g} of {expected:g}" if modes < least * expected else None
 
 
 def vanishing_generator_gradient(scores: Scores, separable: float, vanishing: float) -> str | None:
-    """The discriminator knows every fake, and leaves the generator no slope to climb."""
+    """Detect a discriminator that separates all fakes and leaves the generator no gradient."""
     if scores.relative_slope is None or not (scores.separation >= separable and scores.relative_slope < vanishing):
         return None
     return (
@@ -72,7 +72,7 @@ def vanishing_generator_gradient(scores: Scores, separable: float, vanishing: fl
 
 
 def constant_discriminator(scores: Scores, least_spread: float, critic: bool) -> str | None:
-    """The discriminator says the same of everything."""
+    """Detect a discriminator that scores all samples alike."""
     if not scores.spread <= (LEAST_OF_LEVEL * scores.level if critic else least_spread):
         return None
     return (
@@ -81,7 +81,7 @@ def constant_discriminator(scores: Scores, least_spread: float, critic: bool) ->
 
 
 def saturated(fake_inside: float, real_inside: float, least: float) -> str | None:
-    """Fakes lie at the ends of their range nearly everywhere, and data do not."""
+    """Detect fakes whose values are nearly all at the ends of their range, where those of the data are not."""
     if real_inside <= 0 or not fake_inside < least * real_inside:
         return None
     return (
@@ -91,15 +91,15 @@ def saturated(fake_inside: float, real_inside: float, least: float) -> str | Non
 
 
 def oscillating(name: str, values: Sequence[float], won: float, swing: float) -> str | None:
-    """The metric `name` goes up and down, by more than noise.
+    """Detect a metric that swings by more than noise.
 
-    Its noise is not known. Near its best a metric that cannot be below 0 is all noise: by its own size that is a large
-    swing, by what training has won it is a small one. Near 1000, the other way round. So it must be large by both.
+    Its noise is not known. Near 0 a metric is all noise, a large swing for its size and a small one for what training
+    has gained; near 1000 it is the other way round. So it must be large by both.
 
     Args:
         name: of the metric.
         values: its last ones, none of which was the best.
-        won: difference between its first value and its best; 0: nothing to compare with.
+        won: difference between its first value and its best; 0 detects nothing.
         swing: least range of `values`, as a share of `won` and of their median.
     """
     finite = [value for value in values if math.isfinite(value)]
@@ -115,13 +115,13 @@ def oscillating(name: str, values: Sequence[float], won: float, swing: float) ->
     )
 
 
-# What is to be expected of fakes that are as the data.
+# Expected values for fakes that are distributed as the data.
 
 
 def evenly_over_classes(data: RealData, read: int | None) -> float:
-    """The entropy of the shares of the data's classes, all alike, over that of the `read` classes of a metric, alike.
+    """Return the entropy of equal shares of the data's classes over that of the `read` classes of a metric.
 
-    0: unknown, as where the metric reads other classes than the data have, of which it may find any number.
+    It is 0 where unknown, as for a metric that reads other classes than the data's.
     """
     kept = getattr(data, "classes", None)
     count = data.num_classes if kept is None else len(kept)
@@ -131,20 +131,20 @@ def evenly_over_classes(data: RealData, read: int | None) -> float:
 
 
 def number_of_modes(data: RealData) -> int:
-    """How many modes the data have; 0 where that is not known."""
+    """Return the number of modes of the data; 0 where it is not known."""
     if isinstance(data, ToyData) and isinstance(data.distribution, GaussianMixture):
         return len(data.distribution.centers)
     return 0
 
 
 class SymptomTracker:
-    """Which symptoms there are and were. One begins, or is gone, when it is seen so `patience` times in a row.
+    """The symptoms present and past. One begins, or ends, when it is seen, or not, `patience` times in a row.
 
     Args:
         patience: observations.
 
     Attributes:
-        records: one for each time that a symptom was there, in the order in which they began.
+        records: of each symptom from its begin to its end, in the order in which they began.
     """
 
     def __init__(self, patience: int) -> None:
@@ -153,11 +153,7 @@ class SymptomTracker:
         self.streaks: dict[str, list[int]] = {}  # how often a change was seen in a row, and since when
 
     def observe(self, iteration: int, seen: Mapping[str, str | None]) -> list[Record]:
-        """Take note of what was seen of each symptom, None for nothing.
-
-        Returns:
-            The records that have begun or ended by that; those that have ended have an ``until``.
-        """
+        """Take what was seen of each symptom, None for nothing; return the records that begin or end by that."""
         changed = []
         for symptom, saw in seen.items():
             record = self.present(symptom)
@@ -172,15 +168,15 @@ class SymptomTracker:
         return changed
 
     def present(self, symptom: str) -> Record | None:
-        """The record of `symptom` if it is there."""
+        """Return the record of `symptom` if it is present."""
         return next((one for one in self.records if one["symptom"] == symptom and one["until"] is None), None)
 
     def begin(self, symptom: str, since: int, saw: str | None) -> Record:
-        """The record of a symptom that has begun."""
+        """Begin a symptom and return its record."""
         self.records.append({"symptom": symptom, "since": since, "until": None, "saw": saw, "try": ADVICE[symptom]})
         return self.records[-1]
 
     def end(self, record: Record, until: int) -> Record:
-        """The record of a symptom that is gone."""
+        """End a symptom and return its record."""
         record["until"] = until
         return record

@@ -1,4 +1,4 @@
-"""How a game on data of known density went: its value, and how far the discriminator was from the best one."""
+"""Curves of a run on data of known density: the game's value, and the discriminator's distance from the optimum."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ PLAYED, ERROR = "#CC79A7", "#666666"
 
 
 class Curves:
-    """V(D, G), C(G) and -log 4 over all frames, and mean |D - D*| on an axis of its own; a line stands at the moment.
+    """V(D, G), C(G) and -log 4 over all frames, and mean |D - D*| on an axis of its own; a line marks the frame.
 
-    What the frames do not have is left out.
+    Values that the frames do not have are left out.
 
     Args:
         panel: where to draw.
         frames: in the order of their iterations.
-        optimal: the colour of what the best discriminator does.
-        legend: where and how the legend stands.
+        optimal: the colour of C(G).
+        legend: arguments of the legend.
     """
 
     def __init__(self, panel: Axes, frames: Sequence[Snapshot], optimal: str, legend: dict[str, Any]) -> None:
@@ -51,9 +51,9 @@ class Curves:
         self.moment = panel.axvline(iterations[0], color="black", linewidth=0.8)
 
     def moving(self) -> list[Artist]:
-        """What `update` changes."""
+        """Return what `update` changes."""
         return [self.moment]
 
     def update(self, frame: Snapshot) -> None:
-        """Go to the moment of `frame`."""
+        """Move the line to the iteration of `frame`."""
         self.moment.set_xdata([frame.iteration, frame.iteration])

@@ -1,4 +1,4 @@
-"""The state of a game on one- or two-dimensional data as a picture: both densities, and what the discriminator says."""
+"""Figures of a GAN on one- or two-dimensional data: both densities, the discriminator and its optimum."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from gan_lightning.figures.images import Pixels
 from gan_lightning.figures.scene import Scene, Snapshot
 from gan_lightning.figures.theory import LEAST_VALUE, Array, blurred, optimal_discriminator
 
-# Okabe and Ito's palette, told apart with any colour vision.
+# Okabe and Ito's palette, distinct in any colour vision.
 DATA, GENERATED, OPTIMAL = "#0072B2", "#D55E00", "#009E73"
-VERDICT = LinearSegmentedColormap.from_list("verdict", [GENERATED, "#FFFFFF", DATA], N=255).with_extremes(bad="#DDDDDD")
+COLOURS = LinearSegmentedColormap.from_list("D", [GENERATED, "#FFFFFF", DATA], N=255).with_extremes(bad="#DDDDDD")
 LEFT: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (-0.01, 0.99)}
 RIGHT: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1.01, 0.99)}
 ABOVE: dict[str, Any] = {"ncols": 2, "frameon": False, "borderaxespad": 0, "handlelength": 1.5}
@@ -33,21 +33,21 @@ DOTS: dict[str, Any] = {"linestyle": "none", "marker": "o", "markeredgewidth": 0
 
 
 class DensityFigure(ABC):
-    """Draws frames of one scene, all on the same axes, so that an animation keeps still, above curves of all frames.
+    """Draws frames of one scene on the same axes, above curves of all frames.
 
-    What stays the same is drawn once and kept as pixels: axes and their labels take ten times as long as what moves.
-    Where frames have no scores there is no discriminator in the picture, but its optimum is.
+    The background is drawn once and kept as pixels: axes and labels take ten times as long as what moves. Frames
+    without scores are drawn without the discriminator, but with its optimum.
 
     Args:
         scene: what all frames share.
-        frames: those that will be drawn; they decide the axes' ranges.
+        frames: those that will be drawn; they set the axes' ranges.
         dpi: pixels an inch.
     """
 
     def __init__(self, scene: Scene, frames: Sequence[Snapshot], dpi: int) -> None:
         self.scene = scene
         self.score_range = score_range(frames) if scene.critic else (0.0, 1.0)
-        self.evaluator = all(frame.scores is not None for frame in frames)
+        self.has_scores = all(frame.scores is not None for frame in frames)
         self.figure = Figure(dpi=dpi)
         canvas = FigureCanvasAgg(self.figure)
         panels = self.lay_out(frames)
@@ -63,14 +63,14 @@ class DensityFigure(ABC):
 
     @abstractmethod
     def lay_out(self, frames: Sequence[Snapshot]) -> list[Artist]:
-        """Make the whole picture, and return what moves in it, from back to front."""
+        """Draw the whole figure, and return the artists that move, from back to front."""
 
     @abstractmethod
     def update(self, frame: Snapshot) -> None:
-        """Set all that moves to `frame`."""
+        """Set all artists that move to `frame`."""
 
     def draw(self, frame: Snapshot) -> Pixels:
-        """The picture of `frame`."""
+        """Return the picture of `frame`."""
         self.update(frame)
         self.curves.update(frame)
         self.canvas.restore_region(self.still)
@@ -78,20 +78,20 @@ class DensityFigure(ABC):
             self.figure.draw_artist(artist)
         return np.asarray(self.canvas.buffer_rgba())[..., :3].copy()
 
-    def verdict(self, frame: Snapshot) -> Array:
-        """What is plotted of the discriminator at the scene's points: D, or a critic's scores."""
-        assert frame.scores is not None  # or it would not be plotted
+    def discriminator_values(self, frame: Snapshot) -> Array:
+        """Return the discriminator at the scene's points: D, or a critic's scores."""
+        assert frame.scores is not None
         return frame.scores if self.scene.critic else 1 / (1 + np.exp(-frame.scores.clip(-80, 80)))
 
 
 class LineFigure(DensityFigure):
-    """One dimension: the densities of data and generator, and below them the discriminator and its optimum."""
+    """One dimension: the densities of data and generator, and below them D and D*."""
 
     bins = 128
 
     def lay_out(self, frames: Sequence[Snapshot]) -> list[Artist]:
         self.figure.set_size_inches(7.0, 7.2)
-        heights = [3, 2] if self.evaluator or not self.scene.critic else [1]
+        heights = [3, 2] if self.has_scores or not self.scene.critic else [1]
         panels = self.figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
         self.figure.subplots_adjust(left=0.1, right=0.98, bottom=0.39, top=0.95, hspace=0.22)
         self.heading = self.figure.text(0.1, 0.957, "", fontsize=12)
@@ -120,10 +120,10 @@ class LineFigure(DensityFigure):
         scene, (low, high) = self.scene, self.score_range
         label = "critic's score" if scene.critic else "D(x)"
         moving: list[Artist] = []
-        if self.evaluator:
+        if self.has_scores:
             zero = np.zeros(scene.points.cells)
-            (self.judged,) = panel.plot(*scene.points.axes, zero, color="black", label=label)
-            moving.append(self.judged)
+            (self.discriminator,) = panel.plot(*scene.points.axes, zero, color="black", label=label)
+            moving.append(self.discriminator)
         if not scene.critic:
             panel.axhline(0.5, color="black", linestyle="--", linewidth=0.8)
             zero = np.zeros(scene.lattice.cells)
@@ -140,8 +140,8 @@ class LineFigure(DensityFigure):
         counts, _ = np.histogram(frame.samples, self.edges)
         self.histogram.set_data(counts / (len(frame.samples) * (self.edges[1] - self.edges[0])))
         self.generated.set_ydata(estimate / scene.lattice.cell_volume)
-        if self.evaluator:
-            self.judged.set_ydata(self.verdict(frame))
+        if self.has_scores:
+            self.discriminator.set_ydata(self.discriminator_values(frame))
         if not scene.critic:
             self.optimum.set_ydata(optimal_discriminator(scene.density, estimate))
         self.legend.get_texts()[1].set_text(generated_label(frame.samples))
@@ -150,7 +150,7 @@ class LineFigure(DensityFigure):
 
 
 class PlaneFigure(DensityFigure):
-    """Two dimensions: samples, the discriminator as a map, and beside it the optimum."""
+    """Two dimensions: samples, and maps of D and D*."""
 
     points_shown = 2500
 
@@ -160,7 +160,7 @@ class PlaneFigure(DensityFigure):
         # alike, by one such cell, which leaves D* at 1/2 where they are equal.
         self.blur_cells = lattice.cells / scene.points.cells
         self.blurred_density = blurred(scene.density, self.blur_cells)
-        count = 1 + self.evaluator + (not scene.critic)
+        count = 1 + self.has_scores + (not scene.critic)
         self.figure.set_size_inches(4.15 * count + 0.5, 6.5)
         panels = self.figure.subplots(1, count, sharex=True, sharey=True, squeeze=False)[0]
         self.figure.subplots_adjust(left=0.13 / count, right=1 - 0.11 / count, bottom=0.39, top=0.95, wspace=0.05)
@@ -169,10 +169,10 @@ class PlaneFigure(DensityFigure):
             panel.set_aspect("equal")
             panel.locator_params(nbins=5)
         maps: list[AxesImage] = []
-        if self.evaluator:
+        if self.has_scores:
             panels[1].set_title("critic's score" if scene.critic else "D(x)")
-            self.judged = self.map(panels[1], "bilinear")
-            maps.append(self.judged)
+            self.discriminator = self.map(panels[1], "bilinear")
+            maps.append(self.discriminator)
         if not scene.critic:
             panels[-1].set_title("D*(x) = p / (p + q), blurred; grey: neither")
             self.optimum = self.map(panels[-1], "nearest")
@@ -199,15 +199,15 @@ class PlaneFigure(DensityFigure):
             origin="lower",
             interpolation=interpolation,
             # A critic's scores have no middle that means anything.
-            cmap=colormaps["cividis"] if self.scene.critic else VERDICT,
+            cmap=colormaps["cividis"] if self.scene.critic else COLOURS,
             norm=Normalize(*self.score_range),
         )
 
     def update(self, frame: Snapshot) -> None:
         scene = self.scene
         self.generated.set_data(*frame.samples[: self.points_shown].T)
-        if self.evaluator:
-            self.judged.set_data(self.verdict(frame).reshape(scene.points.shape).T)
+        if self.has_scores:
+            self.discriminator.set_data(self.discriminator_values(frame).reshape(scene.points.shape).T)
         if not scene.critic:
             fake = scene.lattice.sample_masses(frame.samples, self.blur_cells)
             self.optimum.set_data(optimal_discriminator(self.blurred_density, fake).T)
@@ -216,32 +216,32 @@ class PlaneFigure(DensityFigure):
 
 
 def density_figure(scene: Scene, frames: Sequence[Snapshot], dpi: int) -> DensityFigure:
-    """The figure for the scene's number of dimensions."""
+    """Return the figure for the scene's number of dimensions."""
     return (LineFigure if scene.real.shape[1] == 1 else PlaneFigure)(scene, frames, dpi)
 
 
 def score_range(frames: Sequence[Snapshot]) -> tuple[float, float]:
-    """What a critic said over all `frames`, apart from the most extreme hundredth."""
+    """Return the range of a critic's scores over all `frames`, without the most extreme hundredth."""
     scores = np.concatenate([[], *(frame.scores for frame in frames if frame.scores is not None)])
-    finite = scores[np.isfinite(scores)]  # a game that has diverged is drawn all the same
+    finite = scores[np.isfinite(scores)]  # a diverged run is drawn too
     low, high = np.quantile(finite, [0.005, 0.995]) if len(finite) else (0.0, 0.0)
     return float(low), float(max(high, low + 1e-6))
 
 
 def moments(values: Array, weights: Array | None = None) -> str:
-    """Mean and standard deviation of `values`, (count,), which weigh alike without `weights`."""
+    """Return mean and standard deviation of `values`, (count,), as text."""
     mean = np.average(values, weights=weights)
     std = np.sqrt(np.average((values - mean) ** 2, weights=weights))
     return f"{mean:.2f} ± {std:.2f}".replace("-", "\N{MINUS SIGN}")
 
 
 def generated_label(samples: Array) -> str:
-    """The generator's entry in the legend."""
+    """Return the generator's entry in the legend."""
     return f"generated q(x), {moments(samples[:, 0])}"
 
 
 def values(scene: Scene, frame: Snapshot) -> str:
-    """The game's value as played, then against the best discriminator: with this generator, with the data, at least."""
+    """Return V(D, G), C(G), C(data) and the minimum as text."""
     named = {"V(D, G)": frame.game_value, "C(G)": frame.optimal_value, "C(data)": scene.data_value}
     named["-log 4"] = LEAST_VALUE
     shown = [f"{name} = {round(value, 3) + 0.0:.3f}" for name, value in named.items() if value is not None]

@@ -1,4 +1,4 @@
-"""A game on one- or two-dimensional data of known density: what of it stays the same, and its state at one moment."""
+"""One- or two-dimensional data of known density, and the GAN's state at one iteration, for figures."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from gan_lightning.figures.theory import (
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What the game was at one moment.
+    """The GAN's state at one iteration.
 
     Attributes:
         iteration: generator updates made.
         samples: generated points, (count, 1 or 2).
-        scores: the discriminator's logits at the scene's `points`; None where it does not judge single points.
+        scores: the discriminator's logits at the scene's `points`; None where it does not score single points.
         game_value: V(D, G) in nats; None there too, and where the discriminator is a critic.
         optimal_value: C(G) in nats, estimated.
         discriminator_error: mean |D - D*| over data and fakes, estimated; None where there is no V(D, G).
@@ -40,20 +40,20 @@ class Snapshot:
 
 
 class Scene:
-    """What stays the same in every picture of one run.
+    """The data and the grids that all figures of one run share.
 
     Args:
         real: samples of the data, (count, 1 or 2).
-        box: corners of the part of space that is shown, as `box_around` chooses it.
+        box: corners of the part of space that is shown, see `bounds`.
         log_density: log p of the data at points (n, 1 or 2).
-        critic: the discriminator's output is a score, and its sigmoid is not a probability.
+        critic: the discriminator's output is a score whose sigmoid is no probability.
 
     Attributes:
         lattice: of the estimates, fine enough for the narrow modes of the usual mixtures.
-        density: the data's probability in each cell of it.
-        points: the cells in whose centres the discriminator is asked.
-        bandwidth_cells: width of the kernel of all estimates of a density.
-        data_value: C(G) of as many samples of the data, estimated likewise: what a perfect generator would score.
+        density: the data's probability in each of its cells.
+        points: the grid at whose cell centres the discriminator is evaluated.
+        bandwidth_cells: width of the kernel of all density estimates.
+        data_value: C(G) of as many samples of the data, estimated likewise: the value of a perfect generator.
     """
 
     def __init__(self, real: Array, box: Box, log_density: Callable[[Tensor], Tensor], critic: bool) -> None:
@@ -71,14 +71,15 @@ class Scene:
         self.data_value = self.optimal_value(real)
 
     def estimate(self, samples: Array) -> Array:
-        """The probability of each cell of the lattice, estimated from `samples`."""
+        """Return the probability of each cell of the lattice, estimated from `samples`."""
         return self.lattice.sample_masses(samples, self.bandwidth_cells)
 
     def optimal_value(self, samples: Array) -> float:
-        """C(G) of the generator that made `samples`."""
+        """Return C(G) of the generator that made `samples`."""
         return optimal_value(self.density, self.estimate(samples))
 
-    def discriminator_error(self, samples: Array, judged_real: Array, judged_fake: Array) -> float:
-        """Mean |D - D*| over the mixture of data and fakes, from D of `real` and of the generator's `samples`."""
-        points, judged = np.concatenate([self.real, samples]), np.concatenate([judged_real, judged_fake])
-        return discriminator_error(self.lattice, self.density, self.estimate(samples), points, judged)
+    def discriminator_error(self, samples: Array, real_probabilities: Array, fake_probabilities: Array) -> float:
+        """Return the mean |D - D*| over the mixture of data and fakes, from D of `real` and of `samples`."""
+        points = np.concatenate([self.real, samples])
+        probabilities = np.concatenate([real_probabilities, fake_probabilities])
+        return discriminator_error(self.lattice, self.density, self.estimate(samples), points, probabilities)

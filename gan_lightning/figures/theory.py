@@ -1,4 +1,4 @@
-"""What the theory says of a game whose data density is known, estimated on a lattice of cells.
+"""The optimum of a GAN whose data density is known, estimated on a grid of cells.
 
 Goodfellow et al. 2014, "Generative Adversarial Nets", section 4.1: against data p and a generator of density q the best
 discriminator is D*(x) = p(x) / (p(x) + q(x)) (equation 2), and the game played against it has the value
@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 Array = NDArray[np.float32]
-"""Points, (count, dim), or a number for each cell of a lattice."""
+"""Points, (count, dim), or a number for each cell of a grid."""
 
 LEAST_VALUE = -math.log(4)
 """C(G) of a perfect generator."""
@@ -45,7 +45,7 @@ class DensityGrid:
 
     @property
     def axes(self) -> list[Array]:
-        """The cells' centres along each axis, (cells,)."""
+        """Return the cells' centres along each axis, (cells,)."""
         middles = (np.arange(self.cells) + 0.5) / self.cells
         bounds = zip(self.low, self.high, strict=True)
         return [(low + (high - low) * middles).astype(np.float32) for low, high in bounds]
@@ -55,31 +55,27 @@ class DensityGrid:
         return math.prod((high - low) / self.cells for low, high in zip(self.low, self.high, strict=True))
 
     def centres(self) -> Tensor:
-        """All cells' centres, (cells ** axes, axes), the last axis fastest."""
+        """Return all cells' centres, (cells ** axes, axes), the last axis fastest."""
         mesh = np.meshgrid(*self.axes, indexing="ij")
         return torch.from_numpy(np.stack(mesh, axis=-1).reshape(-1, len(self.low)))
 
     def density_masses(self, log_density: Callable[[Tensor], Tensor]) -> Array:
-        """The probability of each cell under `log_density`, by the midpoint rule, of `shape`."""
+        """Return the probability of each cell under `log_density`, by the midpoint rule, of `shape`."""
         masses: Array = (log_density(self.centres()).double().exp() * self.cell_volume).float().numpy()
         return masses.reshape(self.shape)
 
     def sample_masses(self, samples: Array, bandwidth_cells: float) -> Array:
-        """A Gaussian kernel estimate of each cell's probability, of `shape`, from `samples`, (count, axes).
+        """Return a Gaussian kernel estimate of each cell's probability, of `shape`, from `samples`, (count, axes).
 
-        Samples are counted into cells and the counts are blurred, which costs the same for any number of samples.
+        Samples are counted into cells and the counts are blurred by a standard deviation of `bandwidth_cells`.
         Probability outside the box is left out: the masses then sum to less than 1.
-
-        Args:
-            samples: points, also outside the box.
-            bandwidth_cells: standard deviation of the kernel, in cells.
         """
         flat = self.cells_of(samples)
         shares = np.bincount(flat[flat >= 0], minlength=math.prod(self.shape)) / len(samples)
         return blurred(shares.astype(np.float32).reshape(self.shape), bandwidth_cells)
 
     def cells_of(self, samples: Array) -> NDArray[np.int64]:
-        """The cell, counted through `shape`, in which each of `samples` (count, axes) lies; -1 outside the box."""
+        """Return the flat index of the cell in which each of `samples` (count, axes) lies; -1 outside the box."""
         low, high = np.array(self.low), np.array(self.high)
         cells = np.floor((samples - low) / (high - low) * self.cells)
         inside = ((cells >= 0) & (cells < self.cells)).all(axis=1)
@@ -89,7 +85,7 @@ class DensityGrid:
 
 
 def blurred(masses: Array, bandwidth_cells: float) -> Array:
-    """Each cell's mass spread over its neighbours as a Gaussian of that standard deviation."""
+    """Return the masses convolved with a Gaussian of that standard deviation."""
     spread: Array = gaussian_filter(masses, bandwidth_cells, mode="constant")
     return spread
 
@@ -99,10 +95,7 @@ Box = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 def bounds(real: Array, fake: Array) -> Box:
-    """Corners of a box, as wide along each axis, that shows all of `real` and, where there is room, `fake`.
-
-    The data keep at least a third of the width; what lies further out leaves the picture.
-    """
+    """Return the corners of a cube that holds all of `real`, and of `fake` what leaves `real` a third of the width."""
     low, high = real.min(axis=0), real.max(axis=0)
     width = (high - low).max()
     near, far = np.quantile(fake, [0.005, 0.995], axis=0)
@@ -113,50 +106,43 @@ def bounds(real: Array, fake: Array) -> Box:
 
 
 def best_bandwidth_cells(lattice: DensityGrid, density: Array, samples: Array) -> float:
-    """The kernel width, in cells, whose estimate from `samples` of a known density comes nearest to it, by C(G).
+    """Return the kernel width, in cells, whose estimate from `samples` is nearest to the known density, by C(G).
 
-    A rule of thumb takes its width from the spread of all samples, and would blur narrow modes that stand far apart. As
-    the density is known, widths can be tried out instead.
+    A rule of thumb follows the spread of all samples, and would blur narrow modes that are far apart.
     """
     widths = [0.5 * 2 ** (step / 2) for step in range(14)]
     return min(widths, key=lambda width: optimal_value(density, lattice.sample_masses(samples, width)))
 
 
 def optimal_discriminator(real: Array, fake: Array, least: float = 0.01) -> Array:
-    """D* in each cell from the cells' masses; not a number where both together are below `least` of the data's peak.
-
-    There hardly any sample falls, and the estimate would be noise.
-    """
+    """Return D* in each cell from the cells' masses; NaN where both sum to less than `least` of the data's peak."""
     both = real + fake
     seen = both > least * real.max()
     return np.divide(real, both, out=np.full_like(both, np.nan), where=seen)
 
 
-def discriminator_error(lattice: DensityGrid, real: Array, fake: Array, points: Array, judged: Array) -> float:
-    """The mean of |D - D*| over `points`; over (p + q) / 2 where half of them are data and half are fakes.
+def discriminator_error(lattice: DensityGrid, real: Array, fake: Array, points: Array, probabilities: Array) -> float:
+    """Return the mean of |D - D*| over `points`; over (p + q) / 2 where half of them are data and half are fakes.
 
     Args:
         lattice: of the estimates.
         real: p, the mass of each of its cells.
         fake: q, likewise.
-        points: samples, (count, axes). D* is 0 at those outside the lattice, where only fakes go.
-        judged: D of them, (count,), in [0, 1].
+        points: samples, (count, axes). D* is 0 at those outside the lattice, which are fakes.
+        probabilities: D of them, (count,), in [0, 1].
     """
     both = real + fake
     best = np.divide(real, both, out=np.zeros_like(both), where=both > 0).reshape(-1)
     cells = lattice.cells_of(points)
-    return float(np.abs(judged - np.where(cells >= 0, best[cells], 0)).mean(dtype=np.float64))
+    return float(np.abs(probabilities - np.where(cells >= 0, best[cells], 0)).mean(dtype=np.float64))
 
 
 def optimal_value(real: Array, fake: Array) -> float:
-    """C(G), in nats, between -log 4 and 0, from the cells' masses.
-
-    Cells outside the lattice count as if only one of the two went there, which is right wherever `real` is all inside.
-    """
+    """Return C(G), in nats, between -log 4 and 0, from the cells' masses; exact where `real` is all inside."""
     both = real + fake
     return float(rel_entr(real, both).sum(dtype=np.float64) + rel_entr(fake, both).sum(dtype=np.float64))
 
 
 def game_value(real_logits: Tensor, fake_logits: Tensor) -> float:
-    """V(D, G) = E log D(x) + E log(1 - D(G(z))), in nats (equation 1), from the logits of D; at most 0."""
+    """Return V(D, G) = E log D(x) + E log(1 - D(G(z))), in nats (equation 1), from the logits of D; at most 0."""
     return -float(softplus(-real_logits).mean() + softplus(fake_logits).mean())

@@ -192,7 +192,7 @@ class ShapeLabels(SampleMetric):
         self.add_state("fake_cells", torch.zeros(cells, dtype=torch.int64), dist_reduce_fx="sum")
 
     def accumulate(self, samples: Tensor, real: bool) -> None:
-        """Real images, and fakes without a label, say nothing here."""
+        """Take nothing of real images, and of fakes without a label."""
 
     def accumulate_labelled(self, samples: Tensor, labels: Tensor, real: bool) -> None:
         """Take fakes (batch, 3, size, size) in [-1, 1] and their labels (batch,)."""

@@ -85,7 +85,7 @@ STRATEGIES: dict[str, Callable[[RankCommand], Strategy]] = {
 
 
 def configure_hardware(gan: GAN, trainer: Mapping[str, Any]) -> list[Callback]:
-    """Lay `gan` out in memory and set the hardware up by `OUR_KEYS`; return the callbacks that do the rest."""
+    """Set memory format and hardware up by `OUR_KEYS`; return the callbacks that do the rest."""
     set_tf32(trainer["tf32"])
     if trainer["channels_last"]:
         gan.to(memory_format=torch.channels_last)

@@ -9,35 +9,35 @@ from typing import Protocol
 
 
 def check_int(key: str, value: object, minimum: int = 1) -> int:
-    """`value` if it is a whole number of at least `minimum`; else a ValueError that names `key`."""
+    """Return `value` if it is a whole number of at least `minimum`; else raise a ValueError that names `key`."""
     if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
         raise ValueError(f"{key} must be a whole number of at least {minimum}, not {value!r}")
     return value
 
 
 def check_finite(key: str, value: object) -> float:
-    """`value` as a float if it is a finite number; else a ValueError that names `key`."""
+    """Return `value` as a float if it is a finite number; else raise a ValueError that names `key`."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(f"{key} must be a finite number, not {value!r}")
     return float(value)
 
 
 def check_positive(key: str, value: object) -> float:
-    """`value` as a float if it is a finite number above 0; else a ValueError that names `key`."""
+    """Return `value` as a float if it is a finite number above 0; else raise a ValueError that names `key`."""
     if check_finite(key, value) <= 0:
         raise ValueError(f"{key} must be above 0, not {value!r}")
     return check_finite(key, value)
 
 
 def check_bool(key: str, value: object) -> bool:
-    """`value` if it is true or false; else a ValueError that names `key`."""
+    """Return `value` if it is true or false; else raise a ValueError that names `key`."""
     if not isinstance(value, bool):
         raise ValueError(f"{key} must be true or false, not {value!r}")
     return value
 
 
 def check_ints(key: str, value: object, minimum: int = 0) -> tuple[int, ...]:
-    """`value` if it is a list of one or more whole numbers from `minimum` on; else a ValueError that names `key`."""
+    """Return `value` if it is a list of whole numbers of at least `minimum`; else raise a ValueError."""
     if isinstance(value, str) or not isinstance(value, Sequence) or not value:
         raise ValueError(f"{key} must be a list of whole numbers, such as {key}=[{minimum}], not {value!r}")
     return tuple(check_int(f"each number in {key}", number, minimum) for number in value)
@@ -52,5 +52,5 @@ class Readable(Protocol):
 
 
 def fingerprint(path: Readable) -> str:
-    """Twelve hexadecimal digits that stand for the content of a file."""
+    """Return twelve hexadecimal digits of the SHA-256 of a file's content."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:12]

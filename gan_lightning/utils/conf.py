@@ -1,4 +1,4 @@
-"""Where the configuration lies, and the paths that it asks for."""
+"""The folder conf/, its resolvers, and configurations as plain values and text."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def conf_dir() -> str:
-    """The folder conf/: inside the package when it was installed from a wheel, beside it in a clone."""
+    """Return the folder conf/: inside the package when it was installed from a wheel, beside it in a clone."""
     inside = PACKAGE / "conf"
     return str(inside if inside.is_dir() else PACKAGE.parent / "conf")
 
 
 def sweep_dir() -> Path | None:
-    """The folder of the sweep that this job belongs to; None for a single run."""
+    """Return the folder of the sweep that this job belongs to; None for a single run."""
     hydra = HydraConfig.get()
     return Path(hydra.sweep.dir) if hydra.mode == RunMode.MULTIRUN else None
 
 
 def register_resolvers() -> None:
-    """Make the resolvers that our files use known to it: ``${float:...}``, ``${widened:...}`` and others."""
+    """Register the resolvers that conf/ uses: ``${float:...}``, ``${widened:...}`` and others."""
     OmegaConf.register_new_resolver("float", float, replace=True)
     OmegaConf.register_new_resolver("oc.env", _environment, replace=True)
     OmegaConf.register_new_resolver("total", _total, replace=True)
@@ -103,7 +103,6 @@ def _environment(name: str, default: Any = _NO_DEFAULT) -> Any:
 
 
 def _total(*numbers: int | None) -> int:
-    """The sum; null counts for nothing."""
     return sum(number or 0 for number in numbers)
 
 
@@ -130,12 +129,12 @@ def _up_to(value: float | None, limit: float, within: Any, beyond: Any) -> Any:
 
 
 def _widened(shape: Sequence[int], times: int, plus: int | None = 0) -> ListConfig:
-    """`shape` with `times` as many channels, and `plus` more; null counts for nothing."""
+    """Return `shape` with `times` as many channels, and `plus` more."""
     return ListConfig([shape[0] * times + (plus or 0), *shape[1:]])
 
 
 def _image_shape(channels: int, size: int | Sequence[int]) -> ListConfig:
-    """[channels, height, width] of images of one size, which is their side or [height, width]."""
+    """Return [channels, height, width] of images of one size, their side or [height, width]."""
     return ListConfig([channels, *(size if isinstance(size, Sequence) else (size, size))])
 
 
@@ -199,14 +198,14 @@ def _sweep_or_run_dir() -> str:
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
-    """A configuration as nested dicts and lists, every interpolation filled in."""
+    """Return a configuration as nested dicts and lists, every interpolation filled in."""
     container = OmegaConf.to_container(config, resolve=True)
     assert isinstance(container, dict)
     return {str(key): value for key, value in container.items()}
 
 
 def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value that is no mapping, with its dotted key."""
+    """Yield every value that is no mapping, with its dotted key."""
     for name, value in tree.items():
         if isinstance(value, Mapping) and value:
             yield from leaves(value, f"{prefix}{name}.")
@@ -215,7 +214,7 @@ def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 
 
 def format_value(value: Any) -> str:
-    """A value as the user would type it."""
+    """Return a value as the user would type it."""
     if isinstance(value, (DictConfig, ListConfig)):
         return str(OmegaConf.to_container(value))
     if value is None or isinstance(value, bool):
@@ -224,14 +223,14 @@ def format_value(value: Any) -> str:
 
 
 def typed(overrides: list[str]) -> list[str]:
-    """Overrides as they were typed: what they refer to stands in the job's configuration, not beside them."""
+    """Return overrides as they were typed, interpolations unresolved."""
     found = OmegaConf.to_container(overrides, resolve=False)
     assert isinstance(found, list)
     return [str(override) for override in found]
 
 
 def quoted(text: str) -> str:
-    """`text` as a value that Hydra reads as it stands."""
+    """Return `text` quoted, so that Hydra reads it as it stands."""
     escaped = re.sub(r"(\\*)'", r"\1\1\'", text)  # only backslashes before a quote are escaped
     return "'" + re.sub(r"(\\+)$", r"\1\1", escaped).replace("${", "\\${") + "'"
 

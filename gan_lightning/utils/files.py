@@ -20,7 +20,7 @@ UNFINISHED = ".part"
 
 
 def cache_folder(choice: str | None = "auto") -> Path | None:
-    """Where files are kept: `auto` is $GAN_LIGHTNING_CACHE or else ~/.cache/gan_lightning; None for nowhere."""
+    """Return the folder of cached files: `auto` is $GAN_LIGHTNING_CACHE or ~/.cache/gan_lightning; None for none."""
     if choice is None:
         return None
     return Path(os.environ.get(VARIABLE) or "~/.cache/gan_lightning" if choice == "auto" else choice).expanduser()

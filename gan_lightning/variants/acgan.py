@@ -1,4 +1,4 @@
-"""ACGAN: the discriminator also tells the class, and both players want it told rightly (Odena et al. 2017)."""
+"""ACGAN: the discriminator also classifies, and both players minimise its classification loss (Odena et al. 2017)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gan_lightning.wrappers.base import Wrapper, width_of_features
 
 @dataclass
 class ClassOutput(DiscriminatorOutput):
-    """What a discriminator says that also tells classes.
+    """The output of a discriminator that also classifies.
 
     Attributes:
         class_logits: of each class, (batch, num_classes) of float32, before any softmax.
@@ -26,10 +26,10 @@ class ClassOutput(DiscriminatorOutput):
 
 
 class FlattenFeatures(Wrapper):
-    """A discriminator whose features are one vector a sample, maps laid out: a head on it knows what stands where."""
+    """A discriminator whose features are flattened to one vector a sample, which keeps the places of feature maps."""
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> DiscriminatorOutput:
-        """The output of the network within; features are (batch, values)."""
+        """Return the output of the wrapped network with features (batch, values)."""
         output = discriminate(self.network, samples, labels)
         if output.features is None:
             return output
@@ -37,15 +37,12 @@ class FlattenFeatures(Wrapper):
 
 
 class ClassHead(Wrapper):
-    """A discriminator with a second linear layer on its features, which tells the class.
+    """A discriminator with an auxiliary classifier: a second linear layer on its features.
 
     Args:
-        network: the discriminator within, which gives features.
+        network: the wrapped discriminator, which returns features.
         shape: of one sample.
-        num_classes: how many classes there are; None where the data have none.
-
-    Raises:
-        ValueError: there are no classes, or the network gives no features.
+        num_classes: how many classes there are; None, where the data have none, raises a ValueError.
     """
 
     def __init__(self, network: nn.Module, shape: Sequence[int], num_classes: int | None) -> None:
@@ -53,23 +50,20 @@ class ClassHead(Wrapper):
         self.classify = nn.Linear(width_of_features(self.network, shape), require_classes(num_classes))
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> ClassOutput:
-        """The network's output for samples (batch, ...), and the logits of their classes."""
+        """Return the network's output for samples (batch, ...), with the logits of their classes."""
         output = discriminate(self.network, samples, labels)
         return ClassOutput(output.logits, output.features, class_logits=self.classify(output.features).float())
 
 
 class AuxiliaryClassifier(Objective):
-    """Cross-entropy of the class that the discriminator tells, for both players (Odena et al. 2017, section 3).
+    """Cross-entropy of the discriminator's class prediction, for both players (Odena et al. 2017, section 3).
 
-    Beside an adversarial loss. The target is the class of data and, for fakes, the class that was asked for.
+    Beside an adversarial loss. The target is the class of a real sample or, for a fake, its conditioning label.
 
     Args:
-        weight: strength for both players, 1 in the paper.
-        fake_weight: of the fakes in the discriminator's term, 1 in the paper; 0 has it learn classes from data alone,
-            and not from fakes that are not yet what was asked for.
-
-    Raises:
-        ValueError: `weight` or `fake_weight` is negative.
+        weight: strength for both players, at least 0; 1 in the paper.
+        fake_weight: of the fakes in the discriminator's term, at least 0; 1 in the paper. With 0 it learns classes from
+            data alone, and not from fakes that do not show their label yet.
     """
 
     def __init__(self, weight: float = 1.0, fake_weight: float = 1.0) -> None:
@@ -81,19 +75,19 @@ class AuxiliaryClassifier(Objective):
         self.weight, self.fake_weight = weight, fake_weight
 
     def discriminator(self, round: Round) -> Tensor:
-        """weight * (E -log C(y|x) + fake_weight E -log C(c|G(z, c))), a scalar >= 0."""
+        """Return weight * (E -log C(y|x) + fake_weight E -log C(c|G(z, c))), a scalar >= 0."""
         real = class_loss(round.real_output, round.labels)
         return self.weight * (real + self.fake_weight * class_loss(round.fake_output, round.latent.labels))
 
     def generator(self, round: Round) -> Tensor:
-        """weight * E -log C(c|G(z, c)), a scalar >= 0."""
+        """Return weight * E -log C(c|G(z, c)), a scalar >= 0."""
         return self.weight * class_loss(round.fake_output, round.latent.labels)
 
 
 def class_loss(output: DiscriminatorOutput, labels: Tensor | None) -> Tensor:
     """Return the mean cross-entropy of the class logits of `output`, in nats; a ValueError without logits or labels."""
     if not isinstance(output, ClassOutput):
-        raise ValueError("acgan needs a discriminator that tells classes: choose variant=acgan")
+        raise ValueError("acgan needs a discriminator that classifies: choose variant=acgan")
     if labels is None:
         raise ValueError(
             "acgan needs the class of each sample: choose data with classes, such as data=mnist10k, and a prior that "

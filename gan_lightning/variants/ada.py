@@ -1,7 +1,7 @@
-"""ADA: the discriminator sees augmented images, the more often the surer it is of the data (Karras et al. 2020).
+"""ADA: the discriminator sees augmented images, the more often the more it overfits (Karras et al. 2020).
 
 "Training Generative Adversarial Networks with Limited Data". The wrapper transforms images with probability p, and the
-objective moves p, so that the discriminator never learns a small set of images by heart.
+objective adapts p, so that the discriminator does not memorize a small dataset.
 """
 
 from __future__ import annotations
@@ -20,29 +20,26 @@ from gan_lightning.wrappers.base import Wrapper
 
 
 class AdaptiveAugmentation(Wrapper):
-    """A discriminator that sees images transformed at random, data and fakes alike, in both players' turns.
+    """A discriminator that sees images transformed at random, real and fake alike, in both players' updates.
 
     In training mode each of `transforms` is applied to each image with probability p, in the order of `TRANSFORMS` and
     with the strengths of the paper (its appendix B); in evaluation mode images pass as they are. The moves make one
     affine map, by which an image is sampled once, bilinearly, as if its border were a mirror. The paper samples from an
     image of twice the size through wavelet filters, which matters for larger images.
 
-    A penalty on the slope at images, such as r1, is on images before they are transformed. With moves it takes torch
-    2.12: the second derivative of `grid_sample` is not in earlier ones.
+    A gradient penalty at images, such as r1, is taken before the transformation. With geometric ones it needs torch
+    2.12: earlier versions lack the second derivative of `grid_sample`.
 
-    The draws come from torch's own generator, which the game seeds for each turn and device: several devices, or
-    several micro-batches, augment otherwise than one.
+    The draws come from torch's own generator, seeded for each step and device: several devices, or several
+    micro-batches, augment differently from one.
 
     Args:
-        network: the discriminator within.
-        transforms: the names of those to use. Up to p = .8 or so the generator hardly takes them over (section 2.2);
-            nearer to 1 the fakes come out mirrored, turned or recoloured themselves.
+        network: the wrapped discriminator.
+        transforms: names of `TRANSFORMS`, at least one. Up to p = .8 or so they hardly leak into the fakes (section
+            2.2); nearer to 1 fakes come out mirrored, turned or recoloured themselves.
 
     Attributes:
         p: the probability of each of them, a scalar.
-
-    Raises:
-        ValueError: there is another transformation, or none.
     """
 
     p: Tensor
@@ -78,7 +75,7 @@ class AdaptiveAugmentation(Wrapper):
         return super().forward(samples, labels)
 
     def transformed(self, images: Tensor) -> Tensor:
-        """What the network within sees of `images`, (batch, channels, height, width) of float32."""
+        """Return `images`, (batch, channels, height, width) of float32, transformed."""
         draws = Draws(images, self.p)
         images = moved(images, [move(draws) for name, move in MOVES if name in self.transforms])
         for name, recolour in COLOURS.items():
@@ -97,63 +94,63 @@ class Draws(NamedTuple):
     p: Tensor
 
     def normal(self, std: float, *shape: int) -> Tensor:
-        """N(0, std^2), (batch, *shape)."""
+        """Return N(0, std^2), (batch, *shape)."""
         return self.sometimes(std * torch.randn(len(self.images), *shape, device=self.images.device))
 
     def uniform(self, reach: float, *shape: int) -> Tensor:
-        """U(-reach, reach), (batch, *shape)."""
+        """Return U(-reach, reach), (batch, *shape)."""
         return self.sometimes(reach * (2 * torch.rand(len(self.images), *shape, device=self.images.device) - 1))
 
     def whole(self, options: int, *shape: int) -> Tensor:
-        """0 to `options` - 1, each as likely, (batch, *shape)."""
+        """Return whole numbers from 0 to `options` - 1, equally likely, (batch, *shape)."""
         return self.sometimes((options * torch.rand(len(self.images), *shape, device=self.images.device)).floor())
 
     def sometimes(self, values: Tensor) -> Tensor:
-        """`values` (batch, ...) for the images chosen with probability `p`, all of an image's or none."""
+        """Return `values` (batch, ...) of images chosen with probability `p`, and 0 for the others."""
         chosen = torch.rand(len(values), *[1] * (values.dim() - 1), device=values.device) < self.p
         return values * chosen
 
     def rarely(self) -> Draws:
-        """Draws so rare that one of two is made with probability `p`."""
+        """Return draws so rare that one of two is made with probability `p`."""
         return self._replace(p=1 - (1 - self.p).sqrt())
 
     def pixels(self, shares: Tensor) -> Tensor:
-        """`shares` (batch, 2, 1) of the images' width and height, in pixels."""
+        """Return `shares` (batch, 2, 1) of the images' width and height, in pixels."""
         height, width = self.images.shape[2:]
         return torch.cat([shares[:, :1] * width, shares[:, 1:] * height], dim=1)
 
 
 def stretch(across: Tensor, down: Tensor) -> Tensor:
-    """Scaling by factors (batch, 1, 1), as matrices (batch, 2, 2)."""
+    """Return scalings by factors (batch, 1, 1), as matrices (batch, 2, 2)."""
     return torch.cat([across, down], dim=2).squeeze(1).diag_embed()
 
 
 def turn(angle: Tensor) -> Tensor:
-    """Rotation by angles (batch, 1, 1), in radians, as matrices (batch, 2, 2)."""
+    """Return rotations by angles (batch, 1, 1), in radians, as matrices (batch, 2, 2)."""
     cosine, sine = angle.cos(), angle.sin()
     return torch.cat([torch.cat([cosine, -sine], dim=2), torch.cat([sine, cosine], dim=2)], dim=1)
 
 
 def x_flip(draws: Draws) -> Tensor:
-    """Mirrored left to right, by an even chance."""
+    """Mirror left to right with probability 1/2."""
     flipped = draws.whole(2, 1, 1)
     return stretch(1 - 2 * flipped, torch.ones_like(flipped))
 
 
 def isotropic_scaling(draws: Draws) -> Tensor:
-    """By 2^N(0, .2^2)."""
+    """Scale by 2^N(0, .2^2)."""
     factor = draws.normal(0.2, 1, 1).exp2()
     return stretch(factor, factor)
 
 
 def anisotropic_scaling(draws: Draws) -> Tensor:
-    """By 2^N(0, .2^2) across, and down by the inverse."""
+    """Scale by 2^N(0, .2^2) across, and by the inverse down."""
     factor = draws.normal(0.2, 1, 1).exp2()
     return stretch(factor, 1 / factor)
 
 
 def rotation(draws: Draws) -> Tensor:
-    """By any angle: once before and once after the anisotropic scaling, together with probability p."""
+    """Rotate by any angle: before and after the anisotropic scaling, at least once of both with probability p."""
     return turn(draws.rarely().uniform(math.pi, 1, 1))
 
 
@@ -173,7 +170,7 @@ MOVES: tuple[tuple[str, Callable[[Draws], Tensor]], ...] = (
 
 
 def moved(images: Tensor, moves: Sequence[Tensor]) -> Tensor:
-    """`images` under all of `moves`, by one sampling; those that nothing moves are what they were, to the bit."""
+    """Return `images` under all of `moves`, sampled once; those that nothing moves stay the same to the bit."""
     batch, _, height, width = images.shape
     linear = torch.eye(2, device=images.device).expand(batch, 2, 2)
     shift = torch.zeros(batch, 2, 1, device=images.device)
@@ -191,12 +188,12 @@ def moved(images: Tensor, moves: Sequence[Tensor]) -> Tensor:
 
 
 def luma_flip(images: Tensor, draws: Draws) -> Tensor:
-    """Light for dark, by an even chance; colours stay."""
+    """Swap light and dark with probability 1/2; colours stay."""
     return images - 2 * draws.whole(2, 1, 1, 1) * images.mean(dim=1, keepdim=True)
 
 
 def hue(images: Tensor, draws: Draws) -> Tensor:
-    """Colours turned about the grey axis by any angle."""
+    """Rotate colours about the grey axis by any angle."""
     angle = draws.uniform(math.pi, 1, 1, 1)
     colours = images - images.mean(dim=1, keepdim=True)
     across = (colours.roll(1, dims=1) - colours.roll(-1, dims=1)) / math.sqrt(3)  # cross product with the axis
@@ -204,7 +201,7 @@ def hue(images: Tensor, draws: Draws) -> Tensor:
 
 
 def saturation(images: Tensor, draws: Draws) -> Tensor:
-    """The distance from grey by 2^N(0, 1)."""
+    """Scale the distance from grey by 2^N(0, 1)."""
     return images + (draws.normal(1.0, 1, 1, 1).exp2() - 1) * (images - images.mean(dim=1, keepdim=True))
 
 
@@ -221,20 +218,17 @@ TRANSFORMS = tuple(dict.fromkeys([*(name for name, _ in MOVES), *COLOURS]))
 
 
 class AdaptiveProbability(Objective):
-    """Moves the p of `AdaptiveAugmentation` so that r = E sign(D(x)), over data as augmented, tends to `target`.
+    """Adapts the p of `AdaptiveAugmentation` so that r = E sign(D(x)), over augmented data, tends to `target`.
 
-    r is near 1 when the discriminator knows the data by heart, and near 0 when it cannot tell them from fakes. After
-    every `every` turns p goes up, if the mean r of these turns was above the target, or else down, by as much as takes
+    r is near 1 when the discriminator overfits, and near 0 when it cannot tell data from fakes. After every `every`
+    discriminator steps p rises, if the mean r of these steps was above the target, or else falls, by as much as takes
     it from 0 to 1 within `adjustment_images` images, and stays within [0, 1]. It is the same on all devices. Scores
-    must be positive for what is called real, as log-odds and those of a hinge loss are; a Wasserstein critic's are not.
+    must be positive for real samples, as log-odds and those of a hinge loss are; a Wasserstein critic's are not.
 
     Args:
         target: of r, in [-1, 1]; .6 in the paper.
-        adjustment_images: data seen, over all devices, while p goes from 0 to 1; 500 000 in the paper.
-        every: turns of the discriminator from one move of p to the next; 4 in the paper.
-
-    Raises:
-        ValueError: `target` is outside its range, or one of the others not positive.
+        adjustment_images: real images seen, over all devices, while p rises from 0 to 1; 500 000 in the paper.
+        every: discriminator steps from one adjustment of p to the next; 4 in the paper.
     """
 
     p: Tensor
@@ -271,5 +265,5 @@ class AdaptiveProbability(Objective):
         self.p.copy_(augmentation.p)
 
     def scalars(self) -> dict[str, Tensor]:
-        """p and r, for the log."""
+        """Return p and r, for the log."""
         return {"p": self.p, "r": self.r}

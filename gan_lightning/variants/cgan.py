@@ -1,6 +1,6 @@
-"""Conditional GAN: both players are told the class (Mirza and Osindero 2014).
+"""Conditional GAN: both players are conditioned on the class (Mirza and Osindero 2014).
 
-The generator gets it from the prior, one-hot behind the noise; the discriminator gets it beside each sample.
+The generator gets the one-hot class behind the noise, from the prior; the discriminator beside each sample.
 """
 
 from __future__ import annotations
@@ -14,14 +14,11 @@ from gan_lightning.wrappers.base import Wrapper
 
 
 class ClassChannels(Wrapper):
-    """A discriminator that sees each sample with its class behind it, one-hot: as constant maps behind an image's.
+    """A discriminator that gets each sample with its one-hot class as further channels, constant maps of an image.
 
     Args:
-        network: the discriminator within, made for `num_classes` more channels than samples have.
-        num_classes: how many classes there are; None where the data have none.
-
-    Raises:
-        ValueError: there are no classes.
+        network: the wrapped discriminator, built for `num_classes` more channels than samples have.
+        num_classes: how many classes there are; None, where the data have none, raises a ValueError.
     """
 
     def __init__(self, network: nn.Module, num_classes: int | None) -> None:
@@ -30,10 +27,10 @@ class ClassChannels(Wrapper):
         self.num_classes = require_classes(num_classes)
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> DiscriminatorOutput:
-        """The output for samples (batch, channels, ...) of the classes `labels` (batch,)."""
+        """Return the output for samples (batch, channels, ...) of the classes `labels` (batch,)."""
         assert labels is not None  # `discriminate` sees to it
-        told = one_hot(labels, self.num_classes).to(samples)
-        maps = told.view(*told.shape, *[1] * (samples.dim() - 2)).expand(-1, -1, *samples.shape[2:])
+        classes = one_hot(labels, self.num_classes).to(samples)
+        maps = classes.view(*classes.shape, *[1] * (samples.dim() - 2)).expand(-1, -1, *samples.shape[2:])
         return discriminate(self.network, torch.cat([samples, maps], dim=1), labels)
 
 
@@ -41,7 +38,7 @@ def require_classes(num_classes: int | None) -> int:
     """Return `num_classes`; a ValueError if there are none."""
     if not num_classes:
         raise ValueError(
-            "a discriminator cannot be told classes, nor tell them, where the data have none: choose data with "
-            "classes, such as data=mnist10k"
+            "a discriminator cannot be class-conditional, nor classify, where the data have no classes: choose data "
+            "with classes, such as data=mnist10k"
         )
     return num_classes

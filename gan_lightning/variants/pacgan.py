@@ -1,4 +1,4 @@
-"""PacGAN: the discriminator judges several samples at once: a lack of variety gives fakes away (Lin et al. 2018)."""
+"""PacGAN: the discriminator scores several samples together, so that it sees a lack of variety (Lin et al. 2018)."""
 
 from __future__ import annotations
 
@@ -17,11 +17,9 @@ class PackedDiscriminator(Wrapper):
     for each pack; losses take means over packs, so that any loss will do.
 
     Args:
-        network: the discriminator within, made for `pack` times the channels of a sample.
-        pack: m, samples in a pack; 1 is the plain game.
-
-    Raises:
-        ValueError: `pack` is no whole number of at least 1, or the network is told classes: a pack has several.
+        network: the wrapped discriminator, built for `pack` times the channels of a sample. A class-conditional one
+            raises a ValueError: a pack has several classes.
+        pack: m, samples in a pack, at least 1, which changes nothing.
     """
 
     def __init__(self, network: nn.Module, pack: int = 2) -> None:
@@ -29,8 +27,8 @@ class PackedDiscriminator(Wrapper):
         self.pack = check_int("wrappers.pacgan.pack", pack)
         if takes_labels(network):
             raise ValueError(
-                "variant=pacgan packs several samples, which have no one class, and this discriminator is told the "
-                "class: choose a discriminator that is not, or another variant"
+                "variant=pacgan packs several samples, which have no one class, and this discriminator is "
+                "class-conditional: choose a discriminator that is not, or another variant"
             )
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> DiscriminatorOutput:

@@ -15,21 +15,18 @@ from gan_lightning.wrappers.base import Wrapper, width_of_features
 
 
 class Projection(Wrapper):
-    """D(x, y) = psi(phi(x)) + <V_y, phi(x)> (their eq. 3), psi(phi(x)) being the logit of the network within.
+    """D(x, y) = psi(phi(x)) + <V_y, phi(x)> (their eq. 3), psi(phi(x)) being the wrapped network's logit.
 
     phi(x) are the network's features after the last activation, as its own score reads them: summed over places in
     residual networks, as published, flat in DCGAN. V_y is a learned vector for each class: the log-likelihood ratio of
     the classes, where psi is that of the samples whatever their class.
 
     Args:
-        network: the discriminator within, which gives features.
+        network: the wrapped discriminator, which returns features.
         shape: of one sample.
-        num_classes: how many classes there are; None where the data have none.
+        num_classes: how many classes there are; None, where the data have none, raises a ValueError.
         spectral_norm: divide V, (num_classes, features), by its largest singular value, as the paper does with every
             weight of its discriminator.
-
-    Raises:
-        ValueError: there are no classes, or the network gives no features.
     """
 
     def __init__(
@@ -45,9 +42,9 @@ class Projection(Wrapper):
             spectrally_normalised(self.embed)
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> DiscriminatorOutput:
-        """The network's output for samples (batch, ...), its logits moved by their classes `labels` (batch,)."""
+        """Return the network's output for samples (batch, ...), with <V_y, phi(x)> of their `labels` in the logits."""
         assert labels is not None  # `discriminate` sees to it
         output = discriminate(self.network, samples, labels)
-        assert output.features is not None  # their width was asked for
+        assert output.features is not None  # or `width_of_features` had raised
         projected = (self.embed(labels).float() * flat(output.features).float()).sum(dim=1)
         return replace(output, logits=output.logits.float() + projected)

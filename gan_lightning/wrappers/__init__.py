@@ -1,1 +1,1 @@
-"""What a discriminator can be wrapped in: it sees samples otherwise, or says more of them."""
+"""Wrappers of a discriminator, which transform its samples or add heads to it."""

@@ -1,4 +1,4 @@
-"""A network that holds another: what all wrappers of a discriminator share."""
+"""The base class of a discriminator's wrappers."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from gan_lightning.game import DiscriminatorOutput, discriminate, takes_labels
 
 
 class Wrapper(nn.Module):
-    """A discriminator that asks another one.
+    """A discriminator around another one.
 
-    A subclass changes the samples before `network` judges them, or adds to what it says. One that reads the labels
-    itself sets `takes_labels` to True after this constructor; any other hands them on.
+    A subclass transforms the samples before `network` scores them, or adds to its output. One that reads the labels
+    itself sets `takes_labels` to True after this constructor; any other passes them to `network`.
 
     Args:
-        network: the discriminator within.
+        network: the wrapped discriminator.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -26,12 +26,12 @@ class Wrapper(nn.Module):
         self.takes_labels = takes_labels(network)
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> DiscriminatorOutput:
-        """The output of the network within, for samples (batch, ...) and their classes (batch,)."""
+        """Return the output of the wrapped network for samples (batch, ...) and their classes (batch,)."""
         return discriminate(self.network, samples, labels)
 
 
 def wrapped(network: nn.Module, wrappers: Mapping[str, Callable[[nn.Module], nn.Module] | None]) -> nn.Module:
-    """`network` in all of `wrappers`, the first of them innermost; None is one that was switched off."""
+    """Return `network` in all of `wrappers`, the first of them innermost; None is one that was switched off."""
     for wrap in wrappers.values():
         network = wrap(network) if wrap else network
     return network
@@ -49,6 +49,6 @@ def width_of_features(network: nn.Module, shape: Sequence[int]) -> int:
     network.train(was_training)
     if output.features is None:
         raise ValueError(
-            "the discriminator gives no features, which a head reads: choose a model that does, such as model=dcgan"
+            "the discriminator returns no features, which a head reads: choose a model that does, such as model=dcgan"
         )
     return output.features[0].numel()

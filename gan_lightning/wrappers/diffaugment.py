@@ -1,4 +1,4 @@
-"""DiffAugment: all that the discriminator sees is augmented, and the generator learns through it (Zhao et al. 2020)."""
+"""DiffAugment: differentiable augmentation of all that the discriminator sees (Zhao et al. 2020)."""
 
 from __future__ import annotations
 
@@ -12,21 +12,17 @@ from gan_lightning.wrappers.base import Wrapper
 
 
 class DiffAugment(Wrapper):
-    """A discriminator that sees each image augmented at random, data and fakes alike, in both players' turns.
+    """A discriminator that sees each image augmented at random, real and fake alike, in both players' updates.
 
-    In training mode only; in evaluation mode images pass as they are. What is computed of the images themselves, such
-    as the slope at them in `regularizer=r1`, is computed through the augmentation. Augmented are images before they
-    come to the network within, so wrappers further in see them augmented too.
+    In training mode only; in evaluation mode images pass as they are. Gradients at images, as in `regularizer=r1`, go
+    through the augmentation. Images are augmented before the wrapped network, so inner wrappers see them augmented.
 
-    The draws come from torch's own generator, which the game seeds for each turn and device: several devices, or
-    several micro-batches, augment otherwise than one.
+    The draws come from torch's own generator, seeded for each step and device: several devices, or several
+    micro-batches, augment differently from one.
 
     Args:
-        network: the discriminator within.
-        policies: of `color`, `translation` and `cutout`, applied in the order given.
-
-    Raises:
-        ValueError: there is another policy, or none.
+        network: the wrapped discriminator.
+        policies: of `color`, `translation` and `cutout`, at least one, applied in the order given.
     """
 
     def __init__(self, network: nn.Module, policies: Sequence[str] = ("color", "translation", "cutout")) -> None:
@@ -52,7 +48,7 @@ class DiffAugment(Wrapper):
 
 
 def color(images: Tensor) -> Tensor:
-    """Brightness + U(-.5, .5), saturation * U(0, 2) and contrast * U(.5, 1.5), in this order.
+    """Add U(-.5, .5) to brightness, multiply saturation by U(0, 2) and contrast by U(.5, 1.5), in this order.
 
     Saturation is the distance from the mean over the channels of a pixel, which a grey image does not have, and
     contrast that from the mean over the image.
@@ -89,23 +85,23 @@ POLICIES: dict[str, Callable[[Tensor], Tensor]] = {"color": color, "translation"
 
 
 def uniform(images: Tensor, low: float, high: float) -> Tensor:
-    """U(low, high) for each image, (batch, 1, 1, 1)."""
+    """Return U(low, high) for each image, (batch, 1, 1, 1)."""
     return images.new_empty(len(images), 1, 1, 1).uniform_(low, high)
 
 
 def old_places(images: Tensor, size: int) -> Tensor:
-    """For each image a shift by up to an eighth of `size`: the old position at each new one, (batch, size)."""
+    """Draw a shift by up to an eighth of `size` for each image; return each position's source, (batch, size)."""
     shifts = torch.randint(-(size // 8), size // 8 + 1, (len(images), 1), device=images.device)
     return torch.arange(size, device=images.device) + shifts
 
 
 def within(places: Tensor, size: int) -> Tensor:
-    """Which `places` are in an image."""
+    """Return which `places` are in an image."""
     return (places >= 0) & (places < size)
 
 
 def covered(images: Tensor, size: int) -> Tensor:
-    """For each image the positions in a window of half of `size`, (batch, size); it may hang over the border."""
+    """Draw a window of half of `size` for each image, also over the border; return its positions, (batch, size)."""
     half = size // 2
     first = torch.randint(-(half // 2), size - half // 2 + 1 - half % 2, (len(images), 1), device=images.device)
     places = torch.arange(size, device=images.device)

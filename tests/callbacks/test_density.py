@@ -16,7 +16,7 @@ from torch import nn
 from torch.optim import Adam
 
 from gan_lightning.callbacks.checkpoint import Checkpoint
-from gan_lightning.callbacks.density import DensityPlot, array, judges_alone, known_distribution
+from gan_lightning.callbacks.density import DensityPlot, array, known_distribution, scores_single_samples
 from gan_lightning.data import toys
 from gan_lightning.data.mnist import Mnist10k
 from gan_lightning.data.toys import ToyData
@@ -133,12 +133,12 @@ class Conditional(nn.Module):
     "discriminator", [packed(2), Wrapper(packed(4)), nn.Sequential(packed(2)), Wrapper(Conditional())]
 )
 def test_packed_and_conditional_discriminators_cannot_score_single_points(discriminator: nn.Module):
-    assert not judges_alone(discriminator)
+    assert not scores_single_samples(discriminator)
 
 
 def test_any_other_discriminator_scores_single_points():
-    assert judges_alone(MLPDiscriminator(shape=[2], width=8, depth=1))
-    assert judges_alone(Wrapper(packed(1)))
+    assert scores_single_samples(MLPDiscriminator(shape=[2], width=8, depth=1))
+    assert scores_single_samples(Wrapper(packed(1)))
 
 
 def test_a_discriminator_of_packs_is_left_out(tmp_path: Path):

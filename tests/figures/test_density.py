@@ -60,7 +60,7 @@ def test_a_critics_scores_are_drawn_as_they_are():
     scene = scene_of(1, critic=True)
     low, high = frame_of(scene, 0, scene.real, level=-30.0), frame_of(scene, 1, scene.real, level=50.0)
     figure = density_figure(scene, [low, high], dpi=40)
-    assert figure.verdict(high) == pytest.approx(50.0)
+    assert figure.discriminator_values(high) == pytest.approx(50.0)
     bottom, top = figure.figure.axes[1].get_ylim()
     assert bottom < -30 and top > 50
     assert "D*" not in " ".join(label for panel in figure.figure.axes for label in panel.get_legend_handles_labels()[1])
@@ -69,7 +69,7 @@ def test_a_critics_scores_are_drawn_as_they_are():
 def test_the_discriminator_is_drawn_as_a_probability():
     scene = scene_of(1)
     frame = frame_of(scene, 0, scene.real, level=2.0)
-    assert density_figure(scene, [frame], dpi=40).verdict(frame) == pytest.approx(1 / (1 + np.exp(-2.0)))
+    assert density_figure(scene, [frame], dpi=40).discriminator_values(frame) == pytest.approx(1 / (1 + np.exp(-2.0)))
 
 
 def test_the_data_themselves_come_near_the_least_value():
@@ -140,6 +140,6 @@ def test_the_error_is_measured_at_data_and_fakes_alike():
     """A fake generator that is perfect: D* is 1/2, and a D of .9 on data and .2 on fakes is off by .4 and by .3."""
     scene = scene_of(1)
     samples = drawn(Gaussian(3.0, 0.5), count=20_000, seed=5)
-    judged = np.full(len(scene.real), 0.9, dtype=np.float32), np.full(len(scene.real), 0.2, dtype=np.float32)
-    found = scene.discriminator_error(samples[: len(scene.real)], *judged)
+    probabilities = np.full(len(scene.real), 0.9, dtype=np.float32), np.full(len(scene.real), 0.2, dtype=np.float32)
+    found = scene.discriminator_error(samples[: len(scene.real)], *probabilities)
     assert found == pytest.approx(0.35, abs=0.02)

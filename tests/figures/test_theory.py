@@ -84,8 +84,8 @@ def test_the_error_of_a_discriminator_that_knows_nothing_is_the_integral():
 def test_outside_the_lattice_there_are_only_fakes():
     outside = floats([[-100.0], [100.0], [9.0]])
     assert LINE.cells_of(outside).tolist() == [-1, -1, -1]
-    judged = floats([0.3, 0.0, 0.9])
-    assert discriminator_error(LINE, masses(0.0, 1.0), masses(1.0, 1.0), outside, judged) == pytest.approx(0.4)
+    probabilities = floats([0.3, 0.0, 0.9])
+    assert discriminator_error(LINE, masses(0.0, 1.0), masses(1.0, 1.0), outside, probabilities) == pytest.approx(0.4)
 
 
 def test_cells_are_counted_through_the_shape():

@@ -142,7 +142,7 @@ def test_a_discriminator_that_tells_no_class_is_refused_with_the_way_out() -> No
     latent = Latent(torch.randn(2, 3), labels=torch.tensor(ASKED))
     round = Round(generator, discriminator.network, latent, torch.randn(2, 2), generator(latent), torch.tensor(LABELS))
     for side in (AuxiliaryClassifier().discriminator, AuxiliaryClassifier().generator):
-        with pytest.raises(ValueError, match="acgan needs a discriminator that tells classes: choose variant=acgan"):
+        with pytest.raises(ValueError, match="acgan needs a discriminator that classifies: choose variant=acgan"):
             side(round)
 
 
@@ -156,7 +156,7 @@ def test_data_without_classes_and_networks_without_features_are_refused_with_the
     with pytest.raises(ValueError, match="where the data have none: choose data with classes, such as data=mnist10k"):
         ClassHead(TinyDiscriminator(), (2,), num_classes=None)
     bare = nn.Sequential(nn.Linear(2, 1), nn.Flatten(0))
-    with pytest.raises(ValueError, match="gives no features, which a head reads: .* such as model=dcgan"):
+    with pytest.raises(ValueError, match="returns no features, which a head reads: .* such as model=dcgan"):
         ClassHead(bare, (2,), num_classes=3)
 
 

@@ -78,7 +78,7 @@ def test_the_discriminator_is_not_conditioned_on_the_category() -> None:
 
 def test_a_network_without_features_and_a_head_without_units_are_refused() -> None:
     bare = nn.Sequential(nn.Linear(2, 1), nn.Flatten(0))
-    with pytest.raises(ValueError, match="gives no features, which a head reads: .* such as model=dcgan"):
+    with pytest.raises(ValueError, match="returns no features, which a head reads: .* such as model=dcgan"):
         CodeHead(bare, (2,), 4, 2)
     with pytest.raises(ValueError, match=r"wrappers\.infogan\.width must be a whole number of at least 1, not 0"):
         CodeHead(TinyDiscriminator(), (2,), 4, 2, width=0)
