@@ -11,7 +11,7 @@ from helpers.run_script import Command, run_script
 
 from gan_lightning.trainer.ranks import RANK_VARIABLES
 
-# Not the home of whoever runs the tests; subprocesses and pytest's own workers inherit it.
+# Not the home directory; subprocesses and pytest's own workers inherit it.
 os.environ.setdefault("GAN_LIGHTNING_CACHE", tempfile.mkdtemp(prefix="gan_lightning-"))
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the networks are tiny, and tests may run side by side
 

@@ -22,7 +22,7 @@ def a_round(discriminator: nn.Module) -> Round:
     return Round(nn.Identity(), discriminator, Latent(torch.zeros(2, 1)), real=torch.ones(2, 3), fake=torch.zeros(2, 3))
 
 
-def test_outputs_are_computed_when_first_asked_for_and_then_kept():
+def test_outputs_are_computed_when_first_read_and_then_kept():
     discriminator = Counting()
     round = a_round(discriminator)
     assert discriminator.calls == 0

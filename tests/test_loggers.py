@@ -27,7 +27,7 @@ def test_values_of_one_iteration_share_a_row_and_new_columns_keep_old_rows(tmp_p
     ]
 
 
-def test_a_continued_run_goes_on_where_the_file_ends(tmp_path: Path):
+def test_a_resumed_run_continues_where_the_file_ends(tmp_path: Path):
     for step in (1, 2):
         logger = MetricsCSV(tmp_path / "metrics.csv")
         logger.log_metrics({"loss": float(step)}, step=step)
@@ -56,7 +56,7 @@ def test_rows_later_than_a_checkpoint_are_dropped(torn: str, tmp_path: Path):
     assert [file.name for file in tmp_path.iterdir()] == ["metrics.csv"]
 
 
-def test_numbers_that_cannot_be_written_are_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+def test_numbers_that_cannot_be_written_are_reported_once(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     (tmp_path / "file").touch()
     logger = MetricsCSV(tmp_path / "file" / "metrics.csv")
     for step in (1, 2, 3):
@@ -66,7 +66,7 @@ def test_numbers_that_cannot_be_written_are_told_once(tmp_path: Path, caplog: py
     assert len(caplog.records) == 1
 
 
-def test_a_run_that_goes_on_is_one_wandb_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_resumed_run_is_one_wandb_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.chdir(tmp_path)
     runs = []

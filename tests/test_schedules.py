@@ -82,6 +82,6 @@ def test_a_longer_budget_has_the_longer_curves_rate_at_once(curve: Callable[...,
         (partial(cosine, iterations=5, min_lr=-1), "schedule.min_lr must be 0 or more, not -1"),
     ],
 )
-def test_a_curve_that_cannot_be_is_told(make: Callable[[Optimizer], Curve], words: str):
+def test_arguments_out_of_range_are_refused(make: Callable[[Optimizer], Curve], words: str):
     with pytest.raises(ValueError, match=words):
         make(two_groups())

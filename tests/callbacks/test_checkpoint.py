@@ -105,7 +105,7 @@ def test_a_save_that_pytorch_could_not_make_is_reported_alike(tmp_path: Path, mo
 
 
 def test_the_best_is_saved_before_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A run that is killed between the two and goes on from `last` would not save that best again."""
+    """A run that is killed between the two and resumes from `last` would not save that best again."""
     order: list[str] = []
     monkeypatch.setattr(Checkpoint, "_write", lambda self, trainer, name: order.append(name))
     gan = tiny_gan(max_iterations=2)

@@ -176,7 +176,7 @@ class OfAnotherRank(Objective):
 
 @pytest.mark.slow
 def test_all_ranks_stop_where_one_has_a_bad_loss(tmp_path: Path):
-    """No weight is touched by it, so that rank 0 would go on if it asked itself alone."""
+    """No weight is touched by it, so that rank 0 would continue if it decided alone."""
     objective = "+loss.objectives.other._target_=test_diverging.OfAnotherRank"
     settings = ("callbacks.health.every=5", "max_iterations=9", "logger=csv", "callbacks.density=null")
     done = run_script(

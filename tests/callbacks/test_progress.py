@@ -53,7 +53,7 @@ def test_a_log_file_gets_ten_lines_with_everything():
 
 
 @pytest.mark.usefixtures("every_step")
-def test_a_continued_run_starts_where_it_was(tmp_path: Path):
+def test_a_resumed_run_starts_where_it_was(tmp_path: Path):
     play(tiny_gan(max_iterations=50)).save_checkpoint(tmp_path / "half.ckpt")
     console = page()
     play(tiny_gan(max_iterations=100), callbacks=[Progress(None, console)], ckpt_path=tmp_path / "half.ckpt")

@@ -101,7 +101,7 @@ def test_training_is_bit_identical_with_and_without_it(digits: Mnist10k, tmp_pat
         assert torch.equal(value, alone.state_dict()[name]), name
 
 
-def test_a_continued_run_goes_on(digits: Mnist10k, tmp_path: Path):
+def test_a_resumed_run_continues_its_pictures(digits: Mnist10k, tmp_path: Path):
     fit(small_gan(4), digits, tmp_path, SampleGrid(2, count=4)).save_checkpoint(tmp_path / "last.ckpt")
     before = {file: file.stat().st_mtime_ns for file in (tmp_path / "samples").glob("iteration_*.png")}
     fit(small_gan(8), digits, tmp_path, SampleGrid(2, count=4), ckpt_path=tmp_path / "last.ckpt")

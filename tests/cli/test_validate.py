@@ -180,7 +180,7 @@ def test_help_and_configuration_are_printed_without_torch(script: str, flag: lis
         ("loss=wgan_gp model.discriminator.norm=batch", "choose loss.discriminator_norm=layer"),
     ],
 )
-def test_what_only_the_parts_know_is_told_in_one_sentence_too(line: str, words: str, tmp_path: Path):
+def test_errors_of_constructors_are_one_sentence_too(line: str, words: str, tmp_path: Path):
     with composed(*line.split(), "logger=csv", directory=tmp_path) as config, pytest.raises(UserError) as error:
         train(job_part(config))
     (sentence,) = error.value.problems

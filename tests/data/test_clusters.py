@@ -65,7 +65,7 @@ def test_large_images_are_averaged_and_small_ones_kept():
     assert coarse(torch.zeros(2, 3, 64, 64, dtype=torch.uint8)).shape[1] <= 1024
 
 
-def test_images_of_two_kinds_are_told_apart_and_the_same_every_time():
+def test_images_of_two_kinds_are_separated_and_the_same_every_time():
     dark = torch.randint(60, (20, 3, 8, 8), dtype=torch.uint8)
     light = torch.randint(190, 250, (30, 3, 8, 8), dtype=torch.uint8)
     found = cluster_images(torch.cat([dark, light]), 2)

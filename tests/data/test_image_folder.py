@@ -270,7 +270,7 @@ def test_val_and_other_folders_are_references_with_the_same_classes(tmp_path, wr
     assert (other.reference_size, other.reference_split) == (6, str(tmp_path / "other"))
 
 
-def test_a_reference_that_is_not_there_is_told(folder):
+def test_a_missing_reference_folder_is_an_error(folder):
     with pytest.raises(ValueError, match="no images are held out"):
         folder(reference="test").setup("fit")
     with pytest.raises(FileNotFoundError, match="data.reference=nowhere is no folder"):

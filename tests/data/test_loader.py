@@ -107,7 +107,7 @@ def loaders(kind, first_step=lambda: 0, rank=0, world_size=1):
 
 
 @pytest.mark.parametrize("kind", ["memory", "stream", "disk"])
-def test_every_loader_goes_on_where_a_run_was_stopped(kind, monkeypatch):
+def test_every_loader_resumes_where_a_run_was_stopped(kind, monkeypatch):
     monkeypatch.setattr(loader, "BATCHES_PER_BLOCK", 4)
     whole = [real for real, _ in islice(loaders(kind), 14)]
     step = 0

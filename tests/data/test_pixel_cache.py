@@ -81,7 +81,7 @@ def test_a_broken_file_leaves_no_cache_or_is_skipped(pictures: Path, tmp_path: P
         assert torch.equal(pixels[3], dataset(pictures)[3][0])
 
 
-def test_a_disk_without_room_is_told_before(pictures: Path, tmp_path: Path, monkeypatch) -> None:
+def test_a_disk_without_room_is_an_error_before_decoding(pictures: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(pixel_cache.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(9, 9, 9))
     with pytest.raises(OSError, match=r"GAN_LIGHTNING_CACHE .* data.in_memory=false"):
         cached_pixels(dataset(pictures), SHAPE, 0, tmp_path / "cache")

@@ -62,7 +62,7 @@ def test_noise_at_the_floor_is_no_oscillation():
 
 
 @pytest.mark.parametrize("mode", ["min", "max"])
-def test_swings_as_large_as_what_was_won_are_told_whatever_the_noise(mode: str):
+def test_swings_as_large_as_the_gain_are_detected_whatever_the_noise(mode: str):
     waves = [100.0, 0.0, *(40 + 30 * math.sin(at) + value for at, value in enumerate(noise(1)))]
     values = waves if mode == "min" else [100 - value for value in waves]
     assert [symptom for symptom, _, _ in found(scripted("val/fid", values, mode=mode))] == ["oscillation"]

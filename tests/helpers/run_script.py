@@ -99,6 +99,6 @@ def start_script(folder: Path, script: str, *arguments: str) -> subprocess.Popen
 
 
 def environment_in(folder: Path) -> dict[str, str]:
-    """The environment of somebody who has no account, and whose home is `folder`."""
+    """The environment without an account, whose home directory is `folder`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
     return {**kept, "HOME": str(folder), "OMP_NUM_THREADS": "1"}

@@ -61,7 +61,7 @@ def test_one_device_and_two_get_a_strategy_of_their_own():
         assert strategy.command == job_command()
 
 
-def test_what_only_gpus_can_do_is_told(monkeypatch: pytest.MonkeyPatch):
+def test_what_only_gpus_can_do_is_refused_without_one(monkeypatch: pytest.MonkeyPatch):
     for key, value in {"precision": "16-mixed", "sync_batchnorm": True, "compile": "cuda_graphs"}.items():
         with pytest.raises(ValueError, match=rf"trainer\.{key}=.* needs? .*NVIDIA GPU.*: (choose|leave)"):
             trainer_settings({**TRAINER, key: value}, [2])
@@ -134,7 +134,7 @@ def test_a_failure_is_noted_by_the_first_rank_alone(tmp_path: Path, monkeypatch:
     ("accelerator", "devices", "there", "words"),
     [("gpu", 1, 0, "finds no GPU"), ("gpu", 3, 2, "more GPUs than the 2"), ("auto", [0, 2], 2, "more GPUs than the 2")],
 )
-def test_missing_gpus_are_told(
+def test_missing_gpus_are_refused(
     monkeypatch: pytest.MonkeyPatch, accelerator: str, devices: int | list[int], there: int, words: str
 ):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: there)

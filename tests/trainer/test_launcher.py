@@ -34,7 +34,7 @@ def is_running(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text()
 
 
-def test_ranks_are_told_their_place_and_share_the_cores(tmp_path: Path):
+def test_ranks_get_their_place_and_share_the_cores(tmp_path: Path):
     names = ("LOCAL_RANK", "WORLD_SIZE", "GREETING", "OMP_NUM_THREADS")
     script = f"import os; open({str(tmp_path)!r} + '/' + os.environ['LOCAL_RANK'], 'w').write("
     script += f"' '.join(os.environ[name] for name in {names}))"
@@ -72,7 +72,7 @@ def test_no_rank_outlives_a_mistake():
     assert not is_running(pids[0])
 
 
-def test_a_connection_lost_to_a_dead_rank_is_told_as_its_death():
+def test_a_connection_lost_to_a_dead_rank_is_reported_as_its_death():
     ranks = launcher(WAIT)
 
     def lose() -> None:
@@ -83,7 +83,7 @@ def test_a_connection_lost_to_a_dead_rank_is_told_as_its_death():
         ranks.launch(lose)
 
 
-def test_a_mistake_that_all_ranks_share_is_told_as_it_is():
+def test_a_mistake_that_all_ranks_share_is_reported_as_it_is():
     ranks = launcher("raise SystemExit(1)")
 
     def fail() -> None:
@@ -94,7 +94,7 @@ def test_a_mistake_that_all_ranks_share_is_told_as_it_is():
         ranks.launch(fail)
 
 
-def test_ranks_that_were_told_to_end_are_no_error():
+def test_ranks_that_were_ended_are_no_error():
     ranks = launcher(WAIT)
 
     def leave() -> None:

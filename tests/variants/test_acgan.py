@@ -26,7 +26,7 @@ class Telling(nn.Module):
         return ClassOutput(samples.sum(1), class_logits=samples)
 
 
-def told(labels: bool = True) -> Round:
+def labelled_round(labels: bool = True) -> Round:
     latent = Latent(torch.zeros(2, 1), labels=torch.tensor(ASKED) if labels else None)
     real, fake = torch.tensor(REAL), torch.tensor(FAKE).requires_grad_()
     return Round(nn.Identity(), Telling(), latent, real, fake, torch.tensor(LABELS) if labels else None)
@@ -40,15 +40,15 @@ def by_hand(logits: list[list[float]], labels: list[int]) -> float:
 
 def test_the_terms_by_hand() -> None:
     real, fake = by_hand(REAL, LABELS), by_hand(FAKE, ASKED)
-    assert AuxiliaryClassifier().discriminator(told()).item() == pytest.approx(real + fake)
-    assert AuxiliaryClassifier().generator(told()).item() == pytest.approx(fake)
+    assert AuxiliaryClassifier().discriminator(labelled_round()).item() == pytest.approx(real + fake)
+    assert AuxiliaryClassifier().generator(labelled_round()).item() == pytest.approx(fake)
     weighted = AuxiliaryClassifier(weight=3.0, fake_weight=0.5)
-    assert weighted.discriminator(told()).item() == pytest.approx(3 * (real + fake / 2))
-    assert weighted.generator(told()).item() == pytest.approx(3 * fake)
+    assert weighted.discriminator(labelled_round()).item() == pytest.approx(3 * (real + fake / 2))
+    assert weighted.generator(labelled_round()).item() == pytest.approx(3 * fake)
 
 
-def test_fakes_are_drawn_to_the_class_that_was_asked_for() -> None:
-    round = told()
+def test_fakes_are_drawn_to_their_conditioning_label() -> None:
+    round = labelled_round()
     (slope,) = torch.autograd.grad(AuxiliaryClassifier().generator(round), round.fake)
     expected = (torch.tensor(FAKE).softmax(dim=1) - torch.eye(3)[ASKED]) / 2
     torch.testing.assert_close(slope, expected)
@@ -91,7 +91,7 @@ def test_the_discriminators_turn_trains_head_and_features_and_not_the_score(fake
     assert bool(fake.grad.any()) == (fake_weight > 0)
 
 
-def test_the_discriminator_is_not_told_the_class_it_is_to_tell() -> None:
+def test_the_discriminator_does_not_get_the_class_it_predicts() -> None:
     _, discriminator = players()
     assert not takes_labels(discriminator)
     samples = torch.randn(4, 2)
@@ -149,7 +149,7 @@ def test_a_discriminator_that_tells_no_class_is_refused_with_the_way_out() -> No
 def test_samples_without_a_class_are_refused_with_the_way_out() -> None:
     for side in (AuxiliaryClassifier().discriminator, AuxiliaryClassifier().generator):
         with pytest.raises(ValueError, match="acgan needs the class of each sample: .* data=mnist10k.* variant=acgan"):
-            side(told(labels=False))
+            side(labelled_round(labels=False))
 
 
 def test_data_without_classes_and_networks_without_features_are_refused_with_the_way_out() -> None:

@@ -65,7 +65,7 @@ def linear_round() -> Round:
     return Round(nn.Identity(), ClassChannels(Linear(), 2), latent, real, fake, LABELS)
 
 
-def test_the_score_of_data_is_that_of_their_class_and_of_fakes_that_of_the_class_asked_for() -> None:
+def test_data_are_scored_with_their_class_and_fakes_with_their_label() -> None:
     round = linear_round()
     values = torch.tensor([3.0, 0.0, 4.0])
     torch.testing.assert_close(round.real_logits, round.real @ values + torch.tensor([-70.0, 60.0]))
@@ -81,8 +81,10 @@ def test_penalties_are_on_the_slope_in_the_sample_and_not_in_the_class() -> None
 
 def test_wrappers_around_it_hand_the_class_on() -> None:
     samples = torch.ones(2, 3)
-    told = ClassChannels(Linear(), 2)
-    assert torch.equal(discriminate(Wrapper(told), samples, LABELS).logits, discriminate(told, samples, LABELS).logits)
+    conditional = ClassChannels(Linear(), 2)
+    assert torch.equal(
+        discriminate(Wrapper(conditional), samples, LABELS).logits, discriminate(conditional, samples, LABELS).logits
+    )
 
 
 def test_samples_without_a_class_are_refused_with_the_way_out() -> None:

@@ -27,7 +27,7 @@ def round_of(fake: Tensor, step: int = 0, first: int = 0, batch_size: int | None
 
 
 class Listed:
-    """The pool of one domain as the authors have it: a list, asked image by image."""
+    """The pool of one domain as the authors have it: a list, queried image by image."""
 
     def __init__(self, size: int) -> None:
         self.size = size

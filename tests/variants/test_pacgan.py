@@ -41,7 +41,7 @@ class Quadratic(nn.Module):
 
 
 class Told(nn.Module):
-    """A discriminator that is told classes."""
+    """A discriminator that takes classes."""
 
     takes_labels = True
 
@@ -50,7 +50,7 @@ def scored(network: nn.Module, samples: list[list[float]], pack: int) -> list[fl
     return discriminate(PackedDiscriminator(network, pack), torch.tensor(samples)).logits.tolist()
 
 
-def test_neighbours_are_judged_together_in_their_order() -> None:
+def test_neighbours_are_scored_together_in_their_order() -> None:
     samples = [[1.0, 10.0], [100.0, 0.0], [0.0, 0.0], [0.0, 1.0]]
     assert scored(Linear(), samples, pack=2) == [1 + 20 + 300, 4]
     assert scored(Linear(), samples, pack=4) == [1 + 20 + 300 + 8]
@@ -66,7 +66,7 @@ def test_images_are_packed_as_channels_and_keep_their_places() -> None:
         assert torch.equal(features[pack, channel], images[3 * pack + channel // 2, channel % 2])
 
 
-def test_a_pack_is_judged_by_itself() -> None:
+def test_a_pack_is_scored_by_itself() -> None:
     samples = torch.randn(8, 2, requires_grad=True)
     logits = discriminate(PackedDiscriminator(Linear(), 4), samples).logits
     (slope,) = torch.autograd.grad(logits[1], samples)
@@ -136,7 +136,7 @@ def test_a_batch_that_does_not_divide_is_refused() -> None:
 
 
 @pytest.mark.parametrize("network", [Told(), Wrapper(Told())])
-def test_a_discriminator_that_is_told_classes_is_refused(network: nn.Module) -> None:
+def test_a_conditional_discriminator_is_refused(network: nn.Module) -> None:
     with pytest.raises(ValueError, match="no one class"):
         PackedDiscriminator(network)
 
@@ -147,7 +147,7 @@ def test_packs_are_of_whole_samples(pack: object) -> None:
         PackedDiscriminator(Linear(), pack)  # type: ignore[arg-type]
 
 
-def test_classes_that_nobody_asked_for_are_no_hindrance() -> None:
+def test_classes_of_the_data_are_ignored() -> None:
     assert discriminate(PackedDiscriminator(Linear()), torch.zeros(4, 2), torch.arange(4)).logits.tolist() == [0, 0]
 
 

@@ -96,7 +96,7 @@ def test_contrast_scales_the_distance_from_the_mean_of_a_grey_image() -> None:
 
 
 def test_saturation_scales_the_distance_from_grey() -> None:
-    """By U(0, 2), times contrast, which is told apart by what it does to the grey."""
+    """By U(0, 2), times contrast, which is separated by what it does to the grey."""
     images = torch.randn(2000, 3, 4, 4)
     found = color(images)
     greys, colours = [], []
