@@ -153,7 +153,9 @@ def test_samples_without_a_class_are_refused_with_the_way_out() -> None:
 
 
 def test_data_without_classes_and_networks_without_features_are_refused_with_the_way_out() -> None:
-    with pytest.raises(ValueError, match="where the data have no classes: choose data with classes, such as data=mnist10k"):
+    with pytest.raises(
+        ValueError, match="where the data have no classes: choose data with classes, such as data=mnist10k"
+    ):
         ClassHead(TinyDiscriminator(), (2,), num_classes=None)
     bare = nn.Sequential(nn.Linear(2, 1), nn.Flatten(0))
     with pytest.raises(ValueError, match="returns no features, which a head reads: .* such as model=dcgan"):

@@ -94,5 +94,7 @@ def test_samples_without_a_class_are_refused_with_the_way_out() -> None:
 
 @pytest.mark.parametrize("num_classes", [None, 0])
 def test_data_without_classes_are_refused_with_the_way_out(num_classes: int | None) -> None:
-    with pytest.raises(ValueError, match="where the data have no classes: choose data with classes, such as data=mnist10k"):
+    with pytest.raises(
+        ValueError, match="where the data have no classes: choose data with classes, such as data=mnist10k"
+    ):
         ClassChannels(Linear(), num_classes)
