@@ -35,7 +35,7 @@ class MetricsCSV(Logger):
     def __init__(self, path: str | Path) -> None:
         super().__init__()
         self.path = Path(path)
-        self._columns: list[str] = self._read()[0] if self.path.exists() else []
+        self._columns: list[str] = read_table(self.path)[0] if self.path.exists() else []
         self._row: dict[str, Any] = {}
         self._saved = True
         self._start: int | None = None  # where in the file the present row stands, or what was written of it
@@ -81,7 +81,7 @@ class MetricsCSV(Logger):
         """Drop the rows later than `iteration`, which a run resumed there writes again."""
         if not self.path.exists():
             return
-        _, rows = self._read()
+        _, rows = read_table(self.path)
         with self.path.open("rb") as file:
             whole = file.read().endswith(b"\n")
         rows = rows if whole else rows[:-1]  # the run was killed while it wrote the last
@@ -92,7 +92,7 @@ class MetricsCSV(Logger):
             os.truncate(self.path, self._start)
         new = [column for column in self._row if column not in self._columns]
         if new:
-            rows = self._read()[1] if self.path.exists() else []
+            rows = read_table(self.path)[1] if self.path.exists() else []
             self._columns += new
             self._write(rows)
         with self.path.open("a", newline="", encoding="utf-8") as file:
@@ -103,18 +103,30 @@ class MetricsCSV(Logger):
     def finalize(self, status: str) -> None:
         self.save()
 
-    def _read(self) -> tuple[list[str], list[dict[str, str]]]:
-        with self.path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            rows = list(reader)
-            return list(reader.fieldnames or []), rows
-
     def _write(self, rows: list[dict[str, str]]) -> None:
         """Write all rows under the present columns; no row is ever lost."""
         with atomic_write(self.path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, self._columns)
             writer.writeheader()
             writer.writerows(rows)
+
+
+def read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """Return the columns of ``metrics.csv`` and its rows; the last may be cut off, where a run was killed.
+
+    Raises:
+        ValueError: it is not such a file.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            rows = list(reader)
+            columns = list(reader.fieldnames or ())
+    except (csv.Error, UnicodeDecodeError):
+        columns, rows = [], []
+    if columns[:1] != ["iteration"] or not all(row["iteration"].isdigit() and None not in row for row in rows):
+        raise ValueError(f"{path} is no table of numbers by iteration: move it away, and the run begins a new one")
+    return columns, rows
 
 
 class WandB(WandbLogger):

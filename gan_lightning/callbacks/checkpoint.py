@@ -16,6 +16,7 @@ from gan_lightning.callbacks.periodic import Periodic, as_gan
 from gan_lightning.data.decode import UnreadableImageError
 from gan_lightning.diagnostics.probe import not_finite
 from gan_lightning.gan import GAN
+from gan_lightning.utils.checksum import KEY, structure_digest
 from gan_lightning.utils.files import UNFINISHED, atomic_write
 
 log = logging.getLogger(__name__)
@@ -110,7 +111,8 @@ class Checkpoint(Periodic, lightning_callbacks.Checkpoint):
         try:
             # Through a file of Python's: PyTorch's own does not tell why it cannot be written.
             with atomic_write(path, durable=True) as unfinished, unfinished.open("wb") as file:
-                torch.save(trainer._checkpoint_connector.dump_checkpoint(weights_only=False), file)
+                content = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
+                torch.save({**content, KEY: structure_digest(content)}, file)
         except (OSError, RuntimeError) as error:
             raise NotSavedError(f"{os.path.relpath(path)} could not be saved ({reason(error)}): {before}") from error
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 import warnings
 from collections.abc import Collection, Sequence
@@ -16,21 +14,25 @@ from typing import Any, Literal
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from gan_lightning.callbacks.preemption import STOPPED_BY_HAND, Interrupted
 from gan_lightning.gan import GAN
+from gan_lightning.loggers import read_table
 from gan_lightning.runs import checkpoints, training
 from gan_lightning.runs.compose import hydra_job, without_hydra
 from gan_lightning.runs.data_path import expand_data_path
+from gan_lightning.runs.inherit import inherit
 from gan_lightning.runs.log_file import log_file
 from gan_lightning.runs.overrides import expand_resume_overrides
-from gan_lightning.runs.run_dir import checkpoint_of, discard_refused, require_writable
+from gan_lightning.runs.run_dir import checkpoint_of, discard_refused, read_config, refuse_escapes, require_writable
 from gan_lightning.runs.validate import refuse_arguments, validate
 from gan_lightning.trainer.hardware import device_named, gpu_or_one, uses_gpu
 from gan_lightning.trainer.ranks import is_sweep
 from gan_lightning.utils.conf import quoted, typed
 from gan_lightning.utils.errors import UserError
+from gan_lightning.utils.files import read_json
+from gan_lightning.utils.instantiation import user_errors
 
 Which = Literal["last", "best"]
 
@@ -75,7 +77,9 @@ class Run:
         path = self.directory / "result.json"
         if not path.is_file():
             raise UserError(f"{self.directory} has no result.json: the run has not ended, or was killed")
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
+        if content is None:
+            raise UserError(f"{path} is not a result as train.py writes it")
         return content
 
     @property
@@ -91,17 +95,16 @@ class Run:
         path = self.directory / "metrics.csv"
         if not path.is_file():
             raise UserError(f"{self.directory} has no metrics.csv: nothing was logged there")
-        if find_spec("pandas") is not None:  # which need not be installed
-            return import_module("pandas").read_csv(path)
-        with path.open(newline="", encoding="utf-8") as file:
-            return [{name: number(text) for name, text in row.items() if text} for row in csv.DictReader(file)]
+        with user_errors():
+            _, rows = read_table(path)
+            if find_spec("pandas") is not None:
+                return import_module("pandas").read_csv(path)
+            return [{name: number(text) for name, text in row.items() if text} for row in rows]
 
     @property
     def config(self) -> DictConfig:
         """The configuration of the run, every interpolation filled in."""
-        config = OmegaConf.load(self.directory / "config.yaml")
-        assert isinstance(config, DictConfig)
-        return config
+        return read_config(self.directory)
 
     @cached_property
     def gan(self) -> GAN:
@@ -196,6 +199,8 @@ def train(
     arguments = expand_resume_overrides(arguments)
     refuse_arguments(arguments)
     with hydra_job(arguments) as config:
+        refuse_escapes(Path(config.hydra.runtime.output_dir))
+        inherit(config)
         validate(config, "train")
         typed_overrides, folder = typed(config.hydra.overrides.task), Path(config.hydra.runtime.output_dir)
         job, log_format = without_hydra(config), config.hydra.job_logging.formatters.timed.format

@@ -6,9 +6,9 @@ Loading one runs no code that comes with it: the file is read as weights and pla
 
 from __future__ import annotations
 
-import json
 import re
 import warnings
+import zipfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +22,8 @@ from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
 from gan_lightning.gan import GAN
-from gan_lightning.runs.safe_targets import checked_config
+from gan_lightning.runs.safe_targets import checked_settings, plain_settings
+from gan_lightning.utils.checksum import KEY, is_whole_zip, structure_digest
 from gan_lightning.utils.conf import plain
 from gan_lightning.utils.errors import UserError
 from gan_lightning.utils.instantiation import user_errors
@@ -46,15 +47,38 @@ class LoadedGenerator(NamedTuple):
 
 
 def read_checkpoint(checkpoint: Path) -> dict[str, Any]:
-    """Return the content of a checkpoint that train.py wrote, on the CPU.
+    """Return the content of a checkpoint that train.py wrote, on the CPU, if it is as it was saved.
 
     Raises:
-        UserError: it is no such file, or would run code.
+        UserError: it is no such file, damaged or changed, would run code, or holds weights that are not finite.
+    """
+    whole = is_whole_zip(checkpoint)
+    content: Any = unpickled(checkpoint) if whole or not zipfile.is_zipfile(checkpoint) else None
+    if content is None:
+        raise UserError(
+            f"{checkpoint} is damaged, its checksums do not hold: not loaded; give another ckpt_path, such as the "
+            "other file beside it"
+        )
+    if not whole or not is_of_a_run(content):
+        raise UserError(f"{checkpoint} is not a checkpoint that train.py wrote: give another ckpt_path")
+    if not is_as_saved(content):
+        raise UserError(f"{checkpoint} was changed since train.py wrote it: not loaded; give another ckpt_path")
+    if name := nonfinite_weight(content["state_dict"]):
+        raise UserError(f"{checkpoint} holds a number in {name} that is not finite: give another ckpt_path")
+    run: dict[str, Any] = content
+    return run
+
+
+def unpickled(checkpoint: Path) -> object:
+    """Return the content of a file of PyTorch's, on the CPU, of weights and plain values alone.
+
+    Raises:
+        UserError: it is none, or would run code.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickles that torch did not write
-            content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+            return torch.load(checkpoint, map_location="cpu", weights_only=True)
     except Exception as error:  # every kind of file is broken in its own way
         code = re.search(r"GLOBAL (\S+)", str(error))  # as torch calls what is neither a weight nor a plain value
         if isinstance(error, UnpicklingError) and code is not None:
@@ -63,33 +87,55 @@ def read_checkpoint(checkpoint: Path) -> dict[str, Any]:
                 "is not a checkpoint that train.py wrote, give another ckpt_path"
             ) from error
         raise UserError(f"{checkpoint} is not a checkpoint, or not a whole one: give another ckpt_path") from error
-    if not is_of_a_run(content):
-        raise UserError(f"{checkpoint} is not a checkpoint that train.py wrote: give another ckpt_path")
-    whole: dict[str, Any] = content
-    return whole
+
+
+PARTS: dict[str, type] = {
+    "hyper_parameters": dict,
+    "state_dict": dict,
+    "game": dict,
+    "optimizer_states": list,
+    "lr_schedulers": list,
+    "loops": dict,
+    "callbacks": dict,
+    "pytorch-lightning_version": str,
+    KEY: str,
+}
+"""What a checkpoint consists of, at least."""
 
 
 def is_of_a_run(content: object) -> bool:
     """Return whether the content of a file is what train.py saves."""
-    if not isinstance(content, dict):
+    if not isinstance(content, dict) or not all(isinstance(content.get(key), kind) for key, kind in PARTS.items()):
         return False
-    settings, weights, game = (content.get(key) for key in ("hyper_parameters", "state_dict", "game"))
+    settings, game = content["hyper_parameters"], content["game"]
     return (
-        isinstance(settings, dict)
-        and is_json(settings)
-        and all(isinstance(settings.get(part), dict) for part in ("gan", "data"))
-        and isinstance(weights, dict)
-        and isinstance(game, dict)
-        and all(type(game.get(counter)) is int for counter in COUNTERS)
+        all(isinstance(settings.get(part), dict) for part in ("gan", "data"))
+        and sorted(game) == sorted(COUNTERS)
+        and all(type(count) is int and count >= 0 for count in game.values())
     )
 
 
-def is_json(settings: object) -> bool:
-    """Return whether `settings` are nested dicts, lists and plain values, which do not contain themselves."""
+def is_as_saved(content: Mapping[str, Any]) -> bool:
+    """Return whether the structure of a checkpoint is what it says."""
     try:
-        return bool(json.dumps(settings))
-    except (TypeError, ValueError, RecursionError):
+        return structure_digest(content) == content[KEY]
+    except (ValueError, TypeError):
         return False
+
+
+def nonfinite_weight(weights: Mapping[str, Any]) -> str | None:
+    """Return the name of the first weight or running statistic with an infinite number or NaN; None: all are finite."""
+    floats = {name: w for name, w in weights.items() if isinstance(w, torch.Tensor) and w.is_floating_point()}
+    return next((name for name, weight in floats.items() if not weight.isfinite().all()), None)
+
+
+def read_settings(checkpoint: Path) -> dict[str, Any]:
+    """Return the settings of a checkpoint as plain values, with those of what watched the run; see `plain_settings`.
+
+    Raises:
+        UserError: it is not a checkpoint of a run, or they are not plain.
+    """
+    return plain_settings(read_checkpoint(checkpoint)["hyper_parameters"], checkpoint)
 
 
 def load(
@@ -100,7 +146,7 @@ def load(
     Args:
         checkpoint: the file.
         device: of the GAN.
-        trust: what the settings may name beside what conf/ names, see `safe_targets.checked_config`.
+        trust: what the settings may name beside what conf/ names, see `safe_targets.checked_settings`.
         change: called with the settings before anything is built of them, to alter them.
 
     Raises:
@@ -140,7 +186,7 @@ def settings_of(content: Mapping[str, Any], checkpoint: Path, trust: Collection[
     Raises:
         UserError: something does.
     """
-    settings = checked_config(content["hyper_parameters"], checkpoint, trust)
+    settings = checked_settings(content["hyper_parameters"], checkpoint, trust)
     try:
         return OmegaConf.create(settings)
     except (OmegaConfBaseException, RecursionError) as error:

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 from gan_lightning.utils.composition import compose_checked
 from gan_lightning.utils.conf import hydra_at_conf
 
-OF_HYDRA = re.compile(r"\$\{(hydra|job_type|job_name|sweep_name|sweep_or_run_dir):")
+OF_HYDRA = re.compile(r"\$\{(hydra|choices|job_type|job_name|sweep_name|sweep_or_run_dir):")
 """Interpolations that only Hydra's global state can fill in."""
 
 

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 from lightning import Trainer
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from gan_lightning.callbacks.evaluation import Evaluation
 from gan_lightning.callbacks.health import Health
 from gan_lightning.gan import GAN
-from gan_lightning.loggers import MetricsCSV
+from gan_lightning.loggers import MetricsCSV, read_table
 from gan_lightning.runs.checkpoints import read_checkpoint
 from gan_lightning.runs.resume_policy import refuse_changes
-from gan_lightning.runs.run_dir import checkpoint_of
+from gan_lightning.runs.run_dir import checkpoint_of, read_config
+from gan_lightning.runs.safe_targets import plain_settings
 from gan_lightning.trainer.ranks import started_as_rank_zero
+from gan_lightning.utils.conf import plain
 from gan_lightning.utils.errors import UserError
-from gan_lightning.utils.files import write_json
+from gan_lightning.utils.files import read_json, write_json
 
 
 class ResumePoint:
@@ -53,7 +53,8 @@ class ResumePoint:
         if self.checkpoint is None:
             return
         self._content = read_checkpoint(self.checkpoint)
-        refuse_changes(self.checkpoint, self._content["hyper_parameters"], config)
+        settings = plain_settings(self._content["hyper_parameters"], self.checkpoint)
+        refuse_changes(self.checkpoint, settings, config)
         self.iterations, self.discriminator_updates = (
             self._content["game"][counter] for counter in ("iterations", "discriminator_updates")
         )
@@ -72,7 +73,7 @@ class ResumePoint:
             return
         shapes = {name: weight.shape for name, weight in self._content["state_dict"].items()}
         if shapes != {name: weight.shape for name, weight in gan.state_dict().items()}:
-            raise UserError(f"{self.checkpoint} has other networks: repeat its run's overrides (overrides.yaml)")
+            raise UserError(f"{self.checkpoint} has other networks than these settings: leave out what changes them")
         before, now = self._content.get("precision"), str(trainer.precision)
         if before not in (None, now):
             raise UserError(
@@ -94,7 +95,7 @@ class ResumePoint:
     def result(self) -> dict[str, Any]:
         """Return the ``result.json`` of a run that is over, written now if it was killed before that."""
         path = self.directory / "result.json"
-        known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        known = read_json(path) or {}
         if known.get("status") != "finished":
             state = self._content["callbacks"].get(Evaluation.__qualname__, {})
             monitor = self._content["hyper_parameters"]["metrics"]["monitor"]
@@ -142,8 +143,7 @@ def refuse_unsaved_run(directory: Path, config: DictConfig) -> None:
             f"{directory} holds a run that saved no checkpoint, and its metrics.csv would be overwritten: begin that "
             "run again with resume=auto, or choose another directory with hydra.run.dir="
         )
-    before: Any = OmegaConf.to_container(OmegaConf.load(settings), resolve=False)
-    refuse_changes(settings, before, config)
+    refuse_changes(settings, plain(read_config(directory)), config)
 
 
 def forget_rows(trainer: Trainer, after: int) -> None:
@@ -155,9 +155,13 @@ def forget_rows(trainer: Trainer, after: int) -> None:
 
 def last_metrics(path: Path) -> dict[str, float]:
     """Return the newest value of each metric that ``metrics.csv`` holds."""
-    values: dict[str, float] = {}
-    if path.is_file():
-        with path.open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                values |= {name: float(value) for name, value in row.items() if name.startswith("val/") and value}
-    return values
+    rows = read_table(path)[1] if path.is_file() else []
+    return {name: number for row in rows for name, text in row.items() if (number := metric(name, text)) is not None}
+
+
+def metric(name: str, text: str | None) -> float | None:
+    """Return the number in a cell of ``metrics.csv``; None where it is that of no metric."""
+    try:
+        return float(text) if text and name.startswith("val/") else None
+    except ValueError:
+        return None

@@ -1,8 +1,8 @@
-"""Which settings may change when a run goes on. All others make another game, and are refused by name."""
+"""Which settings may change when a run is resumed. All others make another game, and are refused by name."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
@@ -21,6 +21,8 @@ MAY_CHANGE = (
     "resume",
     "name",
     "note",
+    "choices",
+    "choices.*",
     "trainer.*",
     "data.root",
     "data.name",
@@ -51,12 +53,12 @@ class Change(NamedTuple):
 
 
 def may_change(key: str) -> bool:
-    """Whether a run may go on with another value of `key`."""
+    """Return whether a run may be resumed with another value of `key`."""
     return key not in MAY_NOT and (watches(key) or any(fnmatchcase(key, pattern) for pattern in MAY_CHANGE))
 
 
 def watches(key: str) -> bool:
-    """Whether `key` is part of what only looks at the game."""
+    """Return whether `key` is part of what only looks at the game."""
     return key.partition(".")[0].partition("@")[0] in MAY_CHANGE_WHOLE and key not in MAY_NOT
 
 
@@ -64,7 +66,8 @@ def refuse_changes(checkpoint: object, before: Mapping[str, Any], config: DictCo
     """See that `config` is the game of a checkpoint, but for what may change.
 
     What may change is set back before anything is filled in: a schedule as long as `max_iterations` has not changed
-    when `max_iterations` has.
+    when `max_iterations` has. Of values that differ, those are named that a user types: a value that refers to another
+    key is named only where no other differs.
 
     Args:
         checkpoint: how to name it.
@@ -72,29 +75,29 @@ def refuse_changes(checkpoint: object, before: Mapping[str, Any], config: DictCo
         config: that of now, as composed.
 
     Raises:
-        UserError: naming every key that has changed, with both values.
+        UserError: naming the keys that have changed, with both values.
     """
     job = config.copy()
     for key, value in leaves(before):
         if may_change(key) and not watches(key) and key != "data.root":  # the images lie where they are now
             OmegaConf.update(job, key, value, merge=False, force_add=True)
-    typed = [change for change in changes(before, plain(job)) if not refers(job, change.key)]
-    for change in typed:
-        if change.before is not NOTHING:
-            OmegaConf.update(job, change.key, change.before, merge=False, force_add=True)
-    # What still differs refers to another value than it was, such as one player's rate that is no longer its own.
-    rest = [change for change in changes(before, plain(job)) if change.key not in {other.key for other in typed}]
-    told = typed + [change for change in rest if not refers(job, change.key.rpartition(".")[0])]
-    if told:
-        raise UserError(
-            f"{checkpoint} was made with other settings, and a game that goes on keeps them: "
-            f"{'; '.join(map(str, told))}. Leave {'it' if len(told) == 1 else 'them'} out, or start a new run in "
-            "another directory without ckpt_path"
-        )
+    found = list(changes(before, plain(job)))
+    typed = [change for change in found if not refers(job, change.key)]
+    typed = typed or [change for change in found if not refers(job, change.key.rpartition(".")[0])]
+    if typed:
+        raise UserError(refusal(checkpoint, typed))
+
+
+def refusal(checkpoint: object, changed: Sequence[Change]) -> str:
+    """Return the sentence on what differs from a checkpoint."""
+    return (
+        f"{checkpoint} was made with other settings, and a resumed run keeps them: {'; '.join(map(str, changed))}. "
+        f"Leave {'it' if len(changed) == 1 else 'them'} out, or start a new run in another directory without ckpt_path"
+    )
 
 
 def changes(before: Any, now: Any, key: str = "") -> Iterator[Change]:
-    """The differences that may not be, at the highest key that one side has alone."""
+    """Yield the differences that may not be, at the highest key that one side has alone."""
     if may_change(key) and not any(other.startswith(f"{key}.") for other in MAY_NOT):
         return
     if isinstance(before, Mapping) and isinstance(now, Mapping):
@@ -106,7 +109,7 @@ def changes(before: Any, now: Any, key: str = "") -> Iterator[Change]:
 
 
 def refers(config: DictConfig, key: str) -> bool:
-    """Whether the value at `key`, or one that it is part of, is taken from elsewhere in `config`."""
+    """Return whether the value at `key`, or one that it is part of, is taken from elsewhere in `config`."""
     node: Any = config
     for name in key.split(".") if key else ():
         if not isinstance(node, DictConfig) or name not in node:

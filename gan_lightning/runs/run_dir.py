@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import subprocess
@@ -12,8 +13,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
+from gan_lightning.runs.safe_targets import flaw_of
 from gan_lightning.utils.conf import PACKAGE
 from gan_lightning.utils.errors import UserError
 from gan_lightning.utils.files import write_json, write_text
@@ -35,10 +40,15 @@ PACKAGES = (
 
 
 def write_start(directory: Path, settings: Mapping[str, Any], overrides: Sequence[str]) -> None:
-    """Write ``config.yaml`` (resolved), ``overrides.yaml`` and ``environment.json``."""
+    """Write ``config.yaml`` (resolved), ``overrides.yaml`` and ``environment.json``.
+
+    In the directory of a run that is resumed, ``overrides.yaml`` stays: it says how the run began. It is for a reader,
+    and never read.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     write_text(directory / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(dict(settings))))
-    write_text(directory / "overrides.yaml", OmegaConf.to_yaml(OmegaConf.create(list(overrides))))
+    if not (directory / "overrides.yaml").is_file():
+        write_text(directory / "overrides.yaml", OmegaConf.to_yaml(OmegaConf.create(list(overrides))))
     write_json(directory / "environment.json", environment())
 
 
@@ -123,3 +133,52 @@ def newest_run() -> Path:
 def run_directory(checkpoint: Path) -> Path:
     """Return the run directory that a checkpoint lies in; the checkpoint's own folder when it was moved out of one."""
     return checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else checkpoint.parent
+
+
+LARGEST_CONFIG_BYTES = 2**20
+"""Configurations of runs are smaller."""
+
+
+def read_config(directory: Path) -> DictConfig:
+    """Return the configuration of a run, of its ``config.yaml``: plain values.
+
+    Raises:
+        UserError: the file is not as `write_start` writes it.
+    """
+    file = directory / "config.yaml"
+    try:
+        if file.stat().st_size > LARGEST_CONFIG_BYTES or has_aliases_or_tags(file.read_text(encoding="utf-8")):
+            raise ValueError("more than plain values")
+        config = OmegaConf.load(file)
+        assert isinstance(config, DictConfig)
+        if flaw := flaw_of(OmegaConf.to_container(config, resolve=False)):
+            raise ValueError(flaw)
+    except (OSError, ValueError, AssertionError, RecursionError, YAMLError, OmegaConfBaseException) as error:
+        raise UserError(f"{file} is not the configuration of a run as train.py writes it") from error
+    return config
+
+
+def has_aliases_or_tags(text: str) -> bool:
+    """Return whether YAML repeats parts by name, which may make it grow without bound, or names types."""
+    events = yaml.parse(text, Loader=yaml.SafeLoader)
+    return any(getattr(event, "anchor", None) or getattr(event, "tag", None) for event in events)
+
+
+def refuse_escapes(directory: Path) -> None:
+    """See that what a run that is resumed writes into its directory lands there.
+
+    Raises:
+        UserError: the directory holds a link out of it, or what is neither a file nor a folder, such as a pipe.
+    """
+    home = directory.resolve()
+    if not (home / "checkpoints").is_dir():
+        return
+    for folder, folders, files in os.walk(home):
+        for path in (Path(folder, name) for name in (*folders, *files)):
+            if not path.resolve().is_relative_to(home) or not (path.is_file() or path.is_dir() or path.is_symlink()):
+                raise UserError(
+                    f"{path} leads out of the run directory, or is no file: remove it, or start a new run with "
+                    f"ckpt_path={directory / 'checkpoints' / 'last.ckpt'}"
+                )
+        if Path(folder) == home and "wandb" in folders:
+            folders.remove("wandb")  # where W&B itself links to its logs

@@ -24,7 +24,8 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from gan_lightning.runs.additions import CONTAINERS, foreign_keys, missing_modules, unread_keys
 from gan_lightning.runs.compatibility import incompatibilities, selected_by
-from gan_lightning.runs.run_dir import require_writable
+from gan_lightning.runs.inherit import inherit
+from gan_lightning.runs.run_dir import refuse_escapes, require_writable
 from gan_lightning.trainer.ranks import started_as_rank_zero
 from gan_lightning.utils.composition import sentence
 from gan_lightning.utils.conf import conf_dir, format_value, leaves, typed
@@ -35,11 +36,16 @@ class BeforeTheRun(Callback):
     """A callback of Hydra's, between composing a single run's configuration and making its directory."""
 
     def on_run_start(self, config: DictConfig, config_name: str | None = None, **kwargs: Any) -> None:
-        """Exit with code 2 and all problems on standard error, if there are any; nothing was written by then."""
+        """Take over the settings of a run that is resumed.
+
+        Exits with code 2 and all problems on standard error, if there are any; nothing was written by then.
+        """
         with open_dict(config.hydra):
             config.hydra.runtime.output_dir = "."  # not known yet, and referred to by paths below it
         HydraConfig.instance().set_config(config)
         try:
+            inherit(config)
+            refuse_escapes(Path(config.hydra.run.dir))
             validate(config, config_name or "train")
             if not config.hydra.run.dir:
                 raise UserError("hydra.run.dir= is empty: name a folder, or leave it out")

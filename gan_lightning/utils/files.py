@@ -64,6 +64,15 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(json_safe(content), indent=2) + "\n")
 
 
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Return the object in a JSON file; None where there is no file, or another content."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
 def json_safe(value: Any) -> Any:
     """Return `value` with None in the place of NaN and infinity, which JSON does not have."""
     if isinstance(value, Mapping):

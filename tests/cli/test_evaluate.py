@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.checkpoints import save_changed
 from helpers.compose import composed, job_part, resolved
 from helpers.evaluated_runs import SMALL, mnist, result, run_eval
 from helpers.jobs import train
@@ -207,7 +208,7 @@ def test_different_protocols_are_different_series_of_the_runs_own_wandb_run(
         file = logged / "checkpoints" / f"{name}.ckpt"
         content = torch.load(file, weights_only=True)
         content["hyper_parameters"]["logger"] = {"wandb": {"project": "test"}}
-        torch.save(content, file)
+        save_changed(content, file)
     (logged / "wandb_run_id").write_text("0123abcd\n")
     run_eval(f"ckpt_path={logged}", "which=both", "num_fakes=30", "metrics=sliced_wasserstein", "wandb=true")
     run_eval(f"ckpt_path={logged}", "weights=raw", "num_fakes=40", "wandb=true")

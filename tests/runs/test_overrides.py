@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from helpers.checkpoints import empty_checkpoint, save_changed
 from helpers.compose import composed
-from omegaconf import OmegaConf
 
 from gan_lightning.runs.overrides import expand_resume_overrides
+from gan_lightning.utils.config_dirs import remember_config_dir
 from gan_lightning.utils.errors import UserError
 
 
@@ -19,12 +20,12 @@ def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def a_run(*overrides: str, name: str = "outputs/runs/one") -> str:
+def a_run(name: str = "outputs/runs/one", **choices: Any) -> str:
+    """Make a run whose checkpoints say that it was composed of `choices`."""
     run = Path(name)
     (run / "checkpoints").mkdir(parents=True)
     for which in ("last", "best"):
-        (run / "checkpoints" / f"{which}.ckpt").write_bytes(b"")
-    OmegaConf.save(OmegaConf.create(list(overrides)), run / "overrides.yaml")
+        save_changed(empty_checkpoint({"choices": choices}), run / "checkpoints" / f"{which}.ckpt")
     return name
 
 
@@ -38,114 +39,96 @@ def rewritten(*typed: str) -> list[str]:
 @pytest.mark.parametrize(
     "arguments", [[], ["loss=lsgan", "-m"], ["--help"], ["ckpt_path=null"], ["a=[", "ckpt_path=x"], ["resume=null"]]
 )
-def test_a_run_that_does_not_go_on_is_what_was_typed(arguments: list[str]):
+def test_a_run_that_is_not_resumed_is_what_was_typed(arguments: list[str]):
     assert expand_resume_overrides(arguments) == arguments
 
 
 @pytest.mark.parametrize(
-    ("before", "typed", "expected"),
+    ("choices", "typed", "expected"),
     [
-        (["loss=lsgan", "seed=3"], ["max_iterations=9"], ["loss=lsgan", "seed=3", "max_iterations=9"]),
-        (["max_iterations=5", "seed=3"], ["max_iterations=9"], ["seed=3", "max_iterations=9"]),
-        (["ckpt_path=before", "resume=auto", "launcher=joblib", "launcher.n_jobs=2", "seed=3"], [], ["seed=3"]),
-        (["logger=wandb", "logger.wandb.project=p", "seed=3"], ["logger=csv"], ["seed=3", "logger=csv"]),
-        (["optimizer=sgd", "optimizer.lr=1"], ["optimizer=sgd"], ["optimizer.lr=1", "optimizer=sgd"]),
-        (["+callbacks.x.every=1"], ["callbacks.x.every=2"], ["+callbacks.x.every=1", "callbacks.x.every=2"]),
-        (["+callbacks.x.every=1"], ["+callbacks.x.every=2"], ["+callbacks.x.every=2"]),
-        (["+callbacks.x.every=1"], ["~callbacks.x"], ["~callbacks.x"]),
-        (["+callbacks.x=1"], ["~callbacks.x"], ["+callbacks.x=1", "~callbacks.x"]),
-        (["~logger.wandb"], ["name=other"], ["~logger.wandb", "name=other"]),
-        (
-            ["regularizer=[r1,r2]", "name='a, b=c'"],
-            ["log_every=1"],
-            ["regularizer=[r1,r2]", "name='a, b=c'", "log_every=1"],
-        ),
+        ({"loss": "lsgan", "data": "ring"}, ["max_iterations=9"], ["loss=lsgan", "data=ring"]),
+        ({"loss": "lsgan", "logger": "wandb"}, ["logger=csv"], ["loss=lsgan"]),
+        ({"loss": "lsgan"}, ["loss=lsgan"], []),
+        ({"regularizer": ["r1", "r2"]}, ["seed=3"], ["regularizer=[r1,r2]"]),
+        ({"variant": None, "launcher": "joblib", "hparams_search": "optuna"}, [], []),
+        ({"loss": "of_another_version", "model": "mlp"}, [], ["model=mlp"]),
     ],
 )
-def test_a_run_directory_goes_on_in_place_with_what_is_typed_on_top(
-    before: Sequence[str], typed: Sequence[str], expected: Sequence[str]
+def test_a_run_directory_is_resumed_in_place_with_the_answers_of_its_run(
+    choices: dict[str, Any], typed: list[str], expected: list[str]
 ):
-    run = a_run(*before)
-    assert rewritten(f"ckpt_path={run}", *typed) == [
-        *[line for line in expected if line not in typed],
-        f"ckpt_path={run}",
-        *typed,
-        f"hydra.run.dir='{run}'",
-    ]
+    run = a_run(**choices)
+    assert rewritten(f"ckpt_path={run}", *typed) == [*expected, f"ckpt_path={run}", *typed, f"hydra.run.dir='{run}'"]
 
 
 @pytest.mark.parametrize(
-    "line",
+    "choices",
     [
-        "+callbacks.x={_target_: os.system}",
-        "+callbacks.x._target_=os.system",
-        "experiment=../../../evil",
-        "experiment=[../evil]",
-        "loss=/evil",
-        "gan.averaging='\\\\${oc.create:\"{_tar\\\\${z}get_: subprocess.getoutput}\"}'",
-        "name=${oc.env:HOME}",
+        {"loss": "../../evil"},
+        {"loss": "/evil"},
+        {"loss": "[../evil]"},
+        {"loss": "lsgan hydra.run.dir=/"},
+        {"regularizer": ["r1", "../evil"]},
+        {"loss": {"lsgan": "gan"}},
+        {"hydra/launcher": "joblib"},
+        {"hydra": "help"},
+        {"loss@hydra.job": "gan"},
+        {"../conf/loss": "gan"},
+        {"loss": ["gan", 3]},
+        {"loss": "${oc.env:HOME}"[2:]},
     ],
 )
-def test_a_record_asks_for_nothing_that_conf_does_not_have(line: str):
-    run = a_run("seed=3", line)
-    with pytest.raises(UserError, match=r"overrides.yaml has the line .*: type it again if you trust it"):
-        expand_resume_overrides([f"ckpt_path={run}"])
-    assert rewritten(f"ckpt_path={run}", line) == ["seed=3", f"ckpt_path={run}", line, f"hydra.run.dir='{run}'"]
+def test_answers_that_are_no_files_of_conf_are_left_out(choices: dict[str, Any]):
+    run = a_run(**choices)
+    Path("evil.yaml").write_text("a: 1")
+    assert rewritten(f"ckpt_path={run}") == [f"ckpt_path={run}", f"hydra.run.dir='{run}'"]
 
 
-def test_a_record_of_what_conf_names_is_taken_over_and_one_of_hydra_is_not():
-    harmless = [
-        "optimizer.generator._target_=torch.optim.Adam",
-        "callbacks.evaluation._target_=gan_lightning.callbacks.evaluation.Evaluation",
-        "optimizer.discriminator.lr=${optimizer.lr}",
-        "regularizer=[r1,r2]",
-        "wrapper=[]",
-        "variant=null",
-    ]
-    hydras = ["hydra/launcher=joblib", "hydra.job_logging.x=1", "++hydra={job:{env_set:{A:b}}}", "+a@hydra.job=b"]
-    run = a_run(*harmless, *hydras)
-    assert rewritten(f"ckpt_path={run}") == [*harmless, f"ckpt_path={run}", f"hydra.run.dir='{run}'"]
+def test_the_record_of_what_was_typed_is_not_read():
+    run = a_run(loss="lsgan")
+    Path(run, "overrides.yaml").write_text("- seed=3\n- [!!python/object/apply:os.mkdir [evil]\n")
+    assert rewritten(f"ckpt_path={run}") == ["loss=lsgan", f"ckpt_path={run}", f"hydra.run.dir='{run}'"]
 
 
-@pytest.mark.parametrize("text", ["a: b", "- a=[", "- {", "[1, 2"])
-def test_a_record_that_cannot_be_read_is_told(text: str):
-    run = a_run()
-    (Path(run) / "overrides.yaml").write_text(text)
-    with pytest.raises(UserError, match="is no record of a run's overrides"):
-        expand_resume_overrides([f"ckpt_path={run}"])
+def test_a_folder_of_ones_own_has_answers_too():
+    run = a_run(data="stripes")
+    assert "data=stripes" not in rewritten(f"ckpt_path={run}")
+    Path("mine/data").mkdir(parents=True)
+    Path("mine/data/stripes.yaml").write_text("shape: [1]\n")
+    remember_config_dir(str(Path("mine").absolute()))
+    assert "data=stripes" in rewritten(f"ckpt_path={run}")
 
 
 def test_a_checkpoint_file_starts_another_run(tmp_path: Path):
-    run = a_run("loss=lsgan")
+    run = a_run(loss="lsgan")
     file = f"ckpt_path={run}/checkpoints/best.ckpt"
     assert rewritten(file, "seed=2") == ["loss=lsgan", file, "seed=2"]
 
 
 def test_options_of_hydra_stay():
-    run = a_run("loss=lsgan")
+    run = a_run(loss="lsgan")
     assert expand_resume_overrides(["--cfg", "job", f"ckpt_path={run}"])[:3] == ["--cfg", "job", "loss=lsgan"]
 
 
 def test_the_last_run_is_the_one_that_saved_last():
     for name, when in (("a", 3), ("b", 5), ("c", 4)):
-        file = Path(a_run(f"name={name}", name=f"outputs/runs/{name}")) / "checkpoints" / "last.ckpt"
+        file = Path(a_run(f"outputs/runs/{name}")) / "checkpoints" / "last.ckpt"
         os.utime(file, (when, when))
     Path("outputs/runs/d").mkdir()
-    assert rewritten("ckpt_path=last") == ["name=b", "ckpt_path='outputs/runs/b'", "hydra.run.dir='outputs/runs/b'"]
+    assert rewritten("ckpt_path=last") == ["ckpt_path='outputs/runs/b'", "hydra.run.dir='outputs/runs/b'"]
 
 
 def test_the_last_run_is_the_given_directory():
-    a_run("name=b")
-    given = a_run("name=a", name="elsewhere")
+    a_run()
+    given = a_run("elsewhere")
     assert rewritten("ckpt_path=last", f"hydra.run.dir={given}") == [
-        "name=a",
         "ckpt_path='elsewhere'",
         "hydra.run.dir=elsewhere",
     ]
 
 
 def test_hydra_reads_a_directory_with_special_characters():
-    run = a_run("loss=lsgan", name="outputs/runs/it's a=b, c")
+    run = a_run("outputs/runs/it's a=b, c", loss="lsgan")
     with composed(*rewritten("ckpt_path=last")) as config:
         assert config.ckpt_path == config.hydra.run.dir == run
 
@@ -156,13 +139,13 @@ def test_hydra_reads_a_directory_with_special_characters():
         (["ckpt_path=last"], "finds no run with a checkpoint in outputs/runs"),
         (["ckpt_path=last", "hydra.run.dir=empty"], "finds no checkpoint in empty"),
         (["ckpt_path=nowhere"], "ckpt_path=nowhere holds no checkpoint"),
-        (["ckpt_path=here", "hydra.run.dir=there"], "goes on in here itself: leave hydra.run.dir out"),
+        (["ckpt_path=here", "hydra.run.dir=there"], "is resumed in here itself: leave hydra.run.dir out"),
         (["launcher=joblib", "ckpt_path=here"], "continue a sweep with resume=auto"),
         (["-m", "ckpt_path=here", "seed=1,2"], "continue a sweep with resume=auto and hydra.sweep.dir=<its folder>"),
     ],
 )
-def test_where_nothing_can_go_on_is_told(typed: list[str], words: str):
-    a_run(name="here")
+def test_what_cannot_be_resumed_is_told(typed: list[str], words: str):
+    a_run("here")
     with pytest.raises(UserError, match=words):
         expand_resume_overrides(typed)
 

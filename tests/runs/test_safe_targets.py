@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.checkpoints import save_changed
 from helpers.compose import composed, job_part
 from helpers.jobs import train
 from helpers.run_script import TINY
@@ -19,7 +20,7 @@ from lightning import LightningModule, Trainer
 
 from gan_lightning.cli.evaluate import evaluate
 from gan_lightning.runs.checkpoints import load, load_generator
-from gan_lightning.runs.safe_targets import NOT_BUILT, allowed_targets, checked_config, targets
+from gan_lightning.runs.safe_targets import NOT_BUILT, allowed_targets, checked_settings, targets
 from gan_lightning.utils.conf import plain
 from gan_lightning.utils.errors import UserError
 
@@ -94,7 +95,7 @@ def test_a_pickle_that_would_run_code_is_not_run(form: str, content: Content, fi
     if form == "plain pickle":
         file.write_bytes(pickle.dumps(Marking(mark), protocol=2))
     else:
-        torch.save(evil, file, _use_new_zipfile_serialization=form == "zip")
+        save_changed(evil, file, _use_new_zipfile_serialization=form == "zip")
     words = f"holds {os.mkdir.__module__}.mkdir beside weights and plain values, which could run code as it is read"
     assert words in refused(file)
     assert not mark.exists()
@@ -108,7 +109,7 @@ def test_a_pickle_that_would_run_code_is_not_run(form: str, content: Content, fi
     [
         (lambda data: b"", "is not a checkpoint, or not a whole one"),
         (lambda data: data[: len(data) // 2], "is not a checkpoint, or not a whole one"),
-        (lambda data: data[-1000:], "is not a checkpoint, or not a whole one"),
+        (lambda data: data[-1000:], "is damaged, its checksums do not hold"),
         (lambda data: b"nothing", "is not a checkpoint, or not a whole one"),
         (lambda data: pickle.dumps([1, 2]), "is not a checkpoint"),
     ],
@@ -123,7 +124,7 @@ def test_settings_that_contain_themselves_are_refused(content: Content, file: Pa
     endless: dict[str, Any] = {"width": 3}
     endless["self"] = endless
     torch.save({**content, "hyper_parameters": {**content["hyper_parameters"], "model": endless}}, file)
-    assert "is not a checkpoint that train.py wrote" in refused(file)
+    assert "was changed since train.py wrote it: not loaded" in refused(file)
 
 
 def test_checkpoints_of_others_are_refused(content: Content, file: Path) -> None:
@@ -155,7 +156,7 @@ def test_weights_of_another_model_are_refused(content: Content, file: Path) -> N
     weights = content["state_dict"]
     name = next(name for name in weights if name.startswith("averaged_generator"))
     for other in (torch.zeros(2, 3), "text"):
-        torch.save({**content, "state_dict": {**weights, name: other}}, file)
+        save_changed({**content, "state_dict": {**weights, name: other}}, file)
         for action in (evaluated, sampled_from):
             with pytest.raises(UserError, match="has weights that do not fit the networks of its own settings"):
                 action(file)
@@ -190,7 +191,7 @@ def test_settings_that_would_run_code_are_not_built(
 ) -> None:
     mark = tmp_path / "mark"
     place(content["hyper_parameters"], {"_target_": "os.mkdir", "_args_": [str(mark)], "_partial_": partial})
-    torch.save(content, file)
+    save_changed(content, file)
     for action in (evaluated, sampled_from, lambda file: load_generator(file, "cpu")):
         with pytest.raises(UserError, match=r"names os\.mkdir, which no file of conf/ names: not loaded"):
             action(file)
@@ -220,7 +221,7 @@ def test_settings_that_would_run_code_are_not_built(
 )
 def test_only_what_conf_names_is_built(name: Any, content: Content, file: Path) -> None:
     content["hyper_parameters"]["gan"]["averaging"] = {"_target_": name}
-    torch.save(content, file)
+    save_changed(content, file)
     with pytest.raises(UserError, match="which no file of conf/ names"):
         load(file, "cpu")
 
@@ -230,7 +231,7 @@ def test_what_is_imported_meanwhile_is_not_built(content: Content, file: Path) -
     name = "gan_lightning.cli.sample.hydra.experimental.callback.logging.os.mkdir"
     settings["metrics"]["metrics"]["x"] = {"_target_": "gan_lightning.runs.resume_policy.Nope"}
     settings["gan"] = settings.pop("gan") | {"averaging": {"_target_": name, "path": str(file.parent / "mark")}}
-    torch.save(content, file)
+    save_changed(content, file)
     with pytest.raises(UserError, match=r"names .*os\.mkdir.*, which no file of conf/ names"):
         load(file, "cpu")
     assert not (file.parent / "mark").exists()
@@ -239,7 +240,7 @@ def test_what_is_imported_meanwhile_is_not_built(content: Content, file: Path) -
 @pytest.mark.parametrize("text", ["${oc.create:'{_target_: os.mkdir}'}", "${oc.env:HOME}", "a${b}"])
 def test_an_interpolation_is_not_filled_in(text: str, content: Content, file: Path) -> None:
     content["hyper_parameters"]["gan"]["averaging"] = text
-    torch.save(content, file)
+    save_changed(content, file)
     with pytest.raises(UserError, match=r"has settings with \$\{\.\.\.\} in them, which train.py never writes"):
         load(file, "cpu")
 
@@ -247,7 +248,7 @@ def test_an_interpolation_is_not_filled_in(text: str, content: Content, file: Pa
 def test_code_of_ones_own_is_named_with_the_way_to_allow_it(content: Content, file: Path) -> None:
     content["hyper_parameters"]["gan"]["objectives"]["drift"] = {"_target_": "helpers.tiny_gan.Drifting"}
     content["state_dict"]["objectives.drift.centre"] = torch.ones(2)
-    torch.save(content, file)
+    save_changed(content, file)
     with pytest.raises(UserError, match=r"names helpers.tiny_gan\.Drifting, .* add 'trust=\[helpers.tiny_gan\."):
         sampled_from(file)
     assert len(sampled(file, "format=npz", "count=2", "trust=[helpers.tiny_gan.Drifting]")) == 1
@@ -256,7 +257,7 @@ def test_code_of_ones_own_is_named_with_the_way_to_allow_it(content: Content, fi
 
 def test_a_part_of_another_version_is_refused_by_name(content: Content, file: Path) -> None:
     content["hyper_parameters"]["gan"]["averaging"]["_target_"] = "gan_lightning.ema.Old"
-    torch.save(content, file)
+    save_changed(content, file)
     for action in (evaluated, sampled_from):
         with pytest.raises(UserError, match=r"names gan_lightning\.ema\.Old, .*: not loaded; use the version"):
             action(file)
@@ -264,11 +265,11 @@ def test_a_part_of_another_version_is_refused_by_name(content: Content, file: Pa
 
 def test_settings_that_do_not_build_are_refused(content: Content, file: Path) -> None:
     content["hyper_parameters"]["gan"]["generator"]["width"] = 0
-    torch.save(content, file)
+    save_changed(content, file)
     with pytest.raises(UserError, match="their.ckpt cannot be built from its settings: .*width"):
         load(file, "cpu")
     content["hyper_parameters"]["gan"]["generator"] = {"_target_": "torch.optim.Adam"}
-    torch.save(content, file)
+    save_changed(content, file)
     with pytest.raises(UserError, match="cannot be built from its settings") as problems:
         load(file, "cpu")
     assert "\n" not in str(problems.value)
@@ -276,7 +277,7 @@ def test_settings_that_do_not_build_are_refused(content: Content, file: Path) ->
 
 def test_what_watches_a_game_is_not_there_to_be_built(toy: Path, content: Content, file: Path) -> None:
     content["hyper_parameters"]["callbacks"]["own"] = {"_target_": "my_project.Callback"}
-    torch.save(content, file)
+    save_changed(content, file)
     assert not set(NOT_BUILT) & set(load(file, "cpu").config)
 
 
@@ -286,7 +287,7 @@ def test_what_watches_a_game_is_not_there_to_be_built(toy: Path, content: Conten
 def test_every_run_of_conf_is_trusted(experiment: str, tmp_path: Path) -> None:
     with composed(f"experiment={experiment}", "schedule=cosine", "wrapper=[diffaugment]") as config:
         settings = plain(job_part(config))
-    kept = checked_config(settings, tmp_path)
+    kept = checked_settings(settings, tmp_path)
     assert kept.keys() == settings.keys() - set(NOT_BUILT)
     assert set(targets(kept)) <= allowed_targets()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.checkpoints import save_changed
 from helpers.sampled_runs import run, sampled, written
 from PIL import Image
 
@@ -97,7 +98,7 @@ def test_own_data_need_not_be_there_for_a_folder(cyclegan: Path, tmp_path: Path)
     content = torch.load(cyclegan / "checkpoints" / "last.ckpt", weights_only=True)
     for data in (content["hyper_parameters"]["data"], content["hyper_parameters"]["gan"]["prior"]["data"]):
         data["a"] = str(tmp_path / "gone")
-    torch.save(content, tmp_path / "last.ckpt")
+    save_changed(content, tmp_path / "last.ckpt")
     photos = fill(tmp_path / "photos", "x.png")
     assert written(tmp_path / "last.ckpt", f"source={photos}", "direction=a_to_b").is_dir()
     with pytest.raises(UserError, match=rf"cannot be built from its settings: data\.a={tmp_path}/gone is no folder"):
