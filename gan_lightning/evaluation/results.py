@@ -82,4 +82,4 @@ def print_metrics(values: Mapping[str, float]) -> None:
     table = Table("metric", "value", box=None, pad_edge=False)
     for name, value in values.items():
         table.add_row(name, f"{value:.4g}")
-    Console(highlight=False).print(table)
+    Console(highlight=False, markup=False, emoji=False).print(table)

@@ -110,6 +110,7 @@ def is_of_a_run(content: object) -> bool:
     settings, game = content["hyper_parameters"], content["game"]
     return (
         all(isinstance(settings.get(part), dict) for part in ("gan", "data"))
+        and len(content["optimizer_states"]) == 2
         and sorted(game) == sorted(COUNTERS)
         and all(type(count) is int and count >= 0 for count in game.values())
     )

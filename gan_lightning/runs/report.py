@@ -12,11 +12,12 @@ from rich.console import Console
 
 from gan_lightning.evaluation.results import print_metrics
 from gan_lightning.loggers import WandB
+from gan_lightning.utils.errors import printable
 
 
 def print_report(result: Mapping[str, Any], directory: Path, trainer: Trainer) -> None:
     """Print a table of the final metrics, what went wrong, and the paths of what was written."""
-    console = Console(soft_wrap=True, highlight=False)
+    console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
     console.print(
         f"\n{result['status']}: {result['iterations']} iterations, {result['images']} images, {result['seconds']:.0f} s"
     )
@@ -54,4 +55,4 @@ def written(directory: Path) -> list[tuple[str, str]]:
         "best": directory / "checkpoints" / "best.ckpt",
         "last": directory / "checkpoints" / "last.ckpt",
     }
-    return [(label, os.path.relpath(path)) for label, path in things.items() if path.exists()]
+    return [(label, printable(os.path.relpath(path))) for label, path in things.items() if path.exists()]

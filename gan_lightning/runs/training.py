@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import time
+import traceback
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
@@ -178,6 +179,8 @@ def fit(trainer: Trainer, gan: GAN, datamodule: LightningDataModule, start: Resu
         raise WorkError(error) from problem
     except BaseException as problem:
         error = f"{type(problem).__name__}: {problem}"
+        if was_restoring(problem):
+            raise UserError(f"{start.checkpoint} cannot be restored ({error}): give another ckpt_path") from problem
         if isinstance(problem, (ValueError, OSError)) and gan.discriminator_updates == start.discriminator_updates:
             raise UserError(str(problem)) from problem  # the parts do not fit: raised before the first update
         if isinstance(problem, UnreadableImageError):
@@ -197,6 +200,12 @@ def fit(trainer: Trainer, gan: GAN, datamodule: LightningDataModule, start: Resu
         if trainer.is_global_zero and not untouched:
             write_json(start.directory / "result.json", result)
     return result
+
+
+def was_restoring(problem: BaseException) -> bool:
+    """Return whether an exception was raised as Lightning read the content of a checkpoint."""
+    files = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(problem.__traceback__)]
+    return any(file.endswith("checkpoint_connector.py") for file in files) and isinstance(problem, Exception)
 
 
 def exit_now(code: object) -> NoReturn:

@@ -17,7 +17,7 @@ class UserError(CompactHydraException):
     exit_code = 2
 
     def __init__(self, problems: Sequence[str] | str) -> None:
-        self.problems = [problems] if isinstance(problems, str) else list(problems)
+        self.problems = [printable(problem) for problem in ([problems] if isinstance(problems, str) else problems)]
         super().__init__("\n".join(self.problems))
 
     def report(self) -> str:
@@ -40,3 +40,8 @@ class WorkError(UserError):
     def report(self) -> str:
         """Return the problems, one a line."""
         return "\n".join(self.problems)
+
+
+def printable(text: str) -> str:
+    """Return `text` with control characters escaped; names of files may hold them."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)

@@ -19,7 +19,7 @@ def empty_checkpoint(settings: dict[str, Any]) -> dict[str, Any]:
     """Return the content of a checkpoint that has settings and nothing else to speak of."""
     parts: dict[str, Any] = {
         "state_dict": {},
-        "optimizer_states": [],
+        "optimizer_states": [{}, {}],
         "lr_schedulers": [],
         "loops": {},
         "callbacks": {},

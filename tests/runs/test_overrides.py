@@ -11,7 +11,6 @@ from helpers.checkpoints import empty_checkpoint, save_changed
 from helpers.compose import composed
 
 from gan_lightning.runs.overrides import expand_resume_overrides
-from gan_lightning.utils.config_dirs import remember_config_dir
 from gan_lightning.utils.errors import UserError
 
 
@@ -88,15 +87,6 @@ def test_the_record_of_what_was_typed_is_not_read():
     run = a_run(loss="lsgan")
     Path(run, "overrides.yaml").write_text("- seed=3\n- [!!python/object/apply:os.mkdir [evil]\n")
     assert rewritten(f"ckpt_path={run}") == ["loss=lsgan", f"ckpt_path={run}", f"hydra.run.dir='{run}'"]
-
-
-def test_a_folder_of_ones_own_has_answers_too():
-    run = a_run(data="stripes")
-    assert "data=stripes" not in rewritten(f"ckpt_path={run}")
-    Path("mine/data").mkdir(parents=True)
-    Path("mine/data/stripes.yaml").write_text("shape: [1]\n")
-    remember_config_dir(str(Path("mine").absolute()))
-    assert "data=stripes" in rewritten(f"ckpt_path={run}")
 
 
 def test_a_checkpoint_file_starts_another_run(tmp_path: Path):
