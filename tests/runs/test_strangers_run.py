@@ -405,6 +405,6 @@ def test_names_are_no_markup(finished: Path, tmp_path: Path, capsys: pytest.Capt
     strange.mkdir(parents=True)
     (strange / "result.json").write_text("{}")
     result = {"status": "finished", "iterations": 1, "images": 1, "seconds": 0, "final": {"[/b]": 1.0}, "best": {}}
-    print_report(result, strange, trainer=type("Trainer", (), {"loggers": []})())  # type: ignore[arg-type]
+    print_report(result, strange, trainer=type("Trainer", (), {"loggers": []})())
     printed = capsys.readouterr().out
     assert "x [/b] y\\x1b[2J/result.json" in printed and "[/b]" in printed and "\x1b" not in printed
