@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning import LightningModule, Trainer
 from torch import Tensor, nn
 
@@ -13,13 +16,15 @@ from gan_lightning.callbacks.periodic import Periodic, as_gan
 from gan_lightning.data.base import RealData
 from gan_lightning.data.distributions import Distribution
 from gan_lightning.data.toys import ToyData
+from gan_lightning.diagnostics.probe import in_mode
 from gan_lightning.figures.density import density_figure
 from gan_lightning.figures.images import MOST_FRAMES, AnimationFrames, log_picture, save_animation, save_picture
 from gan_lightning.figures.scene import Scene, Snapshot
 from gan_lightning.figures.theory import Array, Box, bounds, game_value
-from gan_lightning.game import has_critic, takes_labels
+from gan_lightning.game import Objective, discriminate, has_critic, takes_labels
 from gan_lightning.gan import GAN
 from gan_lightning.randomness import generator_for
+from gan_lightning.regularizers.labels import LabelSmoothing
 from gan_lightning.utils.checks import check_int
 
 PICTURE_DPI, ANIMATION_DPI = 120, 70
@@ -30,7 +35,10 @@ class DensityPlot(Periodic):
 
     Logs ``val/game_value``, V(D, G) estimated from samples, ``val/optimal_value``, C(G) = 2 JSD - log 4 with a kernel
     estimate of the generated density, and ``val/discriminator_error``, the mean of |D - D*| over (p + q) / 2. At
-    -log 4 = -1.386 and with an error of 0 the game is over. Below the densities the figure shows all three as curves.
+    -log 4 = -1.386 and with an error of 0 the game is over. All three are of the game as it is played: of the generator
+    that is trained, not of its average, and of networks in training mode, by batches as large as a device's. With
+    `regularizer=label_smoothing` they are of the smoothed game, see `figures.theory`; other regularizers are no part of
+    the value. Below the densities the figure shows all three as curves.
     Training waits for these numbers, not for the pictures: they are drawn after it. A resumed run draws what happened
     since it was resumed.
 
@@ -58,20 +66,39 @@ class DensityPlot(Periodic):
         gan = as_gan(pl_module)
         self.reel: AnimationFrames[Snapshot] = AnimationFrames(gan.max_iterations / MOST_FRAMES)
         if trainer.is_global_zero:
-            distribution = known_distribution(real_data(trainer))
+            data = real_data(trainer)
+            distribution = known_distribution(data)
+            self.batch_size = max(1, data.batch_size // trainer.world_size // gan.micro_batches)
             # Without the run's seed, so that the estimates of several runs are made against the same data.
             self.real = distribution.sample(self.count, generator_for("density")).to(gan.device)
             # A resumed run keeps the part of space that it began with, and so the same estimates.
             self.box = self.box or bounds(array(self.real), array(self.fakes(gan)))
+            objectives = gan.objectives.values()
             self.scene = Scene(
-                array(self.real), self.box, distribution.log_density, has_critic(gan.objectives.values())
+                array(self.real), self.box, distribution.log_density, has_critic(objectives), smoothing(objectives)
             )
             self.points = self.scene.points.centres().to(gan.device)
         super().on_train_start(trainer, gan)
 
+    @torch.no_grad()
     def fakes(self, gan: GAN) -> Tensor:
-        """Return generated points, (count, dim), from the same latents each time."""
-        return gan.generate(gan.fixed_latents(self.count, "density"))
+        """Return points of the generator as training makes them, (count, dim), from the same latents each time."""
+        latents = gan.fixed_latents(self.count, "density")
+        with in_mode(gan, training=True):
+            return torch.cat([gan.generator(latents[rows]).float() for rows in self.batches()])
+
+    @torch.no_grad()
+    def logits(self, gan: GAN, points: Tensor) -> Tensor:
+        """Return the discriminator's logits, (count,), of `points` (count, dim) as training makes them."""
+        with in_mode(gan, training=True):
+            parts = [discriminate(gan.discriminator, points[rows]).logits.float() for rows in self.batches()]
+        return torch.cat(parts)
+
+    def batches(self) -> list[slice]:
+        """Return slices of `count` samples, none smaller than a device's batch where there are as many samples."""
+        parts = max(1, self.count // self.batch_size)
+        ends = [self.count * part // parts for part in range(parts + 1)]
+        return [slice(*pair) for pair in pairwise(ends)]
 
     def run(self, trainer: Trainer, gan: GAN) -> None:
         if not trainer.is_global_zero:
@@ -82,8 +109,8 @@ class DensityPlot(Periodic):
         scores = array(gan.score(self.points)) if alone else None
         value = error = None
         if alone and not has_critic(gan.objectives.values()):
-            real_logits, fake_logits = gan.score(self.real), gan.score(fakes)
-            value = game_value(real_logits, fake_logits)
+            real_logits, fake_logits = self.logits(gan, self.real), self.logits(gan, fakes)
+            value = game_value(real_logits, fake_logits, self.scene.smoothing)
             probabilities = array(real_logits.sigmoid()), array(fake_logits.sigmoid())
             error = self.scene.discriminator_error(samples, *probabilities)
         frame = Snapshot(gan.iterations, samples, scores, value, self.scene.optimal_value(samples), error)
@@ -121,6 +148,11 @@ def known_distribution(data: RealData) -> Distribution:
             "choose callbacks=images"
         )
     return data.distribution
+
+
+def smoothing(objectives: Iterable[Objective]) -> float:
+    """Return by how much the labels of data are smoothed."""
+    return sum(part.smoothing for part in objectives if isinstance(part, LabelSmoothing))
 
 
 def scores_single_samples(discriminator: nn.Module) -> bool:

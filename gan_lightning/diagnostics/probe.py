@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from gan_lightning.data.base import RealData
 from gan_lightning.game import Batch, Latent, Round, discriminate, loss_terms
 from gan_lightning.gan import GAN
-from gan_lightning.randomness import Noise
+from gan_lightning.randomness import Noise, reseed, seed_of
 from gan_lightning.schedules import frozen
 
 ENDS = 0.99
@@ -61,39 +61,52 @@ class Probe:
 
 
 def probe(gan: GAN, batch: Batch, value_range: tuple[float, ...] | None) -> Probe:
-    """Return the state of `gan` by a few real samples with their classes and as many fakes of fixed latents.
+    """Return the state of `gan`, by a few data, with their classes, and as many fakes, from the same latents each time.
 
-    Networks run in evaluation mode, uncompiled and without autocast. Running statistics, spectral norms, random state,
-    gradients and modes are left as they were.
+    Scores are those of training mode: with batch norm, the discriminator that the generator trains against normalises
+    data and fakes each by their own batch. All else is of the generator in evaluation mode.
     """
     real = batch[0]
     latent = gan.fixed_latents(len(real), "health")
-    with eval_mode(gan), torch.autocast(gan.device.type, enabled=False):
+    with in_mode(gan, training=False), torch.no_grad():
+        fake = gan.generator(latent).float()
+    with in_mode(gan, training=True):
         with torch.no_grad():
-            fake = gan.generator(latent).float()
-        return Probe(
-            diversity=diversity(real, fake),
-            fake_inside=None if value_range is None else inside(fake, value_range),
-            real_inside=None if value_range is None else inside(real, value_range),
-            scores=scores(gan, batch, fake, latent),
-        )
+            played = gan.generator(latent).float()
+        found = scores(gan, batch, played, latent)
+    return Probe(
+        diversity=diversity(real, fake),
+        fake_inside=None if value_range is None else inside(fake, value_range),
+        real_inside=None if value_range is None else inside(real, value_range),
+        scores=found,
+    )
 
 
 @contextmanager
-def eval_mode(gan: GAN) -> Iterator[None]:
-    """Within, both players are in evaluation mode and run uncompiled; afterwards as before."""
-    players = gan.generator, gan.discriminator
+def in_mode(gan: GAN, training: bool) -> Iterator[None]:
+    """Run both networks in training or evaluation mode, uncompiled and without autocast; afterwards all is as it was.
+
+    Running statistics, the vectors of spectral norm, random states, gradients and modes are put back. Random layers
+    draw the same numbers each time.
+    """
+    players, device = (gan.generator, gan.discriminator), gan.device
     before = [(player.training, player._compiled_call_impl) for player in players]
-    for player in players:
-        player.eval()
-        player._compiled_call_impl = None
-    try:
-        with frozen(gan.discriminator_weights):
-            yield
-    finally:
-        for player, (was_training, compiled) in zip(players, before, strict=True):
-            player.train(was_training)
-            player._compiled_call_impl = compiled
+    buffers = [(buffer, buffer.clone()) for player in players for buffer in player.buffers()]
+    with torch.random.fork_rng([device] if device.type == "cuda" else [], device_type="cuda"):
+        reseed(device, seed_of(gan.seed, "probe"))
+        for player in players:
+            player.train(training)
+            player._compiled_call_impl = None
+        try:
+            with frozen(gan.discriminator_weights), torch.autocast(device.type, enabled=False):
+                yield
+        finally:
+            for player, (was_training, compiled) in zip(players, before, strict=True):
+                player.train(was_training)
+                player._compiled_call_impl = compiled
+            with torch.no_grad():
+                for buffer, value in buffers:
+                    buffer.copy_(value)
 
 
 def diversity(real: Tensor, fake: Tensor) -> float | None:

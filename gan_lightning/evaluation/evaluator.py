@@ -78,6 +78,9 @@ class Evaluator:
         self.prepare_reference(data, device, rank, world_size)
         for metric in self.metrics.values():
             metric.check_count(num_fakes)
+            caveat = metric.caveat(num_fakes, data.reference_size)
+            if caveat is not None and rank == 0:
+                log.warning(caveat)
 
     def prepare_gan(self, gan: GAN, data: RealData, num_fakes: int, rank: int = 0, world_size: int = 1) -> None:
         """Do as `prepare` does, for fakes of `gan` on its device."""

@@ -39,18 +39,20 @@ def protocol_of(
         "shape": list(data.shape),
         "fingerprint": data.fingerprint(),
     }
-    numbers = {f"val/{key}": metric_spec(metric) for metric in metrics.values() for key in metric.keys}
+    counts = num_fakes, data.reference_size
+    numbers = {f"val/{key}": metric_spec(metric, *counts) for metric in metrics.values() for key in metric.keys}
     if getattr(data, "mirror", False):
         reference["training"] = "mirrored"
     return {"num_fakes": num_fakes, **more, "batch_size": batch_size, "reference": reference, "numbers": numbers}
 
 
-def metric_spec(metric: SampleMetric) -> dict[str, Any]:
-    """Return the metric's class, its config and its extractor."""
+def metric_spec(metric: SampleMetric, num_fakes: int, num_real: int) -> dict[str, Any]:
+    """Return the metric's class, its config for so many samples, its extractor and its caveat."""
     extractor = metric.extractor if isinstance(metric, FeatureMetric) else None
     return {
         "metric": type(metric).__qualname__,
-        "config": dict(metric.config),
+        "config": metric.config_for(num_fakes, num_real),
+        "caveat": metric.caveat(num_fakes, num_real),
         "extractor": None if extractor is None else extractor.fingerprint,
         "preprocessing": None if extractor is None else extractor.preprocessing,
     }

@@ -19,7 +19,7 @@ from matplotlib.lines import Line2D
 from gan_lightning.figures.curves import Curves
 from gan_lightning.figures.images import Pixels
 from gan_lightning.figures.scene import Scene, Snapshot
-from gan_lightning.figures.theory import LEAST_VALUE, Array, blurred, optimal_discriminator
+from gan_lightning.figures.theory import Array, blurred, least_value, optimal_discriminator
 
 # Okabe and Ito's palette, distinct in any colour vision.
 DATA, GENERATED, OPTIMAL = "#0072B2", "#D55E00", "#009E73"
@@ -54,7 +54,8 @@ class DensityFigure(ABC):
         width, height = self.figure.get_size_inches()
         left, right = max(self.figure.subplotpars.left, 0.7 / width), 1 - 0.65 / width  # room for the scales
         place = left, 0.72 / height, right - left, CURVES_INCHES / height
-        self.curves = Curves(self.figure.add_axes(place), frames, OPTIMAL, {**ABOVE, **LEFT, "ncols": 4})
+        least, legend = (least_name(scene), least_value(scene.smoothing)), {**ABOVE, **LEFT, "ncols": 4}
+        self.curves = Curves(self.figure.add_axes(place), frames, least, OPTIMAL, legend)
         self.moving = [*panels, *self.curves.moving()]
         for artist in self.moving:
             artist.set_animated(True)
@@ -127,7 +128,7 @@ class LineFigure(DensityFigure):
         if not scene.critic:
             panel.axhline(0.5, color="black", linestyle="--", linewidth=0.8)
             zero = np.zeros(scene.lattice.cells)
-            (self.optimum,) = panel.plot(*scene.lattice.axes, zero, color=OPTIMAL, label="D*(x) = p / (p + q)")
+            (self.optimum,) = panel.plot(*scene.lattice.axes, zero, color=OPTIMAL, label=optimum_label(scene))
             moving.insert(0, self.optimum)
         margin = 0.05 * (high - low)
         panel.set(ylabel=label, ylim=(low - margin, high + margin))
@@ -143,7 +144,7 @@ class LineFigure(DensityFigure):
         if self.has_scores:
             self.discriminator.set_ydata(self.discriminator_values(frame))
         if not scene.critic:
-            self.optimum.set_ydata(optimal_discriminator(scene.density, estimate))
+            self.optimum.set_ydata(optimal_discriminator(scene.density, estimate, scene.smoothing))
         self.legend.get_texts()[1].set_text(generated_label(frame.samples))
         self.heading.set_text(f"iteration {frame.iteration}")
         self.values.set_text(values(scene, frame))
@@ -174,7 +175,7 @@ class PlaneFigure(DensityFigure):
             self.discriminator = self.map(panels[1], "bilinear")
             maps.append(self.discriminator)
         if not scene.critic:
-            panels[-1].set_title("D*(x) = p / (p + q), blurred; grey: neither")
+            panels[-1].set_title(f"{optimum_label(scene)}, blurred; grey: neither")
             self.optimum = self.map(panels[-1], "nearest")
             maps.append(self.optimum)
         if maps:
@@ -210,7 +211,7 @@ class PlaneFigure(DensityFigure):
             self.discriminator.set_data(self.discriminator_values(frame).reshape(scene.points.shape).T)
         if not scene.critic:
             fake = scene.lattice.sample_masses(frame.samples, self.blur_cells)
-            self.optimum.set_data(optimal_discriminator(self.blurred_density, fake).T)
+            self.optimum.set_data(optimal_discriminator(self.blurred_density, fake, scene.smoothing).T)
         self.heading.set_text(f"iteration {frame.iteration}")
         self.values.set_text(values(scene, frame))
 
@@ -235,6 +236,16 @@ def moments(values: Array, weights: Array | None = None) -> str:
     return f"{mean:.2f} ± {std:.2f}".replace("-", "\N{MINUS SIGN}")
 
 
+def optimum_label(scene: Scene) -> str:
+    """Return the formula of the best discriminator, with the share of data that is labelled real."""
+    return f"D*(x) = {1 - scene.smoothing:g} p / (p + q)" if scene.smoothing else "D*(x) = p / (p + q)"
+
+
+def least_name(scene: Scene) -> str:
+    """Return the name of the least value of C(G)."""
+    return "least C(G)" if scene.smoothing else "\N{MINUS SIGN}log 4"
+
+
 def generated_label(samples: Array) -> str:
     """Return the generator's entry in the legend."""
     return f"generated q(x), {moments(samples[:, 0])}"
@@ -243,6 +254,6 @@ def generated_label(samples: Array) -> str:
 def values(scene: Scene, frame: Snapshot) -> str:
     """Return V(D, G), C(G), C(data) and the minimum as text."""
     named = {"V(D, G)": frame.game_value, "C(G)": frame.optimal_value, "C(data)": scene.data_value}
-    named["-log 4"] = LEAST_VALUE
+    named[least_name(scene)] = least_value(scene.smoothing)
     shown = [f"{name} = {round(value, 3) + 0.0:.3f}" for name, value in named.items() if value is not None]
     return "   ".join(shown).replace("-", "\N{MINUS SIGN}")

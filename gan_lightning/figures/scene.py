@@ -24,7 +24,7 @@ class Snapshot:
 
     Attributes:
         iteration: generator updates made.
-        samples: generated points, (count, 1 or 2).
+        samples: points of the generator that is trained, (count, 1 or 2).
         scores: the discriminator's logits at the scene's `points`; None where it does not score single points.
         game_value: V(D, G) in nats; None there too, and where the discriminator is a critic.
         optimal_value: C(G) in nats, estimated.
@@ -46,7 +46,8 @@ class Scene:
         real: samples of the data, (count, 1 or 2).
         box: corners of the part of space that is shown, see `bounds`.
         log_density: log p of the data at points (n, 1 or 2).
-        critic: the discriminator's output is a score whose sigmoid is no probability.
+        critic: the discriminator's output is a score, and its sigmoid is not a probability.
+        smoothing: of the labels of data, in [0, 1): D*, C(G) and the error are those of the smoothed game.
 
     Attributes:
         lattice: of the estimates, fine enough for the narrow modes of the usual mixtures.
@@ -56,13 +57,20 @@ class Scene:
         data_value: C(G) of as many samples of the data, estimated likewise: the value of a perfect generator.
     """
 
-    def __init__(self, real: Array, box: Box, log_density: Callable[[Tensor], Tensor], critic: bool) -> None:
+    def __init__(
+        self,
+        real: Array,
+        box: Box,
+        log_density: Callable[[Tensor], Tensor],
+        critic: bool,
+        smoothing: float = 0.0,
+    ) -> None:
         axes = real.shape[1]
         if axes not in (1, 2):
             raise ValueError(
                 f"densities are drawn in 1 or 2 dimensions, the data have {axes}: set callbacks.density=null"
             )
-        self.real, self.critic = real, critic
+        self.real, self.critic, self.smoothing = real, critic, smoothing
         low, high = box
         self.lattice = DensityGrid(low, high, cells=1024 if axes == 1 else 512)
         self.points = DensityGrid(low, high, cells=512 if axes == 1 else 64)
@@ -76,10 +84,13 @@ class Scene:
 
     def optimal_value(self, samples: Array) -> float:
         """Return C(G) of the generator that made `samples`."""
-        return optimal_value(self.density, self.estimate(samples))
+        return optimal_value(self.density, self.estimate(samples), self.smoothing)
 
     def discriminator_error(self, samples: Array, real_probabilities: Array, fake_probabilities: Array) -> float:
-        """Return the mean |D - D*| over the mixture of data and fakes, from D of `real` and of `samples`."""
-        points = np.concatenate([self.real, samples])
-        probabilities = np.concatenate([real_probabilities, fake_probabilities])
-        return discriminator_error(self.lattice, self.density, self.estimate(samples), points, probabilities)
+        """Return the mean |D - D*| over the mixture of data and fakes, from D of `real` and of the generator's `samples`."""
+        points, probabilities = (
+            np.concatenate([self.real, samples]),
+            np.concatenate([real_probabilities, fake_probabilities]),
+        )
+        fake = self.estimate(samples)
+        return discriminator_error(self.lattice, self.density, fake, points, probabilities, self.smoothing)

@@ -3,6 +3,10 @@
 Goodfellow et al. 2014, "Generative Adversarial Nets", section 4.1: against data p and a generator of density q the best
 discriminator is D*(x) = p(x) / (p(x) + q(x)) (equation 2), and the game played against it has the value
 C(G) = E_p log D* + E_q log(1 - D*) = 2 JSD(p, q) - log 4 (equation 6), least, at -log 4, when q = p.
+
+With one-sided label smoothing s the discriminator maximises E_p[(1 - s) log D + s log(1 - D)] + E_q log(1 - D). Then
+D* = (1 - s) p / (p + q) (Salimans et al. 2016, section 3.4 with beta = 0), and the game against it is still worth least
+when q = p, since its value is the mean under p of a convex function of q / p. Without smoothing all is as above.
 """
 
 from __future__ import annotations
@@ -23,7 +27,12 @@ Array = NDArray[np.float32]
 """Points, (count, dim), or a number for each cell of a grid."""
 
 LEAST_VALUE = -math.log(4)
-"""C(G) of a perfect generator."""
+"""C(G) of a perfect generator, without label smoothing."""
+
+
+def least_value(smoothing: float = 0.0) -> float:
+    """Return C(G) of a perfect generator, in nats: (1 - s) log((1 - s) / 2) + (1 + s) log((1 + s) / 2)."""
+    return sum(share * math.log(share / 2) for share in (1 - smoothing, 1 + smoothing))
 
 
 @dataclass(frozen=True)
@@ -114,35 +123,49 @@ def best_bandwidth_cells(lattice: DensityGrid, density: Array, samples: Array) -
     return min(widths, key=lambda width: optimal_value(density, lattice.sample_masses(samples, width)))
 
 
-def optimal_discriminator(real: Array, fake: Array, least: float = 0.01) -> Array:
-    """Return D* in each cell from the cells' masses; NaN where both sum to less than `least` of the data's peak."""
+def optimal_discriminator(real: Array, fake: Array, smoothing: float = 0.0, least: float = 0.01) -> Array:
+    """Return D* in each cell from the cells' masses; NaN where both together are below `least` of the data's peak.
+
+    There hardly any sample falls, and the estimate would be noise.
+    """
     both = real + fake
     seen = both > least * real.max()
-    return np.divide(real, both, out=np.full_like(both, np.nan), where=seen)
+    return np.divide((1 - smoothing) * real, both, out=np.full_like(both, np.nan), where=seen)
 
 
-def discriminator_error(lattice: DensityGrid, real: Array, fake: Array, points: Array, probabilities: Array) -> float:
+def discriminator_error(
+    lattice: DensityGrid, real: Array, fake: Array, points: Array, probabilities: Array, smoothing: float = 0.0
+) -> float:
     """Return the mean of |D - D*| over `points`; over (p + q) / 2 where half of them are data and half are fakes.
 
     Args:
         lattice: of the estimates.
         real: p, the mass of each of its cells.
         fake: q, likewise.
-        points: samples, (count, axes). D* is 0 at those outside the lattice, which are fakes.
+        points: samples, (count, axes). D* is 0 at those outside the lattice, where only fakes go.
         probabilities: D of them, (count,), in [0, 1].
+        smoothing: s, of the labels of data.
     """
     both = real + fake
-    best = np.divide(real, both, out=np.zeros_like(both), where=both > 0).reshape(-1)
+    best = np.divide((1 - smoothing) * real, both, out=np.zeros_like(both), where=both > 0).reshape(-1)
     cells = lattice.cells_of(points)
     return float(np.abs(probabilities - np.where(cells >= 0, best[cells], 0)).mean(dtype=np.float64))
 
 
-def optimal_value(real: Array, fake: Array) -> float:
-    """Return C(G), in nats, between -log 4 and 0, from the cells' masses; exact where `real` is all inside."""
+def optimal_value(real: Array, fake: Array, smoothing: float = 0.0) -> float:
+    """Return C(G), in nats, at least `least_value(smoothing)`, from the cells' masses.
+
+    Cells outside the lattice count as if only one of the two went there, which is right wherever `real` is all inside.
+    """
     both = real + fake
-    return float(rel_entr(real, both).sum(dtype=np.float64) + rel_entr(fake, both).sum(dtype=np.float64))
+    called_real, called_fake = (1 - smoothing) * real, smoothing * real + fake
+    return float(rel_entr(called_real, both).sum(dtype=np.float64) + rel_entr(called_fake, both).sum(dtype=np.float64))
 
 
-def game_value(real_logits: Tensor, fake_logits: Tensor) -> float:
-    """Return V(D, G) = E log D(x) + E log(1 - D(G(z))), in nats (equation 1), from the logits of D; at most 0."""
-    return -float(softplus(-real_logits).mean() + softplus(fake_logits).mean())
+def game_value(real_logits: Tensor, fake_logits: Tensor, smoothing: float = 0.0) -> float:
+    """Return V(D, G) = E log D(x) + E log(1 - D(G(z))), in nats (equation 1), from the logits of D; at most 0.
+
+    With `smoothing` s the first term is E[(1 - s) log D(x) + s log(1 - D(x))].
+    """
+    of_real = (1 - smoothing) * softplus(-real_logits) + smoothing * softplus(real_logits)
+    return -float(of_real.mean() + softplus(fake_logits).mean())

@@ -117,6 +117,14 @@ class SampleMetric(Metric, ABC):
                 "metrics.num_fakes"
             )
 
+    def config_for(self, num_fakes: int, num_real: int) -> dict[str, object]:
+        """Return `config` as it is with so many samples; a metric that uses fewer than it could says so here."""
+        return dict(self.config)
+
+    def caveat(self, num_fakes: int, num_real: int) -> str | None:
+        """Return why the numbers of so few samples are unreliable, in one sentence; None where they are not."""
+        return None
+
     def reset(self) -> None:
         """Forget the fakes and keep what is known of the real samples."""
         # A copy of the lists: torchmetrics empties them in place.

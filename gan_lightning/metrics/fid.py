@@ -94,6 +94,16 @@ class FrechetDistance(FeatureMetric):
             self.add_state(f"{kind}_sum", torch.zeros(dim, dtype=torch.float64), dist_reduce_fx="sum")
             self.add_state(f"{kind}_outer", torch.zeros(dim, dim, dtype=torch.float64), dist_reduce_fx="sum")
 
+    def caveat(self, num_fakes: int, num_real: int) -> str | None:
+        """Return that a covariance is rank-deficient: of n samples it has rank n - 1 at most."""
+        fewest, dim = min(num_fakes, num_real), self.extractor.dim
+        if fewest > dim:
+            return None
+        return (
+            f"fid: {fewest} samples are too few for {dim} features: the covariance is rank-deficient, and the distance "
+            f"unreliable: use at least {dim + 1} fakes and real samples, or metrics=kid"
+        )
+
     def accumulate_features(self, features: Features, real: bool) -> None:
         if not len(features.features):
             return

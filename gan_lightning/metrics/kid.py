@@ -100,6 +100,10 @@ class KernelDistance(KeptFeatureMetric):
         self.config = {"subsets": subsets, "subset_size": subset_size, "seed": seed}
         self.min_fakes = 2
 
+    def config_for(self, num_fakes: int, num_real: int) -> dict[str, object]:
+        """Return the config with the size of the subsets that so many samples allow."""
+        return {**self.config, "subset_size": min(self.subset_size, num_fakes, num_real)}
+
     def compute(self) -> dict[str, float]:
         """Return the distance; a ValueError for fewer than two samples on a side."""
         real, fake = self.kept_features()

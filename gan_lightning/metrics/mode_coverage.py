@@ -24,19 +24,23 @@ class MixtureQuality(SampleMetric):
     - `modes`: modes with at least one sample near.
     - `high_quality`: share of samples near their mode. The truth has 1 - exp(-9/2) = .9889 in two dimensions; more
       means modes that are too narrow.
-    - `reverse_kl`: KL of the modes' shares of all samples from the uniform distribution, in nats, in [0, log modes].
+    - `reverse_kl`: KL of the modes' shares of the near samples from the uniform distribution, in nats, in [0, log
+      modes]; log modes where no sample is near. So do the paper and its authors' code count.
+    - `reverse_kl_all`: the same of all samples, each counted to the mode that is nearest, however far.
     - `sigma_ratio`: measured over true standard deviation of a mode, averaged over the modes with two samples near; 0
       when there is none. Measured about the samples' own mean, so that a mode shrunk to a point away from its centre
       counts as narrow. Only near samples are measured, which cuts the tails off: the ratio is that of the Gaussian
       which has the measured variance after the cut. It reads 3 at most, where near samples are spread evenly.
-    - `jsd`: Jensen-Shannon divergence in nats, in [0, log 2], of the samples from the truth over the cells 'near mode
-      k' and 'near none': one number that missing modes, unequal modes and bad samples all make worse.
+    - `jsd`: Jensen-Shannon divergence in nats, in [0, log 2], of the modes' shares of the near samples from the uniform
+      distribution, as in the authors' code; log 2 where no sample is near.
+    - `jsd_all`: the same of all samples from the truth over the cells 'near mode k' and 'near none': one number that
+      missing modes, unequal modes and bad samples all make worse.
 
     Args:
         distribution: the truth. Its modes should stand at least 6 standard deviations apart.
     """
 
-    keys = ("modes", "high_quality", "reverse_kl", "sigma_ratio", "jsd")
+    keys = ("modes", "high_quality", "reverse_kl", "reverse_kl_all", "sigma_ratio", "jsd", "jsd_all")
 
     centers: Tensor
     fake_assigned: Tensor
@@ -87,13 +91,16 @@ class MixtureQuality(SampleMetric):
             raise ValueError("the metrics of a mixture need at least one fake: raise metrics.num_fakes")
         modes, dim = self.centers.shape
         near = self.fake_near.double() / count
+        counted = near / near.sum() if near.any() else near  # of no near sample the entropy is 0, as of one mode
         truly_near = chi_square_cdf(near.new_tensor(RADIUS**2), dim).item()
         return {
             "modes": float((self.fake_near > 0).sum()),
             "high_quality": near.sum().item(),
-            "reverse_kl": max(0.0, math.log(modes) - entropy(self.fake_assigned.double() / count)),
+            "reverse_kl": max(0.0, math.log(modes) - entropy(counted)),
+            "reverse_kl_all": max(0.0, math.log(modes) - entropy(self.fake_assigned.double() / count)),
             "sigma_ratio": self.sigma_ratio(),
-            "jsd": jensen_shannon(with_rest(near), with_rest(torch.full_like(near, truly_near / modes))),
+            "jsd": jensen_shannon(counted, torch.full_like(near, 1 / modes)) if near.any() else math.log(2),
+            "jsd_all": jensen_shannon(with_rest(near), with_rest(torch.full_like(near, truly_near / modes))),
         }
 
     def sigma_ratio(self) -> float:

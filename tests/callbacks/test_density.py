@@ -22,11 +22,12 @@ from gan_lightning.data.mnist import Mnist10k
 from gan_lightning.data.toys import ToyData
 from gan_lightning.ema import Averaging
 from gan_lightning.figures.images import MOST_FRAMES, Pixels
-from gan_lightning.figures.theory import bounds
+from gan_lightning.figures.theory import bounds, least_value
 from gan_lightning.gan import GAN
 from gan_lightning.losses.adversarial import NonSaturating, Wasserstein
 from gan_lightning.models.mlp import MLPDiscriminator, MLPGenerator
 from gan_lightning.priors import Gaussian
+from gan_lightning.regularizers.labels import LabelSmoothing
 from gan_lightning.variants.pacgan import PackedDiscriminator
 from gan_lightning.wrappers.base import Wrapper
 
@@ -88,7 +89,11 @@ def test_it_leaves_a_picture_an_animation_and_the_games_value(axes: int, tmp_pat
     assert (np.asarray(Image.open(plot.paths[0])) == picture).all()
 
     assert list(notebook.lines) == [0, 2, 4, 5]
-    fakes = gan.generate(gan.fixed_latents(300, "density"))
+    # By hand: the generator that is trained, 300 fakes as 37 batches of 8 or 9, normalised each by itself.
+    latents = gan.fixed_latents(300, "density")
+    with torch.no_grad():
+        parts = [gan.generator.train()(latents[300 * k // 37 : 300 * (k + 1) // 37]) for k in range(37)]
+    fakes = torch.cat(parts)
     real, fake = gan.score(plot.real).sigmoid(), gan.score(fakes).sigmoid()
     expected = real.log().mean() + (1 - fake).log().mean()
     assert notebook.lines[5]["val/game_value"] == pytest.approx(expected.item(), rel=1e-5)
@@ -96,6 +101,31 @@ def test_it_leaves_a_picture_an_animation_and_the_games_value(axes: int, tmp_pat
     assert -math.log(4) <= notebook.lines[5]["val/optimal_value"] <= 0
     error = plot.scene.discriminator_error(fakes.numpy(), real.numpy(), fake.numpy())
     assert notebook.lines[5]["val/discriminator_error"] == pytest.approx(error)
+
+
+def test_the_numbers_are_of_the_generator_that_is_trained(tmp_path: Path):
+    gan, plot, notebook = small_gan(1, max_iterations=3), DensityPlot(3, count=300), Notebook()
+    gan.averaging = Averaging(1e12, ramp_up=None)  # an average that stays where it began
+    before = {name: value.clone() for name, value in gan.averaged_generator.named_parameters()}
+    fit(gan, 1, tmp_path, plot, logger=notebook)
+    for name, value in gan.averaged_generator.named_parameters():
+        torch.testing.assert_close(value, before[name])
+    first, last = (plot.reel.frames[place].samples for place in (0, -1))
+    assert not np.allclose(first, last)
+
+
+def test_label_smoothing_is_part_of_the_game(tmp_path: Path):
+    gan, plot, notebook = small_gan(1), DensityPlot(5, count=300), Notebook()
+    gan.objectives["label_smoothing"] = LabelSmoothing(0.2)  # type: ignore[index]
+    fit(gan, 1, tmp_path, plot, logger=notebook)
+    last = notebook.lines[5]
+    real, fake = plot.logits(gan, plot.real), plot.logits(gan, plot.fakes(gan))
+    # Minus what the discriminator minimises: cross-entropies with the targets .8 and 0.
+    entropy = torch.nn.functional.binary_cross_entropy_with_logits
+    expected = -entropy(real, torch.full_like(real, 0.8)) - entropy(fake, torch.zeros_like(fake))
+    assert last["val/game_value"] == pytest.approx(expected.item(), rel=1e-5)
+    assert last["val/optimal_value"] >= least_value(0.2)
+    assert last["val/game_value"] <= last["val/optimal_value"]
 
 
 def test_frames_show_the_discriminator_of_their_moment(tmp_path: Path):

@@ -82,6 +82,27 @@ def test_what_a_linear_discriminator_leaves_to_the_generator(objective: Objectiv
     assert found.separation == pytest.approx(higher / 16**2)
 
 
+def test_scores_are_of_the_discriminator_that_training_plays_against():
+    """With batch norm, data and fakes are each normalised by themselves; nothing is left behind."""
+    gan = tiny_gan({"adversarial": NonSaturating()}, batch_norm=True, optimizer=lambda w: torch.optim.SGD(w, lr=0.0))
+    gan.discriminator = nn.Sequential(nn.BatchNorm1d(2, affine=False), Linear())
+    play(gan)
+    before = {name: value.clone() for name, value in gan.state_dict().items()}
+    state, real = torch.get_rng_state(), samples()
+    found = probe(gan, (real, None), None).scores
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(before[name], value) for name, value in gan.state_dict().items())
+    with torch.no_grad():
+        fake = gan.generator.train()(gan.fixed_latents(16, "health"))
+        logits = [
+            ((part - part.mean(dim=0)) / (part.var(dim=0, correction=0) + 1e-5).sqrt()) @ torch.tensor([2.0, -1.0])
+            for part in (real, fake)
+        ]
+    assert found.spread == pytest.approx(torch.cat(logits).std(correction=0).item(), rel=1e-4)
+    higher = sum((a > b).item() for a in logits[0] for b in logits[1])
+    assert found.separation == pytest.approx(higher / 16**2)
+
+
 class Untouched(Objective):
     """The generator's loss does not depend on the fakes, but on its weights."""
 

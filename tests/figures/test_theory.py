@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
-from scipy import integrate, stats
+from scipy import integrate, optimize, stats
 from torch.distributions import Normal
 
 from gan_lightning.data import distributions
@@ -19,6 +19,7 @@ from gan_lightning.figures.theory import (
     bounds,
     discriminator_error,
     game_value,
+    least_value,
     optimal_discriminator,
     optimal_value,
 )
@@ -110,6 +111,51 @@ def test_the_game_value_by_hand():
     expected = real.sigmoid().log().mean() + (1 - fake.sigmoid()).log().mean()
     assert game_value(real, fake) == pytest.approx(expected.item())
     assert math.isfinite(game_value(torch.full((1,), -500.0), torch.full((1,), 500.0)))
+
+
+SMOOTHING = 0.3
+
+
+def smoothed_value(d: float, p: float, q: float) -> float:
+    """Return what a discriminator that says `d` earns at a point, with targets .7 for data and 0 for fakes."""
+    return p * (0.7 * math.log(d) + 0.3 * math.log(1 - d)) + q * math.log(1 - d)
+
+
+def test_with_smoothing_the_optimum_is_found_by_search():
+    p, q = floats([0.5, 0.3, 0.2]), floats([0.1, 0.3, 0.6])
+    found = optimal_discriminator(p, q, SMOOTHING)
+    total = 0.0
+    for a, b, d in zip(p, q, found, strict=True):
+        best = optimize.minimize_scalar(
+            lambda d, a=a, b=b: -smoothed_value(d, a, b), bounds=(1e-6, 1 - 1e-6), method="bounded"
+        )
+        assert d == pytest.approx(best.x, abs=1e-4)
+        total -= best.fun
+    assert optimal_value(p, q, SMOOTHING) == pytest.approx(total, abs=1e-6)
+
+
+def test_with_smoothing_the_value_is_least_where_fakes_are_as_the_data():
+    p = masses(0.0, 1.0)
+    values = {mean: optimal_value(p, masses(mean, 1.0), SMOOTHING) for mean in (-0.2, 0.0, 0.2)}
+    assert min(values, key=values.__getitem__) == 0.0
+    assert values[0.0] == pytest.approx(least_value(SMOOTHING), abs=1e-5)
+    assert least_value(0.0) == pytest.approx(LEAST_VALUE)
+    # p = q: the best discriminator says .35 everywhere.
+    assert least_value(SMOOTHING) == pytest.approx(smoothed_value(0.35, 1.0, 1.0))
+
+
+def test_with_smoothing_the_error_is_from_the_smoothed_optimum():
+    x = np.concatenate([points(500, 1), points(500, 1, seed=1) + 1])
+    best = 0.7 / (1 + np.exp(x[:, 0] - 0.5))
+    found = discriminator_error(LINE, masses(0.0, 1.0), masses(1.0, 1.0), x, best.astype(np.float32), SMOOTHING)
+    assert found == pytest.approx(0.0, abs=2e-3)
+
+
+def test_the_smoothed_game_value_is_a_cross_entropy():
+    real, fake = torch.tensor([0.3, -1.2]), torch.tensor([0.7, 2.0, -0.1])
+    entropy = torch.nn.functional.binary_cross_entropy_with_logits
+    expected = -entropy(real, torch.full((2,), 0.7)) - entropy(fake, torch.zeros(3))
+    assert game_value(real, fake, SMOOTHING) == pytest.approx(expected.item())
 
 
 @pytest.mark.parametrize("axes", [1, 2])

@@ -108,6 +108,15 @@ def test_samples_of_known_gaussians_are_at_their_distance():
     assert metric.compute()["fid"] == pytest.approx(1 + 4 + 4 + 0.25, rel=0.01)
 
 
+@pytest.mark.parametrize(("fakes", "real", "deficient"), [(5, 100, True), (100, 5, True), (6, 6, False)])
+def test_a_covariance_without_full_rank_is_told(fakes: int, real: int, deficient: bool):
+    few = torch.randn(min(fakes, real), 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert (torch.linalg.matrix_rank(few.T.cov()) < 5) == deficient
+    caveat = FrechetDistance(Plain(5)).caveat(fakes, real)
+    assert (caveat is not None) == deficient
+    assert caveat is None or "5 samples are too few for 5 features: the covariance is rank-deficient" in caveat
+
+
 def test_the_real_factor_is_found_once_and_anew_for_new_samples(monkeypatch: pytest.MonkeyPatch):
     rng = torch.Generator().manual_seed(0)
     real, more, fake = (torch.randn(50, 5, generator=rng) * scale for scale in (1, 2, 3))

@@ -59,6 +59,12 @@ def test_the_class_takes_features_in_batches_and_small_sets_whole():
     assert metric.config == {"subsets": 3, "subset_size": 1000, "seed": 2020}
 
 
+@pytest.mark.parametrize(("fakes", "real", "used"), [(30, 20, 20), (30, 500, 30), (5000, 2000, 1000)])
+def test_the_config_states_the_size_of_the_subsets_that_are_drawn(fakes: int, real: int, used: int):
+    metric = KernelDistance(Plain(6), subsets=3)
+    assert metric.config_for(fakes, real) == {"subsets": 3, "subset_size": used, "seed": 2020}
+
+
 @pytest.mark.parametrize(("subsets", "size"), [(0, 10), (5, 1)])
 def test_subsets_must_be_some(subsets: int, size: int):
     with pytest.raises(ValueError, match="subsets of two samples or more"):

@@ -28,8 +28,8 @@ def test_the_truth_scores_as_theory_says(truth: GaussianMixture):
     assert values["modes"] == len(truth.centers)
     assert values["high_quality"] == pytest.approx(1 - math.exp(-4.5), abs=0.001)
     assert values["sigma_ratio"] == pytest.approx(1.0, abs=0.005)
-    assert values["reverse_kl"] < 2e-4
-    assert values["jsd"] < 5e-5
+    assert values["reverse_kl"] < 2e-4 and values["reverse_kl_all"] < 2e-4
+    assert values["jsd"] < 5e-5 and values["jsd_all"] < 5e-5
 
 
 @pytest.mark.parametrize("dim", [1, 2, 3])
@@ -58,13 +58,16 @@ def test_a_hand_made_case():
     values = quality(TRIANGLE, torch.cat([near_first, far, near_second]))
     assert values["modes"] == 2.0
     assert values["high_quality"] == pytest.approx(0.8)
-    assert values["reverse_kl"] == pytest.approx(entropy([0.8, 0.2, 0.0], [1 / 3] * 3))
+    # Of the eight near samples six are at the first mode; of all ten, eight.
+    assert values["reverse_kl"] == pytest.approx(entropy([0.75, 0.25, 0.0], [1 / 3] * 3))
+    assert values["reverse_kl_all"] == pytest.approx(entropy([0.8, 0.2, 0.0], [1 / 3] * 3))
+    assert values["jsd"] == pytest.approx(jensenshannon([0.75, 0.25, 0.0], [1 / 3] * 3) ** 2)
     # Variances in a direction: 4/(2·5) and .5/(2·1).
     widths = width_before_cut(torch.tensor([0.4, 0.25]), dim=2)
     assert values["sigma_ratio"] == pytest.approx(widths.mean().item())
     within = chi2.cdf(9, 2) / 3
     truth, cells = [within, within, within, 1 - 3 * within], [0.6, 0.2, 0, 0.2]
-    assert values["jsd"] == pytest.approx(jensenshannon(cells, truth) ** 2)
+    assert values["jsd_all"] == pytest.approx(jensenshannon(cells, truth) ** 2)
 
 
 def test_a_sample_within_three_standard_deviations_makes_a_mode():
@@ -82,16 +85,25 @@ def test_a_collapse_to_points_away_from_the_centres_is_narrow():
 def test_nothing_near_any_mode():
     values = quality(TRIANGLE, torch.full((20, 2), 100.0) + torch.randn(20, 2))
     assert (values["modes"], values["high_quality"], values["sigma_ratio"]) == (0.0, 0.0, 0.0)
-    assert math.log(2) * 0.9 < values["jsd"] <= math.log(2)
+    assert values["reverse_kl"] == pytest.approx(math.log(3)) and values["jsd"] == pytest.approx(math.log(2))
+    assert math.log(2) * 0.9 < values["jsd_all"] <= math.log(2)
+
+
+def test_bad_samples_count_in_the_numbers_of_all_alone():
+    """A hundred samples at each mode, and a hundred that lie between two of them, nearer to the first."""
+    values = quality(TRIANGLE, torch.cat([TRIANGLE.centers.repeat(100, 1), torch.tensor([[4.0, 0.0]]).repeat(100, 1)]))
+    assert values["reverse_kl"] == pytest.approx(0.0, abs=1e-12) and values["jsd"] == pytest.approx(0.0, abs=1e-12)
+    assert values["reverse_kl_all"] == pytest.approx(entropy([0.5, 0.25, 0.25], [1 / 3] * 3))
+    assert values["jsd_all"] > 0.05
 
 
 def test_jsd_rises_for_missing_modes_unequal_modes_and_bad_samples():
     good = TRIANGLE.sample(3000, torch.Generator().manual_seed(0))
-    best = quality(TRIANGLE, good)["jsd"]
+    best = quality(TRIANGLE, good)["jsd_all"]
     unequal = torch.cat([good, TRIANGLE.centers[:1].repeat(3000, 1)])
     blurred = good + 2 * torch.randn(3000, 2, generator=torch.Generator().manual_seed(1))
     for worse in (good[good[:, 0] < 5], unequal, blurred):
-        assert quality(TRIANGLE, worse)["jsd"] > 5 * best
+        assert quality(TRIANGLE, worse)["jsd_all"] > 5 * best
 
 
 def test_chi_square_is_scipys():
