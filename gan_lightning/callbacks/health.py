@@ -49,8 +49,8 @@ class Health(Periodic):
       run, on all ranks.
 
     A symptom is told once when it begins and once when it is gone: in the log, as an alert of W&B (when it begins), and
-    in ``result.json`` under `health`. What is looked at are the generator itself and the
-    discriminator, whose scores are those of training mode, by a few samples on the first rank. Nothing that training depends on is touched.
+    in ``result.json`` under `health`. What is looked at are the generator itself and the discriminator, with the scores
+    of training mode, by a few samples on the first rank. Nothing that training depends on is touched.
 
     Args:
         every: iterations between two looks for what is not finite.

@@ -13,12 +13,13 @@ MOST_PLACES = 64 * 64
 """Places of the maps that self-attention is put on; its memory grows with their square. Published for 128 pixels."""
 
 
-def attention_halvings(shape: Sequence[int]) -> int:
-    """Return how often an image of `shape` is halved where self-attention stands: once up to 128x128 pixels.
+def attention_halvings(shape: Sequence[int], fewest: int = 1) -> int:
+    """Return how often an image of `shape` is halved where self-attention stands.
 
-    Larger ones are halved until their maps have at most `MOST_PLACES` places.
+    `fewest` times, at least: once in BigGAN, to 64 of 128 pixels, twice in SAGAN, to 32 of 128 pixels. Larger images are
+    halved until their maps have at most `MOST_PLACES` places.
     """
-    return next(halvings for halvings in range(1, 32) if prod(shape[1:]) <= MOST_PLACES * 4**halvings)
+    return next(halvings for halvings in range(fewest, 32) if prod(shape[1:]) <= MOST_PLACES * 4**halvings)
 
 
 class SelfAttention(nn.Module):

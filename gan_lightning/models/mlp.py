@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from gan_lightning.game import DiscriminatorOutput, Latent
 from gan_lightning.models.layers import dense
-from gan_lightning.utils.checks import check_int
+from gan_lightning.utils.checks import check_int, check_positive
 
 
 class MLPGenerator(nn.Module):
@@ -23,6 +23,7 @@ class MLPGenerator(nn.Module):
         depth: hidden layers.
         activation: see `layers.dense`.
         batch_norm: normalise in the hidden layers.
+        init_std: weights start from N(0, init_std^2), biases from 0; None: as `torch.nn.Linear` starts.
 
     Raises:
         ValueError: no hidden layer, no units, an unknown activation, or another range of values.
@@ -37,6 +38,7 @@ class MLPGenerator(nn.Module):
         depth: int = 2,
         activation: str = "ReLU",
         batch_norm: bool = False,
+        init_std: float | None = None,
     ) -> None:
         super().__init__()
         if value_range is not None and tuple(value_range) != (-1, 1):
@@ -49,6 +51,8 @@ class MLPGenerator(nn.Module):
             nn.Identity() if value_range is None else nn.Tanh(),
             nn.Unflatten(1, tuple(shape)),
         )
+        if init_std is not None:
+            initialise_normal(self, check_positive("model.generator.init_std", init_std))
 
     def forward(self, latent: Latent) -> Tensor:
         """Return samples, (batch, *shape)."""
@@ -63,20 +67,39 @@ class MLPDiscriminator(nn.Module):
         width: units in a hidden layer.
         depth: hidden layers.
         activation: see `layers.dense`.
+        init_std: as for the generator.
 
     Raises:
         ValueError: no hidden layer, no units, or an unknown activation.
     """
 
-    def __init__(self, shape: Sequence[int], width: int = 128, depth: int = 2, activation: str = "LeakyReLU") -> None:
+    def __init__(
+        self,
+        shape: Sequence[int],
+        width: int = 128,
+        depth: int = 2,
+        activation: str = "LeakyReLU",
+        init_std: float | None = None,
+    ) -> None:
         super().__init__()
         self.hidden = nn.Sequential(nn.Flatten(), *hidden_layers(math.prod(shape), width, depth, activation))
         self.score = nn.Linear(width, 1)
+        if init_std is not None:
+            initialise_normal(self, check_positive("model.discriminator.init_std", init_std))
 
     def forward(self, samples: Tensor) -> DiscriminatorOutput:
         """Return logits (batch,) of samples (batch, *shape); features are the last hidden layer, (batch, width)."""
         features = self.hidden(samples)
         return DiscriminatorOutput(self.score(features).squeeze(1), features)
+
+
+def initialise_normal(network: nn.Module, std: float) -> None:
+    """Set the weights of all linear layers to N(0, std^2) and their biases to 0."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.normal_(layer.weight, std=std)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
 
 
 def hidden_layers(inputs: int, width: int, depth: int, activation: str, batch_norm: bool = False) -> nn.Sequential:

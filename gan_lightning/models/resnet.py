@@ -35,7 +35,7 @@ class ResNetGenerator(nn.Module):
         shape: of an image, (channels, height, width): 1 or 3 channels, a size that `smallest_maps` can halve.
         width: channels of all feature maps. SNGAN has 256.
         spectral_norm: divide each weight by its largest singular value. SAGAN does.
-        attention: self-attention at half the size of the image, see `attention_halvings`. SAGAN has it.
+        attention: self-attention at a quarter of the size of the image, see `attention_halvings`, as in SAGAN.
         num_classes: number of classes of a class-conditional generator, whose batch norms have a gain and bias for each
             class, as in Miyato and Koyama 2018 and SAGAN. None: an unconditional generator.
 
@@ -61,7 +61,7 @@ class ResNetGenerator(nn.Module):
             for _ in range(doublings)
         ]
         if attention:
-            blocks.insert(-attention_halvings(shape), SelfAttention(width))
+            blocks.insert(-attention_halvings(shape, fewest=2), SelfAttention(width))
         self.input_projection = nn.Sequential(
             xavier(nn.Linear(latent_dim, width * prod(coarsest))), nn.Unflatten(1, (width, *coarsest))
         )
@@ -95,7 +95,7 @@ class ResNetDiscriminator(nn.Module):
         shape: of an image, as for the generator.
         width: channels of all feature maps. SNGAN has 128.
         spectral_norm: divide each weight by its largest singular value, as published.
-        attention: self-attention at half the size of the image, see `attention_halvings`. SAGAN has it.
+        attention: self-attention at a quarter of the size of the image, see `attention_halvings`, as in SAGAN.
 
     Raises:
         ValueError: another shape, or no channels.
@@ -110,8 +110,8 @@ class ResNetDiscriminator(nn.Module):
         blocks: list[nn.Module] = []
         for done in range(1, halvings + (min(coarsest) >= 7)):
             blocks.append(ResBlockDown(shape[0] if done == 1 else width, width, first=done == 1))
-            if attention and done == attention_halvings(shape):
-                blocks.append(SelfAttention(width))
+        if attention:
+            blocks.insert(attention_halvings(shape, fewest=2), SelfAttention(width))
         blocks += [ResBlock(width, width) for _ in range(2)]
         self.blocks = nn.Sequential(*blocks, nn.ReLU())
         self.score = xavier(nn.Linear(width, 1, bias=False))

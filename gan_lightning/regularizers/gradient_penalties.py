@@ -97,6 +97,12 @@ class TargetNormPenalty(LazyGradientPenalty):
         return self.weight * (norms - self.target).square().mean()
 
 
+def mixing_weights(round: Round) -> Tensor:
+    """Return one u ~ U(0, 1) for each real sample, or each pack of them, (batch, 1, ...)."""
+    pack = len(round.real) // len(round.real_logits)
+    return round.uniform(*[1] * (round.real.dim() - 1))[::pack].repeat_interleave(pack, dim=0)
+
+
 class GradientPenalty(TargetNormPenalty):
     """WGAN-GP: gradient norm 1 of a Wasserstein critic between real and fake (Gulrajani et al. 2017, eq. 3).
 
@@ -108,15 +114,14 @@ class GradientPenalty(TargetNormPenalty):
 
     def sample_points(self, round: Round) -> Tensor:
         real, fake = round.real.detach().float(), round.fake.detach().float()
-        pack = len(real) // len(round.real_logits)
-        mixing = round.uniform(*[1] * (real.dim() - 1))[::pack].repeat_interleave(pack, dim=0)
-        return torch.lerp(fake, real, mixing)
+        return torch.lerp(fake, real, mixing_weights(round))
 
 
 class DRAGAN(TargetNormPenalty):
     """DRAGAN: gradient norm 1 around the data, and nowhere else (Kodali et al. 2017).
 
-    x = real + spread * std(real) * u with a u ~ U(0, 1) for each value of each sample; no fake takes part. std(real) is
+    x = real + a * spread * std(real) * u with one a ~ U(0, 1) for each sample, or each pack of them, and a u ~ U(0, 1)
+    for each of its values, as in the authors' code; no fake takes part. The paper itself has no a. std(real) is
     one number, over all values of the batch: that of all devices together, and with micro-batches that of the current
     micro-batch. So training with several micro-batches differs a little from training with one.
 
@@ -138,7 +143,7 @@ class DRAGAN(TargetNormPenalty):
     def sample_points(self, round: Round) -> Tensor:
         real = round.real.detach().float()
         std = round.global_mean((real - round.global_mean(real)).square()).sqrt()
-        return real + self.spread * std * round.uniform(*real.shape[1:])
+        return real + mixing_weights(round) * self.spread * std * round.uniform(*real.shape[1:])
 
 
 class ZeroCentredPenalty(LazyGradientPenalty):

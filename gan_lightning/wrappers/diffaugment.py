@@ -60,7 +60,7 @@ def color(images: Tensor) -> Tensor:
 
 
 def translation(images: Tensor) -> Tensor:
-    """Shift each image by up to an eighth of its size, a whole number of pixels down and across; zeros come in.
+    """Shift each image by up to an eighth of its size, in whole pixels (4 of 28), down and across; zeros come in.
 
     Zero is mid-grey in images of [-1, 1]. Against a black border it shows the shift, which is then no part of what the
     generator learns.
@@ -91,7 +91,8 @@ def uniform(images: Tensor, low: float, high: float) -> Tensor:
 
 def old_places(images: Tensor, size: int) -> Tensor:
     """Draw a shift by up to an eighth of `size` for each image; return each position's source, (batch, size)."""
-    shifts = torch.randint(-(size // 8), size // 8 + 1, (len(images), 1), device=images.device)
+    most = int(size / 8 + 0.5)
+    shifts = torch.randint(-most, most + 1, (len(images), 1), device=images.device)
     return torch.arange(size, device=images.device) + shifts
 
 
@@ -102,7 +103,7 @@ def within(places: Tensor, size: int) -> Tensor:
 
 def covered(images: Tensor, size: int) -> Tensor:
     """Draw a window of half of `size` for each image, also over the border; return its positions, (batch, size)."""
-    half = size // 2
+    half = int(size / 2 + 0.5)
     first = torch.randint(-(half // 2), size - half // 2 + 1 - half % 2, (len(images), 1), device=images.device)
     places = torch.arange(size, device=images.device)
     return (places >= first) & (places < first + half)

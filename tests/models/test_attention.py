@@ -40,6 +40,7 @@ def test_attention_place_by_place() -> None:
 )
 def test_attention_stands_at_half_the_size_or_at_64_pixels(size: tuple[int, int], halvings: int) -> None:
     assert attention_halvings((3, *size)) == halvings
+    assert attention_halvings((3, *size), fewest=2) == max(halvings, 2)
 
 
 def test_maps_of_odd_size_keep_it() -> None:

@@ -55,3 +55,17 @@ def test_a_hidden_layer_is_linear_then_activation() -> None:
 def test_what_cannot_be_built_is_refused(make, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_weights_start_from_the_normal_distribution_that_is_given() -> None:
+    """The authors' N(0, .02) of the ring: 400 x 400 weights and a discriminator of 5 pieces."""
+    torch.manual_seed(0)
+    for network in (
+        MLPGenerator(2, (2,), None, width=400, depth=4, batch_norm=True, init_std=0.02),
+        MLPDiscriminator((2,), width=200, depth=3, activation="Maxout", init_std=0.02),
+    ):
+        layers = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
+        values = torch.cat([layer.weight.detach().flatten() for layer in layers])
+        assert values.std().item() == pytest.approx(0.02, rel=0.01)
+        assert (values / 0.02).pow(4).mean().item() == pytest.approx(3, rel=0.05)  # the normal's kurtosis
+        assert all(layer.bias is None or not layer.bias.any() for layer in layers)

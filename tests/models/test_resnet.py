@@ -73,7 +73,7 @@ def test_maps_and_where_attention_stands(size: int, coarsest: int, last: int, up
     maps = generator.upsample(generator.input_projection(torch.randn(2, 5)))
     assert maps.shape == (2, 4, size, size)
     assert discriminator.blocks(generator.to_rgb(maps)).shape == (2, 4, last, last)
-    assert seen == [min(size // 2, 64)] * 2
+    assert seen == [min(size // 4, 64)] * 2  # as the authors: 32 of 128 pixels
     assert sum(isinstance(block, ResBlockUp) for block in generator.upsample) == ups
     assert sum(isinstance(block, ResBlockDown) for block in discriminator.blocks) == downs
     assert sum(isinstance(block, ResBlock) for block in discriminator.blocks) == 2

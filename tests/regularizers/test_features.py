@@ -57,7 +57,7 @@ def test_pull_away_by_hand() -> None:
     directions = [[math.cos(angle), math.sin(angle)] for angle in (0, math.pi / 3, math.pi / 2)]
     round = seen([[1.0, 0.0]], directions)
     assert PullAway(weight=1.0).generator(round).item() == pytest.approx((0.25 + 0 + 0.75) / 3)
-    assert PullAway().generator(round).item() == pytest.approx(0.1 / 3)
+    assert PullAway().generator(round).item() == pytest.approx(0.01 / 3)
     assert PullAway().discriminator(round) is None
 
 

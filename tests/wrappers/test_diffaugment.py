@@ -50,6 +50,14 @@ def test_translation_by_hand() -> None:
     assert {across for _, across in shifts} == set(range(-3, 4))  # and of 24
 
 
+@pytest.mark.parametrize(("size", "most"), [(28, 4), (32, 4), (20, 3), (11, 1), (12, 2)])
+def test_an_eighth_is_rounded_to_whole_pixels(size: int, most: int) -> None:
+    """4 of 28, as in the authors' code, where half a pixel is rounded up."""
+    rows = torch.arange(1.0, size + 1).view(1, 1, size, 1).expand(2000, 1, size, size)
+    middle = translation(rows)[:, 0, size // 2].amax(dim=1) - (size // 2 + 1)
+    assert middle.unique().tolist() == list(range(-most, most + 1))
+
+
 @pytest.mark.parametrize(("height", "width"), [(8, 12), (28, 28), (10, 7)])
 def test_cutout_leaves_out_one_rectangle_that_may_hang_over_the_border(height: int, width: int) -> None:
     found = cutout(torch.ones(3000, 2, height, width))
@@ -60,15 +68,15 @@ def test_cutout_leaves_out_one_rectangle_that_may_hang_over_the_border(height: i
         assert len(rows) * len(columns) == area  # a rectangle
         assert rows.max() - rows.min() + 1 == len(rows)
         assert columns.max() - columns.min() + 1 == len(columns)
-    assert areas.max() == (height // 2) * (width // 2)
+    assert areas.max() == ((height + 1) // 2) * ((width + 1) // 2)
     assert found.unique().tolist() == [0, 1]
     expected = torch.outer(chance_of_a_cut(height), chance_of_a_cut(width))
     torch.testing.assert_close((found[:, 0] == 0).float().mean(0), expected, atol=0.04, rtol=0)
 
 
 def chance_of_a_cut(size: int) -> Tensor:
-    """By the authors' code: a window of half the size around each place, and one place further if it is even."""
-    half = size // 2
+    """By the authors' code: a window of half the size, rounded up, about each place, and one further if it is even."""
+    half = (size + 1) // 2
     counts = torch.zeros(size)
     middles = range(size + 1 - half % 2)
     for middle in middles:
