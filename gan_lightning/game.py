@@ -261,6 +261,12 @@ class Objective(nn.Module):
     critic: bool = False
     """True: the objective makes scores that are no log-odds of being real."""
 
+    score_threshold: float | None = None
+    """The score above which a sample counts as real; None where a constant added to all scores changes nothing."""
+
+    needs_score_threshold: bool = False
+    """True: the objective reads the signs of scores, and is given the `score_threshold` of the loss."""
+
     def discriminator(self, round: Round) -> Tensor | None:
         """Return the discriminator's term, a scalar to minimise; `round.fake` is detached."""
         return None
@@ -318,3 +324,18 @@ def check_objectives(discriminator: nn.Module, objectives: Mapping[str, Objectiv
             f"{' and '.join(movers)} needs a loss with a target for real data, and this loss has none: choose "
             "loss=gan, loss=lsgan or loss=minimax, or leave the regularizer out"
         )
+    share_score_threshold(objectives)
+
+
+def share_score_threshold(objectives: Mapping[str, Objective]) -> None:
+    """Give the loss's `score_threshold` to the objectives that need one; a ValueError if it has none."""
+    readers = {name: part for name, part in objectives.items() if part.needs_score_threshold}
+    known = [part.score_threshold for part in objectives.values() if part.score_threshold is not None]
+    if readers and not known:
+        raise ValueError(
+            f"{' and '.join(readers)} reads the signs of scores, and those of this loss have no zero: "
+            "choose loss=gan, loss=minimax, loss=hinge or loss=lsgan, or a fixed probability of augmentation, "
+            "loss.objectives.ada.target=null wrappers.ada.p=0.3"
+        )
+    for part in readers.values():
+        part.score_threshold = known[0]

@@ -19,6 +19,7 @@ class NonSaturating(Objective):
     """
 
     label_targets = True
+    score_threshold = 0.0
 
     def discriminator(self, round: Round) -> Tensor:
         """Return -E log D(x) - E log(1 - D(G(z))), a scalar >= 0; log 4 at p_G = p_data with the best discriminator."""
@@ -61,6 +62,7 @@ class LeastSquares(Objective):
                 f"not {fake_target} and {real_target}"
             )
         self.fake_target, self.real_target, self.generator_target = fake_target, real_target, generator_target
+        self.score_threshold = (fake_target + real_target) / 2
 
     def discriminator(self, round: Round) -> Tensor:
         """Return 1/2 E(D(x) - b)^2 + 1/2 E(D(G(z)) - a)^2, a scalar >= 0."""
@@ -97,6 +99,7 @@ class Hinge(Objective):
     """
 
     critic = True
+    score_threshold = 0.0
 
     def discriminator(self, round: Round) -> Tensor:
         """Return E max(0, 1 - D(x)) + E max(0, 1 + D(G(z))), a scalar >= 0."""

@@ -37,6 +37,7 @@ class AdaptiveAugmentation(Wrapper):
         network: the wrapped discriminator.
         transforms: names of `TRANSFORMS`, at least one. Up to p = .8 or so they hardly leak into the fakes (section
             2.2); nearer to 1 fakes come out mirrored, turned or recoloured themselves.
+        p: where p begins, in [0, 1].
 
     Attributes:
         p: the probability of each of them, a scalar.
@@ -44,14 +45,15 @@ class AdaptiveAugmentation(Wrapper):
 
     p: Tensor
 
-    def __init__(self, network: nn.Module, transforms: Sequence[str]) -> None:
+    def __init__(self, network: nn.Module, transforms: Sequence[str], p: float = 0.0) -> None:
         super().__init__(network)
+        check_probability("wrappers.ada.p", p)
         unknown = [name for name in transforms if name not in TRANSFORMS]
         if unknown or not transforms:
             given = ", ".join(unknown) or "none"
             raise ValueError(f"wrappers.ada.transforms must be some of {', '.join(TRANSFORMS)}, not {given}")
         self.transforms = frozenset(transforms)
-        self.register_buffer("p", torch.zeros(()))
+        self.register_buffer("p", torch.tensor(float(p)))
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> DiscriminatorOutput:
         """Return the output for transformed images (batch, channels, height, width) and their classes (batch,).
@@ -218,28 +220,46 @@ TRANSFORMS = tuple(dict.fromkeys([*(name for name, _ in MOVES), *COLOURS]))
 
 
 class AdaptiveProbability(Objective):
-    """Adapts the p of `AdaptiveAugmentation` so that r = E sign(D(x)), over augmented data, tends to `target`.
+    """Adapts the p of `AdaptiveAugmentation` so that r = E sign(D(x) - c), over augmented data, tends to `target`.
 
     r is near 1 when the discriminator overfits, and near 0 when it cannot tell data from fakes. After every `every`
     discriminator steps p rises, if the mean r of these steps was above the target, or else falls, by as much as takes
-    it from 0 to 1 within `adjustment_images` images, and stays within [0, 1]. It is the same on all devices. Scores
-    must be positive for real samples, as log-odds and those of a hinge loss are; a Wasserstein critic's are not.
+    it from 0 to 1 within `adjustment_images` images, and stays within [0, 1]. It is the same on all devices.
+
+    c is the loss's `score_threshold`: 0 for log-odds and a hinge loss, midway between the targets of least squares.
+    Wasserstein and relativistic losses have none: a constant added to their scores changes nothing.
+
+    Without a target p follows a schedule: it moves to `final_p` at the same pace, or stays where it began.
 
     Args:
-        target: of r, in [-1, 1]; .6 in the paper.
+        target: of r, in [-1, 1]; .6 in the paper. None: p does not follow the scores.
         adjustment_images: real images seen, over all devices, while p rises from 0 to 1; 500 000 in the paper.
         every: discriminator steps from one adjustment of p to the next; 4 in the paper.
+        final_p: where a scheduled p goes, in [0, 1]; None: p is fixed.
+
+    Raises:
+        ValueError: `target` or `final_p` is outside its range or both are given, or one of the others not positive.
     """
 
     p: Tensor
     r: Tensor
     signs: Tensor
 
-    def __init__(self, target: float = 0.6, adjustment_images: float = 500_000, every: int = 4) -> None:
+    def __init__(
+        self,
+        target: float | None = 0.6,
+        adjustment_images: float = 500_000,
+        every: int = 4,
+        final_p: float | None = None,
+    ) -> None:
         super().__init__()
-        if not -1 <= target <= 1:
-            raise ValueError(f"loss.objectives.ada.target must be in [-1, 1], not {target}")
-        self.target = target
+        if target is not None and not -1 <= target <= 1:
+            raise ValueError(f"loss.objectives.ada.target must be in [-1, 1], or null, not {target}")
+        if final_p is not None:
+            check_probability("loss.objectives.ada.final_p", final_p)
+            if target is not None:
+                raise ValueError("loss.objectives.ada.final_p is a scheduled p's: add loss.objectives.ada.target=null")
+        self.target, self.final_p, self.needs_score_threshold = target, final_p, target is not None
         self.adjustment_images = check_positive("loss.objectives.ada.adjustment_images", adjustment_images)
         self.every = check_int("loss.objectives.ada.every", every)
         for state in ("p", "r", "signs"):
@@ -254,16 +274,24 @@ class AdaptiveProbability(Objective):
                 "loss.objectives.ada moves the probability of an augmentation, and the discriminator has none: choose "
                 "variant=ada, which brings both"
             )
-        self.signs.add_(round.global_mean(round.real_logits.sign()))
-        if (round.discriminator_updates + 1) % self.every:
-            return
-        self.r.copy_(self.signs / self.every)
-        self.signs.zero_()
-        images = self.every * (round.noise.batch_size or len(round.real))
-        step = (self.r - self.target).sign() * (images / self.adjustment_images)
-        augmentation.p.add_(step).clamp_(0, 1)
-        self.p.copy_(augmentation.p)
+        p, images = augmentation.p, self.every * (round.noise.batch_size or len(round.real))
+        step, due = images / self.adjustment_images, (round.discriminator_updates + 1) % self.every == 0
+        if self.target is not None:
+            self.signs.add_(round.global_mean((round.real_logits - (self.score_threshold or 0.0)).sign()))
+        if due and self.target is not None:
+            self.r.copy_(self.signs / self.every)
+            self.signs.zero_()
+            p.add_((self.r - self.target).sign() * step).clamp_(0, 1)
+        elif due and self.final_p is not None:
+            p.add_((self.final_p - p).clamp(-step, step))
+        self.p.copy_(p)
 
     def scalars(self) -> dict[str, Tensor]:
-        """Return p and r, for the log."""
-        return {"p": self.p, "r": self.r}
+        """Return p and, where p follows it, r, for the log."""
+        return {"p": self.p} if self.target is None else {"p": self.p, "r": self.r}
+
+
+def check_probability(key: str, value: float) -> None:
+    """Raise a ValueError that names `key` unless `value` is in [0, 1]."""
+    if not 0 <= value <= 1:
+        raise ValueError(f"{key} must be in [0, 1], not {value}")

@@ -13,7 +13,10 @@ from helpers.jobs import train
 from helpers.tiny_gan import TinyDiscriminator
 from torch import nn
 
-from gan_lightning.game import DiscriminatorOutput, Latent, Round
+from gan_lightning.game import DiscriminatorOutput, Latent, Objective, Round, share_score_threshold
+from gan_lightning.losses.adversarial import Hinge, LeastSquares, Minimax, NonSaturating, Wasserstein
+from gan_lightning.losses.energy import BoundaryEquilibrium, EnergyBased
+from gan_lightning.losses.relativistic import RelativisticAverage, RelativisticPairing
 from gan_lightning.randomness import Noise
 from gan_lightning.variants.ada import AdaptiveAugmentation, AdaptiveProbability
 from gan_lightning.wrappers.base import Wrapper
@@ -68,6 +71,47 @@ def test_p_stays_at_the_target_and_counts_signs_alone() -> None:
     objective = AdaptiveProbability(target=0.5, adjustment_images=40, every=1)
     assert trajectory(objective, discriminator, [UNSURE, [100.0, 100.0, 100.0, -1e-3]]) == [0, 0]
     assert objective.r.item() == 0.5
+
+
+@pytest.mark.parametrize(
+    ("loss", "threshold"),
+    [(NonSaturating(), 0.0), (Minimax(), 0.0), (Hinge(), 0.0), (LeastSquares(), 0.5), (LeastSquares(-1, 1, 0), 0.0)],
+)
+def test_scores_count_from_where_the_best_discriminator_is_undecided(loss: Objective, threshold: float) -> None:
+    """Where data and fakes are as likely: the score at which the discriminator's loss of both together is least."""
+    scores = torch.linspace(-3, 3, 1201)
+    rounds = [scripted([score], nn.Identity()) for score in scores.tolist()]
+    for each in rounds:
+        each.__dict__["fake_output"] = each.__dict__["real_output"]
+    costs = torch.tensor([float(loss.discriminator(each)) for each in rounds])
+    best = scores[costs <= costs.min() + 1e-6]  # of a hinge loss all from -1 to 1
+    assert best.mean().item() == pytest.approx(threshold, abs=0.01)
+    objective = AdaptiveProbability(adjustment_images=40, every=1)
+    share_score_threshold({"adversarial": loss, "ada": objective})
+    trajectory(objective, augmentation(), [[threshold + 0.1, threshold + 0.1, threshold + 0.1, threshold - 0.1]])
+    assert objective.r.item() == 0.5
+
+
+@pytest.mark.parametrize(
+    "loss", [Wasserstein(), RelativisticPairing(), RelativisticAverage(), EnergyBased(), BoundaryEquilibrium()]
+)
+def test_losses_whose_scores_have_no_zero_are_refused_unless_p_is_fixed(loss: Objective) -> None:
+    with pytest.raises(ValueError, match=r"those of this loss have no zero: choose loss=gan, .* wrappers\.ada\.p=0\.3"):
+        share_score_threshold({"adversarial": loss, "ada": AdaptiveProbability()})
+    share_score_threshold({"adversarial": loss, "ada": AdaptiveProbability(target=None)})
+
+
+def test_p_is_fixed_or_follows_a_schedule_whatever_the_scores() -> None:
+    discriminator = AdaptiveAugmentation(nn.Identity(), ["contrast"], p=0.3)
+    assert trajectory(AdaptiveProbability(target=None, every=1), discriminator, [SURE, FOOLED]) == [0.3, 0.3]
+    # 4 images a turn, 8 of 40 every 2 turns: a fifth, until .65 is reached; and down as well.
+    up = AdaptiveProbability(target=None, adjustment_images=40, every=2, final_p=0.65)
+    assert trajectory(up, discriminator, [FOOLED] * 6) == [0.3, 0.5, 0.5, 0.65, 0.65, 0.65]
+    down = AdaptiveProbability(target=None, adjustment_images=40, every=1, final_p=0.5)
+    assert trajectory(down, discriminator, [SURE] * 3) == [0.55, 0.5, 0.5]
+    assert down.scalars().keys() == {"p"}
+    with pytest.raises(ValueError, match=r"wrappers\.ada\.p must be in \[0, 1\], not -1"):
+        AdaptiveAugmentation(nn.Identity(), ["contrast"], p=-1)
 
 
 def test_the_settings_of_the_paper() -> None:
@@ -129,6 +173,8 @@ def test_a_checkpoint_keeps_p_and_the_log_shows_it(tmp_path: Path) -> None:
         ({"target": 1.5}, r"ada\.target must be in \[-1, 1\], not 1\.5"),
         ({"adjustment_images": 0}, r"ada\.adjustment_images must be above 0"),
         ({"every": 0}, r"ada\.every must be a whole number of at least 1"),
+        ({"target": None, "final_p": 1.5}, r"ada\.final_p must be in \[0, 1\], not 1\.5"),
+        ({"final_p": 0.5}, r"a scheduled p's: add loss\.objectives\.ada\.target=null"),
     ],
 )
 def test_bad_settings_are_refused(settings: dict[str, Any], message: str) -> None:
