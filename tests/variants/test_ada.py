@@ -83,7 +83,8 @@ def test_scores_count_from_where_the_best_discriminator_is_undecided(loss: Objec
     rounds = [scripted([score], nn.Identity()) for score in scores.tolist()]
     for each in rounds:
         each.__dict__["fake_output"] = each.__dict__["real_output"]
-    costs = torch.tensor([float(loss.discriminator(each)) for each in rounds])
+    terms = [loss.discriminator(each) for each in rounds]
+    costs = torch.stack([term for term in terms if term is not None])
     best = scores[costs <= costs.min() + 1e-6]  # of a hinge loss all from -1 to 1
     assert best.mean().item() == pytest.approx(threshold, abs=0.01)
     objective = AdaptiveProbability(adjustment_images=40, every=1)
@@ -170,7 +171,7 @@ def test_a_checkpoint_keeps_p_and_the_log_shows_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"target": 1.5}, r"ada\.target must be in \[-1, 1\], not 1\.5"),
+        ({"target": 1.5}, r"ada\.target must be in \[-1, 1\], or null, not 1\.5"),
         ({"adjustment_images": 0}, r"ada\.adjustment_images must be above 0"),
         ({"every": 0}, r"ada\.every must be a whole number of at least 1"),
         ({"target": None, "final_p": 1.5}, r"ada\.final_p must be in \[0, 1\], not 1\.5"),
