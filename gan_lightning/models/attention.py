@@ -16,7 +16,7 @@ MOST_PLACES = 64 * 64
 def attention_halvings(shape: Sequence[int], fewest: int = 1) -> int:
     """Return how often an image of `shape` is halved where self-attention stands.
 
-    `fewest` times, at least: once in BigGAN, to 64 of 128 pixels, twice in SAGAN, to 32 of 128 pixels. Larger images are
+    At least `fewest` times: once in BigGAN, to 64 of 128 pixels, twice in SAGAN, to 32 of 128. Larger images are
     halved until their maps have at most `MOST_PLACES` places.
     """
     return next(halvings for halvings in range(fewest, 32) if prod(shape[1:]) <= MOST_PLACES * 4**halvings)
