@@ -87,7 +87,7 @@ class Scene:
         return optimal_value(self.density, self.estimate(samples), self.smoothing)
 
     def discriminator_error(self, samples: Array, real_probabilities: Array, fake_probabilities: Array) -> float:
-        """Return the mean |D - D*| over the mixture of data and fakes, from D of `real` and of the generator's `samples`."""
+        """Return the mean |D - D*| over the mixture of data and fakes, from D of `real` and of `samples`."""
         points, probabilities = (
             np.concatenate([self.real, samples]),
             np.concatenate([real_probabilities, fake_probabilities]),
