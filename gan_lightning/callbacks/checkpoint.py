@@ -33,9 +33,9 @@ class Checkpoint(Periodic, lightning_callbacks.Checkpoint):
     the disk before the checkpoint from which the run resumes.
 
     Each file is written aside, brought to the disk and renamed, so that a run that is stopped while saving keeps the
-    file before. A state whose weights are not all finite is not saved, and the file before stays as well. A save that
-    fails during training is a line in the log; the next one may succeed. Every rank holds the whole state, so rank 0
-    saves alone.
+    file before. A state whose weights are not all finite is not saved, and the file before stays as well. The first
+    save that fails during training, or fails after one that did not, is a line in the log; the next one may succeed.
+    Every rank holds the whole state, so rank 0 saves alone.
 
     Args:
         every: iterations between two saves of `last`.
@@ -77,8 +77,14 @@ class Checkpoint(Periodic, lightning_callbacks.Checkpoint):
     def run(self, trainer: Trainer, gan: GAN) -> None:
         try:
             self.save(trainer)
+            self._complained = False
         except NotSavedError as error:
+            self._complain(error)
+
+    def _complain(self, error: NotSavedError) -> None:
+        if not self._complained:
             log.error(str(error))
+        self._complained = True
 
     def save(self, trainer: Trainer) -> None:
         """Save ``last.ckpt`` now, before it ``best.ckpt`` where that is due, and what the loggers hold back.
@@ -99,7 +105,7 @@ class Checkpoint(Periodic, lightning_callbacks.Checkpoint):
                 try:
                     self._write(trainer, "best")
                 except NotSavedError as error:
-                    log.error(str(error))
+                    self._complain(error)
 
     def _write(self, trainer: Trainer, name: str) -> None:
         if not trainer.is_global_zero:

@@ -128,10 +128,14 @@ class DensityPlot(Periodic):
         picture = density_figure(self.scene, frames, PICTURE_DPI).draw(frames[-1])
         log_picture(trainer.loggers, "density", picture, frames[-1].iteration)
         directory = Path(trainer.default_root_dir)
-        self.paths = [directory / "density.png", directory / "evolution.gif"]
-        save_picture(picture, self.paths[0])
+        still, moving = directory / "density.png", directory / "evolution.gif"
+        with self.dispensable(still):
+            save_picture(picture, still)
+            self.paths = [still]
         animation = density_figure(self.scene, frames, ANIMATION_DPI)
-        save_animation((animation.draw(frame) for frame in frames), len(frames), self.paths[1])
+        with self.dispensable(moving):
+            save_animation((animation.draw(frame) for frame in frames), len(frames), moving)
+            self.paths = [*self.paths, moving]
 
     def state_dict(self) -> dict[str, Any]:
         return {"box": self.box}

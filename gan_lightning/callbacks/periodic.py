@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
 from gan_lightning.gan import GAN
 from gan_lightning.utils.checks import check_int
+
+log = logging.getLogger(__name__)
 
 
 def as_gan(module: LightningModule) -> GAN:
@@ -29,6 +36,17 @@ class Periodic(Callback, ABC):
     def __init__(self, every: int, at_start: bool = False) -> None:
         self.every, self.at_start = check_int(f"`every` of the callback {type(self).__name__}", every), at_start
         self._acted_at: int | None = None
+        self._complained = False
+
+    @contextmanager
+    def dispensable(self, path: Path) -> Iterator[None]:
+        """Within, a file that cannot be written, as on a full disk, is logged once and training continues."""
+        try:
+            yield
+        except OSError as error:
+            if not self._complained:
+                log.error(f"{os.path.relpath(path)} cannot be written ({error.strerror}): pictures are missing")
+            self._complained = True
 
     @abstractmethod
     def run(self, trainer: Trainer, gan: GAN) -> None:

@@ -63,14 +63,18 @@ class Pictures(Periodic, ABC):
         if not trainer.is_global_zero:
             return
         picture, frame = self.draw(gan)
-        self.last_path = folder(trainer) / f"iteration_{gan.iterations:06d}.png"
-        save_picture(picture, self.last_path)
+        path = folder(trainer) / f"iteration_{gan.iterations:06d}.png"
+        with self.dispensable(path):
+            save_picture(picture, path)
+            self.last_path = path
         log_picture(trainer.loggers, "samples", picture, gan.iterations)
         self.reel.add(gan.iterations, frame)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.last_path is not None and self.reel.frames:
-            save_animation(self.reel.frames, len(self.reel.frames), folder(trainer) / "evolution.gif")
+        if trainer.is_global_zero and self.reel.frames:
+            path = folder(trainer) / "evolution.gif"
+            with self.dispensable(path):
+                save_animation(self.reel.frames, len(self.reel.frames), path)
 
 
 class SampleGrid(Pictures):
@@ -95,7 +99,9 @@ class SampleGrid(Pictures):
                 real = make_image_grid(examples, columns=columns, row_names=names)
             else:
                 real = make_image_grid(real_data(trainer).examples(self.count, gan.device))
-            save_picture(real, folder(trainer) / "real.png")
+            path = folder(trainer) / "real.png"
+            with self.dispensable(path):
+                save_picture(real, path)
             log_picture(trainer.loggers, "real", real, gan.iterations)
         super().on_train_start(trainer, pl_module)
 
@@ -147,7 +153,5 @@ def translate_there_and_back(gan: GAN, z: Tensor) -> Tensor:
 
 
 def folder(trainer: Trainer) -> Path:
-    """Return the folder of the pictures, made if it is not there."""
-    path = Path(trainer.default_root_dir) / "samples"
-    path.mkdir(parents=True, exist_ok=True)
-    return path
+    """Return the folder of the pictures."""
+    return Path(trainer.default_root_dir) / "samples"

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 
 from gan_lightning.cli.command import run_command
 from gan_lightning.runs.data_path import expand_data_path
+from gan_lightning.runs.memory import refuse_large_networks
 from gan_lightning.runs.overrides import expand_resume_overrides
 from gan_lightning.runs.run_dir import discard_refused
 from gan_lightning.runs.validate import refuse_arguments, validate_job
@@ -31,6 +32,7 @@ def run(cfg: DictConfig) -> float | None:
     try:
         if sweeping:  # a single run was checked before its directory was made
             validate_job(cfg, "train")
+            refuse_large_networks(cfg)
         from gan_lightning.runs.training import train  # imports torch: --help and mistakes are answered before that
 
         hydra = HydraConfig.get()

@@ -24,6 +24,7 @@ from gan_lightning.runs.compose import hydra_job, without_hydra
 from gan_lightning.runs.data_path import expand_data_path
 from gan_lightning.runs.inherit import inherit
 from gan_lightning.runs.log_file import log_file
+from gan_lightning.runs.memory import refuse_large_networks
 from gan_lightning.runs.overrides import expand_resume_overrides
 from gan_lightning.runs.run_dir import checkpoint_of, discard_refused, read_config, refuse_escapes, require_writable
 from gan_lightning.runs.validate import refuse_arguments, validate
@@ -205,6 +206,7 @@ def train(
         typed_overrides, folder = typed(config.hydra.overrides.task), Path(config.hydra.runtime.output_dir)
         job, log_format = without_hydra(config), config.hydra.job_logging.formatters.timed.format
     refuse_several_devices(job.trainer)
+    refuse_large_networks(job)
     if not progress and "progress" in job.callbacks:
         job.callbacks.progress = None
     try:

@@ -5,12 +5,14 @@ Every check reads facts that the YAML files carry (`accepts`, `shape`, `energy`,
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from gan_lightning.runs.memory import samples_and_memory
 from gan_lightning.runs.run_dir import checkpoint_of
 from gan_lightning.trainer.ranks import device_count, started_from_outside
 from gan_lightning.utils.conf import conf_dir
@@ -23,7 +25,7 @@ def incompatibilities(config: DictConfig) -> Iterator[str]:
     checks = (
         *(objectives, variant_and_loss, model_and_data, model_and_loss, model_and_prior),
         *(batch_and_devices, ranks_and_devices, strategy),
-        *(batch_and_pieces, batch_and_packs, paths),
+        *(batch_and_pieces, batch_and_packs, samples_and_memory, paths),
     )
     for check in checks:
         yield from check(config)
@@ -144,6 +146,11 @@ def batch_and_devices(config: DictConfig) -> Iterator[str]:
 def ranks_and_devices(config: DictConfig) -> Iterator[str]:
     """Yield a sentence where torchrun or srun started other processes than one a device, or with srun one a machine."""
     outside, devices, nodes = started_from_outside(), config.trainer.devices, config.trainer.num_nodes
+    if outside is None and nodes > 1 and "MASTER_ADDR" not in os.environ:
+        yield (
+            f"trainer.num_nodes={nodes} would wait for other machines, and none is named: start it with torchrun or "
+            "srun, or set MASTER_ADDR, MASTER_PORT and NODE_RANK on each machine"
+        )
     if outside is None or devices in ("auto", -1):
         return
     per_node = {device_count(devices)} | ({1} if outside.by == "srun" else set())

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gan_lightning.utils.errors import UserError
+from gan_lightning.utils.log_handler import LogFile
 
 
 @contextmanager
@@ -20,7 +21,7 @@ def log_file(path: Path, line: str) -> Iterator[None]:
         line: the format of a line, as of `logging.Formatter`.
     """
     logger = logging.getLogger("gan_lightning")
-    file = logging.FileHandler(path, encoding="utf-8")
+    file = LogFile(path)
     file.setFormatter(logging.Formatter(line))
     handlers: list[logging.Handler] = [file]
     if not logger.hasHandlers() and logging.lastResort is not None:

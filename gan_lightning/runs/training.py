@@ -102,10 +102,15 @@ def prepare(
             start.restore_run_files(gan, trainer)
     except UserError as error:
         if first and not start.in_place:
-            write_json(start.directory / "result.json", {"status": "failed", "error": str(error)})
+            write_result(start.directory, {"status": "failed", "error": str(error)})
         raise
     if first:
-        write_start(start.directory, settings, overrides)
+        try:
+            write_start(start.directory, settings, overrides)
+        except OSError as error:
+            raise UserError(
+                f"{start.directory} cannot be written ({error.strerror}): make room, or give hydra.run.dir=<folder>"
+            ) from error
     for logger in trainer.loggers:
         logger.log_hyperparams(dict(settings))
     if first and settings.get("note"):
@@ -198,8 +203,17 @@ def fit(trainer: Trainer, gan: GAN, datamodule: LightningDataModule, start: Resu
         result = {"status": status, "error": error, "seconds": time.monotonic() - started, **summarize(trainer, gan)}
         untouched = start.in_place and status == "failed" and gan.discriminator_updates <= start.discriminator_updates
         if trainer.is_global_zero and not untouched:
-            write_json(start.directory / "result.json", result)
+            write_result(start.directory, result)
     return result
+
+
+def write_result(directory: Path, result: Mapping[str, Any]) -> None:
+    """Write ``result.json``; that it cannot be written is logged, as how the run ended is known by other means."""
+    path = directory / "result.json"
+    try:
+        write_json(path, result)
+    except OSError as error:
+        log.error(f"{os.path.relpath(path)} cannot be written ({error.strerror}): the run ended as {result['status']}")
 
 
 def was_restoring(problem: BaseException) -> bool:

@@ -25,6 +25,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from gan_lightning.runs.additions import CONTAINERS, foreign_keys, missing_modules, unread_keys
 from gan_lightning.runs.compatibility import incompatibilities, selected_by
 from gan_lightning.runs.inherit import inherit
+from gan_lightning.runs.memory import refuse_large_networks
 from gan_lightning.runs.run_dir import refuse_escapes, require_writable
 from gan_lightning.trainer.ranks import started_as_rank_zero
 from gan_lightning.utils.composition import sentence
@@ -50,7 +51,13 @@ class BeforeTheRun(Callback):
             if not config.hydra.run.dir:
                 raise UserError("hydra.run.dir= is empty: name a folder, or leave it out")
             if started_as_rank_zero():
-                require_writable(Path(config.hydra.run.dir))
+                directory = Path(config.hydra.run.dir)
+                new = not directory.exists()
+                require_writable(directory)
+                if new:
+                    directory.rmdir()  # Hydra makes it again, once the networks are known to fit
+            if config_name == "train":
+                refuse_large_networks(config)
         except (UserError, OmegaConfBaseException) as error:
             problem = error if isinstance(error, UserError) else UserError(sentence(error))
             if started_as_rank_zero():  # of the ranks that torchrun or srun starts, one reports it

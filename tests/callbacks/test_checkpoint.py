@@ -82,7 +82,7 @@ def test_a_full_disk_leaves_the_file_before_and_training_continues(
     assert seen == {1: 1, 2: 1, 3: 1, 4: 4}
     assert saved(tmp_path / "last.ckpt")["game"]["iterations"] == 5
     logged = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
-    assert logged == ["last.ckpt could not be saved (File too large): the one before is still there"] * 2
+    assert logged == ["last.ckpt could not be saved (File too large): the one before is still there"]  # once for both
 
 
 def test_a_last_save_that_fails_ends_in_an_error(tmp_path: Path, room_afterwards: None):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from lightning.pytorch.loggers import Logger
 from PIL import Image
 from torch.optim import Adam
 
+from gan_lightning.callbacks import samples
 from gan_lightning.callbacks.samples import SampleGrid
 from gan_lightning.data.mnist import Mnist10k
 from gan_lightning.ema import Averaging
@@ -121,3 +123,18 @@ def test_only_the_first_rank_writes(digits: Mnist10k, tmp_path: Path, monkeypatc
 def test_a_grid_of_nothing_is_refused():
     with pytest.raises(ValueError, match="callbacks.samples.count"):
         SampleGrid(1, count=0)
+
+
+def test_pictures_that_do_not_fit_are_said_once_and_training_ends_well(
+    digits: Mnist10k, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def full(picture: Pixels, path: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(samples, "save_picture", full)
+    gan, grids = small_gan(4), SampleGrid(1, count=4)
+    fit(gan, digits, tmp_path, grids)
+    assert gan.iterations == 4 and grids.last_path is None
+    assert [record.getMessage().split(" (")[1] for record in caplog.records if record.levelname == "ERROR"] == [
+        "No space left on device): pictures are missing"
+    ]

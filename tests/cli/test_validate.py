@@ -100,6 +100,9 @@ MISTAKES = {
     "metrics=ring": ["data.modes", "choose data, metrics and callbacks that go together"],
     "data=image_folder": ["data.root has no default: give it, as in data.root=..."],
     "data.image_size=null": ["data.image_size must be a whole number"],
+    "data.batch_size=1000000000000": ["data.batch_size=1000000000000 needs at least", "GiB are free here"],
+    "callbacks.samples.count=1000000000": ["callbacks.samples.count=1000000000 needs at least"],
+    "trainer.num_nodes=2": ["trainer.num_nodes=2 would wait for other machines", "torchrun or srun"],
     "trainer.deterministic=3": ["trainer.deterministic must be true or false, not 3"],
 }
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
 
 import pytest
 
+from gan_lightning.runs import training
 from gan_lightning.runs.run_dir import checkpoint_of, environment, write_start
 from gan_lightning.utils.errors import UserError
 from gan_lightning.utils.files import write_json
@@ -41,3 +43,16 @@ def test_the_start_of_a_run_is_on_record(tmp_path: Path):
     recorded = json.loads((tmp_path / "run" / "environment.json").read_text())
     assert recorded["python"] == environment()["python"]
     assert recorded["packages"]["lightning"]
+
+
+def test_a_result_that_cannot_be_written_is_one_line_of_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def full(path: Path, content: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(training, "write_json", full)
+    training.write_result(Path("run"), {"status": "finished"})
+    message = "run/result.json cannot be written (No space left on device): the run ended as finished"
+    assert [record.getMessage() for record in caplog.records] == [message]

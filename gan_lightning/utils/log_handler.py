@@ -1,0 +1,24 @@
+"""The handler of log files."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+
+class LogFile(logging.FileHandler):
+    """A log file that says once that it cannot be written, as on a full disk, in the place of a traceback a line."""
+
+    def __init__(self, filename: str | os.PathLike[str], encoding: str = "utf-8") -> None:
+        super().__init__(filename, encoding=encoding)
+        self._complained = False
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, the name of logging
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            return super().handleError(record)
+        if not self._complained:
+            self._complained = True
+            name = os.path.relpath(self.baseFilename)
+            sys.stderr.write(f"{name} cannot be written ({error.strerror}): lines of the log are lost\n")
