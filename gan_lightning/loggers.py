@@ -124,6 +124,8 @@ def read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
             columns = list(reader.fieldnames or ())
     except (csv.Error, UnicodeDecodeError):
         columns, rows = [], []
+    if rows and rows[-1].get(None) == [""]:
+        rows[-1].pop(None)  # of a row that was cut off behind a comma
     if columns[:1] != ["iteration"] or not all(row["iteration"].isdigit() and None not in row for row in rows):
         raise ValueError(f"{path} is no table of numbers by iteration: move it away, and the run begins a new one")
     return columns, rows

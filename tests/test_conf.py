@@ -55,7 +55,9 @@ def test_the_default_experiment_is_the_defaults_by_name():
     with composed() as config:
         plain = resolved(config)
     with composed("experiment=dcgan_mnist10k") as config:
-        assert resolved(config) == plain
+        named = resolved(config)
+    assert named["choices"].pop("experiment") == "dcgan_mnist10k"
+    assert named == plain
 
 
 def test_regularizers_stand_beside_the_loss():

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from gan_lightning.trainer.ranks import device_count
 from gan_lightning.utils.conf import plain
@@ -39,7 +40,9 @@ def samples_and_memory(config: DictConfig) -> Iterator[str]:
     way_out = "choose a smaller prior.dim, or fewer" if latent > math.prod(config.data.shape) else "choose fewer"
     devices = device_count(config.trainer.devices) * config.trainer.num_nodes
     for key, share in {"data.batch_size": devices, "callbacks.samples.count": 1, "callbacks.density.count": 1}.items():
-        count = OmegaConf.select(config, key)
+        count = None
+        with suppress(OmegaConfBaseException):  # a part of one's own that has no such key
+            count = OmegaConf.select(config, key)
         if isinstance(count, (int, float)) and (need := count / share * floats * FLOAT_BYTES) > available_bytes():
             yield f"{key}={count} {too_much(need)}: {way_out}"
 

@@ -71,14 +71,15 @@ def value_of(key: str, overrides: Sequence[Override]) -> Any:
 
 def lines_from(start: str, typed: Sequence[Override]) -> list[str]:
     """Return the answers of the run or file `start` with `typed` on top, and the directory to resume in."""
-    from gan_lightning.runs.checkpoints import read_settings
-
     directory = value_of("hydra.run.dir", typed)
     path = Path(directory or newest_run()) if start == "last" else Path(start).expanduser()
     if start == "last" and not (path / "checkpoints" / "last.ckpt").is_file():
         raise UserError(f"ckpt_path=last finds no checkpoint in {path}: give the directory of a run that has saved one")
     lines = [f"ckpt_path={quoted(str(path))}" if as_typed(o) == "ckpt_path=last" else as_typed(o) for o in typed]
-    lines = choice_lines(read_settings(checkpoint_of(str(path))).get("choices"), typed) + lines
+    checkpoint = checkpoint_of(str(path))
+    from gan_lightning.runs.checkpoints import read_settings  # imports torch, which a missing checkpoint does not need
+
+    lines = choice_lines(read_settings(checkpoint).get("choices"), typed) + lines
     if path.is_dir():
         if directory is None:
             lines.append(f"hydra.run.dir={quoted(str(path))}")

@@ -151,6 +151,7 @@ def read_config(directory: Path) -> DictConfig:
             raise ValueError("more than plain values")
         config = OmegaConf.load(file)
         assert isinstance(config, DictConfig)
+        assert config, "empty"
         if flaw := flaw_of(OmegaConf.to_container(config, resolve=False)):
             raise ValueError(flaw)
     except (OSError, ValueError, AssertionError, RecursionError, YAMLError, OmegaConfBaseException) as error:

@@ -18,12 +18,15 @@ KEY = "checksum"
 MOST_NODES = 2_000_000
 """Checkpoints of more names and values than this are no run's."""
 
+LONGEST_NAME = 10_000
+"""Characters of the names that lead to a value; one that holds itself would have no end of them."""
+
 
 def structure_digest(content: Mapping[str, Any]) -> str:
     """Return a digest of nested mappings and lists: names, plain values, shapes and types of tensors; `KEY` left out.
 
     Raises:
-        ValueError: they hold more than `MOST_NODES`.
+        ValueError: they hold more than `MOST_NODES`, or are nested without end.
     """
     digest = blake2b(digest_size=16)
     waiting: list[tuple[str, Any]] = [("", {key: part for key, part in content.items() if key != KEY})]
@@ -31,6 +34,8 @@ def structure_digest(content: Mapping[str, Any]) -> str:
         if not waiting:
             return digest.hexdigest()
         name, node = waiting.pop()
+        if len(name) > LONGEST_NAME:
+            break
         if isinstance(node, Mapping):
             found: object = len(node)
             waiting += [(f"{name}/{key}", part) for key, part in node.items()]

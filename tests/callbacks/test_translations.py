@@ -97,7 +97,7 @@ def test_only_the_first_rank_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_what_cannot_be_shown_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"callbacks\.samples\.count must be at least 1"):
+    with pytest.raises(ValueError, match=r"callbacks\.samples\.count must be a whole number of at least 1"):
         Translations(1, count=0)
     with pytest.raises(ValueError, match="choose model=cyclegan, or callbacks=images"):
         translate_there_and_back(tiny_gan(), torch.zeros(1, 6, 16, 16))

@@ -110,7 +110,7 @@ def test_images_that_were_moved_are_found_where_they_are_now(tmp_path: Path, dig
     with pytest.raises(UserError, match=r"data\.root="):
         run_eval(f"ckpt_path={run}", "cache=null")
     values = run_eval(f"ckpt_path={run}", f"data.root={tmp_path}/now", "cache=null")["last"]
-    assert values["val/swd"] == result(run)["final"]["val/swd"]
+    assert values["val/fid"] == result(run)["final"]["val/fid"]
     (written,) = (run / "evaluations").iterdir()
     assert json.loads(written.read_text())["data"]["root"] == f"{tmp_path}/now"
 

@@ -39,7 +39,7 @@ def test_size_channels_classes_metrics_and_name_are_found_out(tmp_path: Path):
     with composed(*expand_data_path([f"data={folder}"])) as config:
         validate(config, "train")
         assert config.hydra.runtime.choices.experiment == "folder"
-        assert config.data.shape == [1, 64, 64]
+        assert config.data.shape == [1, 68, 68]
         assert config.data.num_classes == 3
         assert config.name == "My_cats_dogs-dcgan-gan-s0"
         assert list(config.metrics.metrics) == ["fid", "kid", "precision_recall"]

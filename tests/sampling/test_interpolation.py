@@ -95,7 +95,7 @@ def test_other_noise_and_codes_move_on_a_line() -> None:
 def test_an_interpolation_is_an_animation_and_a_picture(labelled: Path, tmp_path: Path) -> None:
     overrides = ("interpolate=4", "count=3", "classes=[7]", f"output={tmp_path}")
     animation, picture = sampled(labelled, *overrides)
-    assert picture.name == "last_iteration1_seed0_interpolate4_3_classes7.png"
+    assert picture.name == "last_iteration1_seed0_interpolate4_3_classes_7.png"
     assert animation == picture.with_suffix(".gif")
     with Image.open(animation) as gif:
         assert gif.info["loop"] == 0
