@@ -23,6 +23,7 @@ from gan_lightning.runs import checkpoints, training
 from gan_lightning.runs.compose import hydra_job, without_hydra
 from gan_lightning.runs.data_path import expand_data_path
 from gan_lightning.runs.inherit import inherit
+from gan_lightning.runs.init_networks import inherit_networks
 from gan_lightning.runs.log_file import log_file
 from gan_lightning.runs.memory import refuse_large_networks
 from gan_lightning.runs.overrides import expand_resume_overrides
@@ -202,6 +203,7 @@ def train(
     with hydra_job(arguments) as config:
         refuse_escapes(Path(config.hydra.runtime.output_dir))
         inherit(config)
+        inherit_networks(config)
         validate(config, "train")
         typed_overrides, folder = typed(config.hydra.overrides.task), Path(config.hydra.runtime.output_dir)
         job, log_format = without_hydra(config), config.hydra.job_logging.formatters.timed.format

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from gan_lightning.runs.memory import samples_and_memory
 from gan_lightning.runs.run_dir import checkpoint_of
 from gan_lightning.trainer.ranks import device_count, started_from_outside
-from gan_lightning.utils.conf import conf_dir
+from gan_lightning.utils.conf import conf_dir, format_value
 from gan_lightning.utils.errors import UserError
 from gan_lightning.utils.image_sizes import accepted_sizes, choose_size, describe_sizes, smallest_of
 
@@ -25,7 +25,7 @@ def incompatibilities(config: DictConfig) -> Iterator[str]:
     checks = (
         *(objectives, variant_and_loss, model_and_data, model_and_loss, model_and_prior),
         *(batch_and_devices, ranks_and_devices, strategy),
-        *(batch_and_pieces, batch_and_packs, samples_and_memory, paths),
+        *(batch_and_pieces, batch_and_packs, samples_and_memory, paths, initial_weights),
     )
     for check in checks:
         yield from check(config)
@@ -213,6 +213,13 @@ def paths(config: DictConfig) -> Iterator[str]:
             checkpoint_of(config.ckpt_path)
         except UserError as error:
             yield from error.problems
+
+
+def initial_weights(config: DictConfig) -> Iterator[str]:
+    """Yield a sentence for settings of trained weights where there are none."""
+    for key in ("init_fresh", "freeze_discriminator"):
+        if config[key] and config.init_from is None:
+            yield f"{key}={format_value(config[key])} is for trained weights, and there are none: add init_from=<run>"
 
 
 def options(group: str) -> Iterator[tuple[str, DictConfig]]:

@@ -1,4 +1,4 @@
-"""The settings of the run that `ckpt_path` names, under what is typed now.
+"""The settings of the run that `ckpt_path` or `init_from` names, under what is typed now.
 
 A checkpoint may come from a stranger, so its settings are values and nothing more. The configuration is composed of our
 own conf/ with the same answers (`choices`) and of what is typed; then each setting that is not typed takes the value
@@ -14,14 +14,17 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, flag_override
+from omegaconf.errors import OmegaConfBaseException
 
-from gan_lightning.runs.resume_policy import NOTHING, Change, refusal, watches
+from gan_lightning.runs.resume_policy import NOTHING, Change, refusal, typed_changes, watches
 from gan_lightning.runs.run_dir import checkpoint_of
 from gan_lightning.runs.safe_targets import allowed_targets, is_allowed, targets
-from gan_lightning.utils.conf import conf_dir
+from gan_lightning.utils.conf import conf_dir, leaves
 from gan_lightning.utils.config_dirs import remembered_config_dirs
 from gan_lightning.utils.errors import UserError
 
@@ -36,6 +39,9 @@ REFERENCE = re.compile(r"\$\{(?:oc\.select:)?([\w.]+)(?:,null)?\}")
 
 OF_THIS_RUN = re.compile(r"\$\{(hydra:runtime\.output_dir|hydra:job|job_type|sweep_name|sweep_or_run_dir|now)")
 """Values that say where and when a run takes place."""
+
+CHOSEN_BY_SIZE = "${up_to:"
+"""The beginning of values that conf/ chooses by the size of the data."""
 
 NAME = re.compile(r"\w[\w.,=+-]*")
 """Names that may become a part of a path."""
@@ -71,27 +77,37 @@ def choice_lines(choices: object, typed: Sequence[Override]) -> list[str]:
 def inherit(config: DictConfig) -> None:
     """Give a composed configuration the settings of the checkpoint that it names, where nothing else is typed.
 
+    A checkpoint file that a new run starts from may be given other settings, which make another game: the run then
+    takes its weights alone, as with `init_from`.
+
     Args:
         config: of Hydra, `hydra` included; changed in place.
 
     Raises:
-        UserError: there is no such checkpoint; what is typed answers another question than its run did; or the run
-            added what could write anywhere, or names code that neither conf/ nor the command line does.
+        UserError: there is no such checkpoint; what is typed answers another question than the run did that is resumed;
+            or the run added what could write anywhere, or names code that neither conf/ nor the command line does.
     """
     if config.ckpt_path is None:
         return
+    if config.init_from is not None and "init_from" in str(config.hydra.overrides.task):
+        raise UserError("ckpt_path resumes a run and init_from starts a new one: give one of them")
     from gan_lightning.runs.checkpoints import read_settings
 
     checkpoint = checkpoint_of(config.ckpt_path)
     settings = read_settings(checkpoint)
     before = settings.get("choices")
-    typed = OverridesParser.create().parse_overrides([str(line) for line in config.hydra.overrides.task])
-    keys = typed_keys(typed, before if isinstance(before, dict) else {}, checkpoint)
+    before = before if isinstance(before, dict) else {}
+    keys, changed = typed_keys(typed_overrides(config), before)
+    anew = starts_new_run(config)
+    if changed and not anew:
+        raise UserError(refusal(checkpoint, changed))
     if not NAME.fullmatch(str(settings.get("name"))):
         keys.add("name")  # it becomes part of a path
     written: Any = OmegaConf.to_container(config, resolve=False)
     written.pop("hydra")
-    allowed = allowed_targets() | set(targets({key: part for key, part in written.items() if key not in GUARDED}))
+    if changed:
+        keys |= keys_of_other_answers(written, before)
+    allowed = allowed_in(written)
     game = {key: part for key, part in settings.items() if key not in (*GUARDED, *NOT_INHERITED) and key not in keys}
     unknown = [f"_target_={name}" for name in dict.fromkeys(map(str, targets(game))) if not is_allowed(name, allowed)]
     with flag_override(config, ["struct", "readonly"], [False, False]):
@@ -102,6 +118,48 @@ def inherit(config: DictConfig) -> None:
             f"{checkpoint} has {', '.join(unknown)}, which is in no file of conf/: type it again if you trust it, or "
             "give another value"
         )
+    if anew and (changed or is_another_game(settings, config)):
+        config.init_from, config.ckpt_path = config.ckpt_path, None
+
+
+def typed_overrides(config: DictConfig) -> list[Override]:
+    """Return what was typed, of a configuration with `hydra` in it."""
+    return OverridesParser.create().parse_overrides([str(line) for line in config.hydra.overrides.task])
+
+
+def allowed_in(written: Mapping[str, Any]) -> set[str]:
+    """Return the targets that the settings of a checkpoint may name: those of conf/, and of what is `written` now."""
+    return {*allowed_targets(), *targets({key: part for key, part in written.items() if key not in GUARDED})}
+
+
+def starts_new_run(config: DictConfig) -> bool:
+    """Return whether `ckpt_path` is a file, and the run directory has no checkpoint of its own."""
+    return Path(config.ckpt_path).expanduser().is_file() and not has_checkpoint(Path(config.hydra.run.dir))
+
+
+def has_checkpoint(directory: Path) -> bool:
+    """Return whether a run directory holds a run that has saved."""
+    return (directory / "checkpoints" / "last.ckpt").is_file()
+
+
+def is_another_game(settings: Mapping[str, Any], config: DictConfig) -> bool:
+    """Return whether a configuration differs from the settings of a checkpoint in more than may change."""
+    job = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    try:
+        return bool(typed_changes(settings, job))
+    except OmegaConfBaseException:
+        return False  # what cannot be filled in is refused later, by name
+
+
+def keys_of_other_answers(written: Mapping[str, Any], before: Mapping[str, Any]) -> set[str]:
+    """Return the keys whose values, as `written`, are not those that the answers `before` bring."""
+    lines = choice_lines(before, [])
+    loader = GlobalHydra.instance().config_loader()
+    composed = loader.load_configuration("train", overrides=lines, run_mode=RunMode.RUN)
+    then: Any = OmegaConf.to_container(composed, resolve=False)
+    then.pop("hydra")
+    pairs = dict(leaves(written)), dict(leaves(then))
+    return {key for key in {**pairs[0], **pairs[1]} if pairs[0].get(key, NOTHING) != pairs[1].get(key, NOTHING)}
 
 
 class TakeOver:
@@ -110,13 +168,14 @@ class TakeOver:
     Args:
         settings: of the checkpoint, plain.
         typed: keys that keep their value, with all below them.
+        keep_references: keep all that the configuration takes from elsewhere in it.
 
     Attributes:
         refused: keys of the checkpoint that are not taken over, and cannot be left out without a word.
     """
 
-    def __init__(self, settings: Mapping[str, Any], typed: Collection[str]) -> None:
-        self.settings, self.typed = settings, typed
+    def __init__(self, settings: Mapping[str, Any], typed: Collection[str], keep_references: bool = False) -> None:
+        self.settings, self.typed, self.keep_references = settings, typed, keep_references
         self.refused: list[str] = []
 
     def merge(self, node: DictConfig, written: Mapping[str, Any], values: Mapping[str, Any], above: str) -> None:
@@ -140,6 +199,8 @@ class TakeOver:
 
     def is_same(self, mine: Any, value: Any) -> bool:
         """Return whether `value` is what the configuration has: itself, or that of the key that it refers to."""
+        if self.keep_references and isinstance(mine, str) and "${" in mine and not mine.startswith(CHOSEN_BY_SIZE):
+            return True
         if isinstance(mine, str) and (reference := REFERENCE.fullmatch(mine)):
             other: Any = self.settings
             for name in reference[1].split("."):
@@ -157,11 +218,10 @@ class TakeOver:
         return bool(part) and mine is not NOTHING and plain and not name.startswith("_")
 
 
-def typed_keys(typed: Sequence[Override], before: Mapping[str, Any], checkpoint: object) -> set[str]:
-    """Return the keys that keep what is typed: those of values, and groups that are answered anew.
+def typed_keys(typed: Sequence[Override], before: Mapping[str, Any]) -> tuple[set[str], list[Change]]:
+    """Return the keys that keep what is typed, and which groups that make the game are answered anew.
 
-    Raises:
-        UserError: a group that makes the game is answered otherwise than the run did.
+    The keys are those of values, and groups that are answered otherwise than the run did.
     """
     keys, changed = set(), []
     for override in typed:
@@ -174,9 +234,7 @@ def typed_keys(typed: Sequence[Override], before: Mapping[str, Any], checkpoint:
             keys.add(key)
             if not watches(key):
                 changed.append(Change(key, before.get(key, NOTHING), value))
-    if changed:
-        raise UserError(refusal(checkpoint, changed))
-    return keys
+    return keys, changed
 
 
 def is_group(key: str, before: Mapping[str, Any]) -> bool:

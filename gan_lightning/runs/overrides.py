@@ -1,5 +1,6 @@
-"""What `ckpt_path` and `resume` stand for on a command line, before Hydra reads it.
+"""What `ckpt_path`, `init_from` and `resume` stand for on a command line, before Hydra reads it.
 
+``init_from`` brings the answers that make its networks; their values follow in `init_networks`.
 ``ckpt_path=<run directory>`` resumes in that directory, ``ckpt_path=<file>`` in a new one, each with the answers that
 the run was composed of; its values follow in `inherit`. ``resume=auto`` gives a command a directory of its own, so that
 it finds its run again. Nothing here imports torch before there is a checkpoint to read.
@@ -17,6 +18,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from gan_lightning.runs.inherit import choice_lines
+from gan_lightning.runs.init_networks import network_lines
 from gan_lightning.runs.resume_policy import may_change
 from gan_lightning.runs.run_dir import RUNS, checkpoint_of, newest_run
 from gan_lightning.trainer.ranks import is_sweep
@@ -43,7 +45,13 @@ def expand_resume_overrides(arguments: Sequence[str]) -> list[str]:
         typed = OverridesParser.create().parse_overrides(given)
     except HydraException:
         return list(arguments)  # Hydra tells what is wrong with it
-    start, resume = value_of("ckpt_path", typed), value_of("resume", typed)
+    start, resume, source = (value_of(key, typed) for key in ("ckpt_path", "resume", "init_from"))
+    if start is None and source is not None:
+        if not isinstance(source, str):
+            raise UserError("init_from names one run: give one, and sweep over other settings")
+        lines = network_lines(source, typed)
+        given, arguments = [*given, *lines], [*arguments, *lines]
+        typed = OverridesParser.create().parse_overrides(given)
     if start is None and resume != "auto":
         return list(arguments)
     if is_sweep(arguments):

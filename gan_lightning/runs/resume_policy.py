@@ -77,22 +77,27 @@ def refuse_changes(checkpoint: object, before: Mapping[str, Any], config: DictCo
     Raises:
         UserError: naming the keys that have changed, with both values.
     """
+    if typed := typed_changes(before, config):
+        raise UserError(refusal(checkpoint, typed))
+
+
+def typed_changes(before: Mapping[str, Any], config: DictConfig) -> list[Change]:
+    """Return what `refuse_changes` refuses; its arguments are the same."""
     job = config.copy()
     for key, value in leaves(before):
         if may_change(key) and not watches(key) and key != "data.root":  # the images lie where they are now
             OmegaConf.update(job, key, value, merge=False, force_add=True)
     found = list(changes(before, plain(job)))
     typed = [change for change in found if not refers(job, change.key)]
-    typed = typed or [change for change in found if not refers(job, change.key.rpartition(".")[0])]
-    if typed:
-        raise UserError(refusal(checkpoint, typed))
+    return typed or [change for change in found if not refers(job, change.key.rpartition(".")[0])]
 
 
 def refusal(checkpoint: object, changed: Sequence[Change]) -> str:
     """Return the sentence on what differs from a checkpoint."""
     return (
         f"{checkpoint} was made with other settings, and a resumed run keeps them: {'; '.join(map(str, changed))}. "
-        f"Leave {'it' if len(changed) == 1 else 'them'} out, or start a new run in another directory without ckpt_path"
+        f"Leave {'it' if len(changed) == 1 else 'them'} out, or start a new run from its weights with init_from in the "
+        "place of ckpt_path"
     )
 
 

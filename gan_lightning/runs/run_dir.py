@@ -105,28 +105,29 @@ def git(*arguments: str) -> str | None:
     return answer.stdout.strip()
 
 
-def checkpoint_of(path: str | None, which: str = "last") -> Path:
+def checkpoint_of(path: str | None, which: str = "last", key: str = "ckpt_path") -> Path:
     """Return the checkpoint `path`, or the one named `which` of a run directory; a UserError if there is none.
 
     The run directory may be given as `last`, the one in `RUNS` that saved last, and by its folder of checkpoints.
+    `key` is the setting that `path` is the value of.
     """
     if not path:
-        raise UserError("name a run or a checkpoint: ckpt_path=outputs/runs/...")
-    found = newest_run() if path == "last" else Path(path).expanduser()
+        raise UserError(f"name a run or a checkpoint: {key}=outputs/runs/...")
+    found = newest_run(key) if path == "last" else Path(path).expanduser()
     if found.is_dir():
         found = (found if found.name == "checkpoints" else found / "checkpoints") / f"{which}.ckpt"
     if not found.is_file():
         raise UserError(
-            f"ckpt_path={path} holds no checkpoint, {found} does not exist: give a run directory or a .ckpt file"
+            f"{key}={path} holds no checkpoint, {found} does not exist: give a run directory or a .ckpt file"
         )
     return found
 
 
-def newest_run() -> Path:
+def newest_run(key: str = "ckpt_path") -> Path:
     """Return the run in `RUNS` that saved last; a UserError if none has."""
     saved = list(RUNS.glob("*/checkpoints/last.ckpt"))
     if not saved:
-        raise UserError(f"ckpt_path=last finds no run with a checkpoint in {RUNS}: give the directory of one")
+        raise UserError(f"{key}=last finds no run with a checkpoint in {RUNS}: give the directory of one")
     return run_directory(max(saved, key=lambda file: file.stat().st_mtime))
 
 

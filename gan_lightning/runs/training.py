@@ -26,6 +26,7 @@ from gan_lightning.callbacks.preemption import Interrupted
 from gan_lightning.data.decode import UnreadableImageError
 from gan_lightning.diagnostics.probe import not_finite
 from gan_lightning.gan import GAN
+from gan_lightning.runs.init_weights import start_from
 from gan_lightning.runs.lock import one_writer
 from gan_lightning.runs.report import print_report
 from gan_lightning.runs.resume import ResumePoint
@@ -99,6 +100,7 @@ def prepare(
     try:
         with user_errors():
             datamodule, gan, trainer = build(settings, start.directory)
+            start_from(gan, settings, resuming=start.checkpoint is not None)
             start.restore_run_files(gan, trainer)
     except UserError as error:
         if first and not start.in_place:

@@ -19,12 +19,13 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, ListConfig, OmegaConf, flag_override, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from gan_lightning.runs.additions import CONTAINERS, foreign_keys, missing_modules, unread_keys
 from gan_lightning.runs.compatibility import incompatibilities, selected_by
 from gan_lightning.runs.inherit import inherit
+from gan_lightning.runs.init_networks import inherit_networks
 from gan_lightning.runs.memory import refuse_large_networks
 from gan_lightning.runs.run_dir import refuse_escapes, require_writable
 from gan_lightning.trainer.ranks import started_as_rank_zero
@@ -46,6 +47,7 @@ class BeforeTheRun(Callback):
         HydraConfig.instance().set_config(config)
         try:
             inherit(config)
+            inherit_networks(config)
             refuse_escapes(Path(config.hydra.run.dir))
             validate(config, config_name or "train")
             if not config.hydra.run.dir:
@@ -70,7 +72,11 @@ def validate_job(config: DictConfig, config_name: str) -> None:
     whole = config.copy()
     with open_dict(whole):
         whole.hydra = HydraConfig.get()
+    inherit_networks(whole)
     validate(whole, config_name)
+    with flag_override(config, ["struct", "readonly"], [False, False]):
+        for part in ("model", "prior", "data"):
+            config[part] = whole._get_node(part)
 
 
 def validate(config: DictConfig, config_name: str) -> None:
@@ -145,6 +151,8 @@ RULES = (
     Rule(COUNTS, _int, "a whole number, at least 1"),
     Rule(("data.shape",), _shape, "a list of whole numbers, such as [1,28,28]"),
     Rule(("data.image_size",), _image_size, "a whole number, at least 1, or [height,width]"),
+    Rule(("freeze_discriminator",), lambda value: _int(value, 0), "a whole number of layers, from 0"),
+    Rule(("init_from",), lambda value: value is None or isinstance(value, str), "a run, a file or an address"),
     Rule(("resume",), lambda value: value in (None, "auto"), "auto or null"),
     Rule(("optimizer*.lr",), _positive, "a number above 0"),
     Rule(("optimizer*.betas",), _betas, "two numbers from 0 to below 1, such as [0.5,0.999]"),
