@@ -93,7 +93,7 @@ def inherit_networks(config: DictConfig) -> None:
         return
     from gan_lightning.runs.checkpoints import read_settings
 
-    checkpoint = source_of(config.init_from)
+    checkpoint = source_of(str(config.init_from))
     settings = read_settings(checkpoint)
     keys = {str(override.key_or_group) for override in typed_overrides(config)} - set(GROUPS)
     answers, before = config.hydra.runtime.choices, settings.get("choices") or {}

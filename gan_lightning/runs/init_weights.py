@@ -51,7 +51,7 @@ def start_from(gan: GAN, settings: Mapping[str, Any], *, resuming: bool) -> None
         return
     gan.averaging.ramp_up = None
     if not resuming:
-        file = source_of(settings["init_from"])
+        file = source_of(str(settings["init_from"]))
         content = read_checkpoint(file)
         fresh = take_weights(gan, content["state_dict"], settings["init_fresh"], file)
         made = content["game"]["iterations"]

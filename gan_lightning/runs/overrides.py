@@ -47,9 +47,9 @@ def expand_resume_overrides(arguments: Sequence[str]) -> list[str]:
         return list(arguments)  # Hydra tells what is wrong with it
     start, resume, source = (value_of(key, typed) for key in ("ckpt_path", "resume", "init_from"))
     if start is None and source is not None:
-        if not isinstance(source, str):
+        if any(override.key_or_group == "init_from" and override.is_sweep_override() for override in typed):
             raise UserError("init_from names one run: give one, and sweep over other settings")
-        lines = network_lines(source, typed)
+        lines = network_lines(str(source), typed)
         given, arguments = [*given, *lines], [*arguments, *lines]
         typed = OverridesParser.create().parse_overrides(given)
     if start is None and resume != "auto":

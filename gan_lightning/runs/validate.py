@@ -152,7 +152,6 @@ RULES = (
     Rule(("data.shape",), _shape, "a list of whole numbers, such as [1,28,28]"),
     Rule(("data.image_size",), _image_size, "a whole number, at least 1, or [height,width]"),
     Rule(("freeze_discriminator",), lambda value: _int(value, 0), "a whole number of layers, from 0"),
-    Rule(("init_from",), lambda value: value is None or isinstance(value, str), "a run, a file or an address"),
     Rule(("resume",), lambda value: value in (None, "auto"), "auto or null"),
     Rule(("optimizer*.lr",), _positive, "a number above 0"),
     Rule(("optimizer*.betas",), _betas, "two numbers from 0 to below 1, such as [0.5,0.999]"),
