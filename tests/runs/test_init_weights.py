@@ -186,16 +186,14 @@ def test_the_layers_that_see_the_image_first_get_no_gradient(model: str, setting
     discriminator = discriminator_of(model, settings)
     order: list[nn.Module] = []
     layers = [part for part in discriminator.modules() if isinstance(part, nn.Conv2d | nn.Linear)]
-    for layer in layers:
-        layer.register_forward_hook(lambda layer, *_: order.append(layer) if layer not in order else None)
+    for part in layers:
+        part.register_forward_hook(lambda layer, *_: order.append(layer) if layer not in order else None)
     freeze_layers(discriminator, count)
     images = torch.randn(4, 1, 28, 28, requires_grad=True)
     discriminate(discriminator, images, torch.arange(4)).logits.square().sum().backward()
     assert len(order) == len(layers)
     for place, layer in enumerate(order):
-        assert [weight.grad is not None for weight in layer.parameters()] == [place >= count] * len(
-            [*layer.parameters()]
-        )
+        assert {weight.grad is not None for weight in layer.parameters()} == {place >= count}
     assert images.grad is not None and images.grad.abs().sum() > 0  # the generator's gradient passes through
 
 
