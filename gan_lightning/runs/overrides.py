@@ -25,7 +25,7 @@ from gan_lightning.trainer.ranks import is_sweep
 from gan_lightning.utils.conf import quoted
 from gan_lightning.utils.errors import UserError
 
-COMPARED = ("ckpt_path", "trainer.precision")
+COMPARED = ("ckpt_path", "data.root", "trainer.precision")
 """What may be written otherwise when a run is resumed, and makes another run all the same when one starts."""
 
 

@@ -165,3 +165,8 @@ def test_a_command_finds_its_directory_again():
 def test_a_directory_that_is_given_stays():
     assert expand_resume_overrides(["resume=auto", "hydra.run.dir=mine"]) == ["resume=auto", "hydra.run.dir=mine"]
     assert expand_resume_overrides(["-m", "resume=auto", "seed=1,2"]) == ["-m", "resume=auto", "seed=1,2"]
+
+
+def test_folders_of_one_name_have_directories_of_their_own():
+    ours, theirs = (rewritten("resume=auto", f"data.root=/{place}/photos")[-1] for place in ("ours", "theirs"))
+    assert ours != theirs and ours == rewritten("resume=auto", "data.root=/ours/photos", "data.num_workers=2")[-1]
