@@ -128,10 +128,9 @@ def translate_images(cfg: DictConfig, checkpoint: Path, folder: Path) -> list[Pa
         raise UserError("source= is for a model that translates images, such as variant=cyclegan's: leave it out")
     if cfg.direction is None:
         raise UserError("say which way to translate: direction=a_to_b, or b_to_a, the domains being data.a and data.b")
-    channels, *size = config.data.shape
-    name, shape = f"{checkpoint.stem}_iteration{iterations}", (channels // 2, *size)
+    name, channels = f"{checkpoint.stem}_iteration{iterations}", config.data.shape[0] // 2
     with user_errors():
-        return write_translations(network, folder, name, Path(cfg.source), cfg.direction, shape)
+        return write_translations(network, folder, name, Path(cfg.source), cfg.direction, channels)
 
 
 def check_values(cfg: DictConfig) -> None:

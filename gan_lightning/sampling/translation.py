@@ -12,7 +12,7 @@ from torch import Tensor
 from gan_lightning.data.decode import Decoding
 from gan_lightning.data.files import read_image
 from gan_lightning.data.pixels import normalize, to_uint8
-from gan_lightning.models.cyclegan import CycleGANGenerators
+from gan_lightning.models.cyclegan import LEAST_SIZE, MULTIPLE, CycleGANGenerators
 from gan_lightning.sampling.output import save_image
 from gan_lightning.utils.find_images import ImagePath
 from gan_lightning.utils.progress_bar import track
@@ -27,11 +27,26 @@ COLUMNS = 10
 
 @torch.no_grad()
 def translate(network: CycleGANGenerators, direction: str, images: Tensor) -> Tensor:
-    """Return `images` (count, channels, size, size) in [-1, 1] in the other domain, float32, on the CPU."""
+    """Return `images` (count, channels, height, width) in [-1, 1] in the other domain, float32, on the CPU.
+
+    Sides that the networks do not take are continued by mirrored pixels, which are cut off again.
+    """
     one_way = network.a_to_b if direction == "a_to_b" else network.b_to_a
     device = next(network.parameters()).device
+    height, width = images.shape[2:]
+    padded = mirrored(mirrored(images, 2), 3)
     with torch.autocast(device.type, enabled=False):
-        return torch.cat([one_way(part.to(device)).float().cpu() for part in images.split(BATCH_SIZE)])
+        found = torch.cat([one_way(part.to(device)).float().cpu() for part in padded.split(BATCH_SIZE)])
+    return found[:, :, :height, :width]
+
+
+def mirrored(images: Tensor, dim: int) -> Tensor:
+    """Return images whose side `dim` is continued to the next that networks take, as if its end were a mirror."""
+    side = images.shape[dim]
+    places = torch.arange(max(LEAST_SIZE, -(-side // MULTIPLE) * MULTIPLE), device=images.device)
+    period = max(2 * (side - 1), 1)  # there and back, the ends once
+    places = places % period
+    return images.index_select(dim, torch.minimum(places, period - places).clamp(max=side - 1))
 
 
 def side_by_side(sources: Tensor, translations: Tensor) -> Tensor:
@@ -48,31 +63,29 @@ def translate_folder(
     translate_batch: Callable[[Tensor], Tensor],
     root: Path,
     paths: Sequence[ImagePath],
-    shape: Sequence[int],
+    channels: int,
     target: Path,
 ) -> None:
-    """Write the translation of each image into the new folder `target`, as PNGs.
+    """Write the translation of each image into the new folder `target`, as PNGs of its size.
 
     Args:
-        translate_batch: takes and gives images (count, *shape) in [-1, 1].
+        translate_batch: takes and gives images (count, channels, height, width) in [-1, 1].
         root: the folder that the images lie in.
         paths: the images.
-        shape: that images are brought to, (1 or 3, size, size).
+        channels: that images are brought to, 1 or 3.
         target: the folder, which must not be there.
 
     Raises:
         ValueError: an image cannot be read.
         OSError: one cannot be written.
     """
-    to = Decoding(shape[0], (shape[1], shape[2]))
+    to = Decoding(channels)
     names = [target / name for name in png_names(root, paths)]
     target.mkdir()
-    for first in track(range(0, len(paths), BATCH_SIZE), "Translating"):
-        rows = range(first, min(first + BATCH_SIZE, len(paths)))
-        images = torch.stack([read_image("source", paths[row], to) for row in rows])
-        for row, pixels in zip(rows, to_uint8(translate_batch(normalize(images))), strict=True):
-            names[row].parent.mkdir(parents=True, exist_ok=True)
-            save_image(pixels, names[row])
+    for row in track(range(len(paths)), "Translating"):
+        image = read_image("source", paths[row], to)
+        names[row].parent.mkdir(parents=True, exist_ok=True)
+        save_image(to_uint8(translate_batch(normalize(image[None])))[0], names[row])
 
 
 def png_names(root: Path, paths: Sequence[ImagePath]) -> list[Path]:

@@ -145,11 +145,11 @@ def write_pairs(
 
 
 def write_translations(
-    network: nn.Module, folder: Path, name: str, source: Path, direction: str, shape: Sequence[int]
+    network: nn.Module, folder: Path, name: str, source: Path, direction: str, channels: int
 ) -> list[Path]:
     """Write a folder with the translation of each image in the folder `source`, as PNGs.
 
-    `network` is the generator, `direction` a_to_b or b_to_a. Images are brought to `shape`, (1 or 3, size, size).
+    `network` is the generator, `direction` a_to_b or b_to_a. Images have `channels`, 1 or 3, and keep their sizes.
     Raises a FileNotFoundError without images, a ValueError for a `folder` within `source` or an unreadable image.
     """
     assert is_translator(network)
@@ -162,7 +162,7 @@ def write_translations(
         folder,
         name,
         lambda aside: translate_folder(
-            lambda images: translate(network, direction, images), root, paths, shape, aside / name
+            lambda images: translate(network, direction, images), root, paths, channels, aside / name
         ),
     )
 
