@@ -280,7 +280,7 @@ class ImageData(RealData):
     ) -> Iterator[Batch]:
         """See `RealData`; images, float32 in [-1, 1]."""
         pixels, labels = self.split(self.reference == "train", device)
-        mine = rank_slice(len(pixels), rank, world_size)
+        mine = rank_slice(self.reference_size, rank, world_size)
         for start in range(mine.start, mine.stop, batch_size):
             rows = slice(start, min(start + batch_size, mine.stop))
             yield normalize(pixels[rows]), None if labels is None else labels[rows]

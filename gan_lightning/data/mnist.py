@@ -65,10 +65,7 @@ class Mnist(ImageData):
 
     def folder(self) -> Path | None:
         """Return where all four files are: in `root` itself, or where torchvision puts them."""
-        for folder in (self.root, self.root / "raw", self.root / self.dataset.__name__ / "raw"):
-            if all(found(folder / name) for train in (True, False) for name in file_names(train)):
-                return folder
-        return None
+        return mnist_folder(self.root, self.dataset.__name__)
 
     def fetch(self) -> None:
         """Download the four files to `root`, all of them or none."""
@@ -86,6 +83,14 @@ class FashionMnist(Mnist):
     """Fashion-MNIST (Xiao et al. 2017): 60 000 articles of clothing to train on, 10 000 to test with."""
 
     dataset = torchvision.datasets.FashionMNIST
+
+
+def mnist_folder(root: Path, name: str = "MNIST") -> Path | None:
+    """Return where all four files of the data set `name` are: in `root`, or where torchvision puts them; else None."""
+    for folder in (root, root / "raw", root / name / "raw"):
+        if all(found(folder / file) for train in (True, False) for file in file_names(train)):
+            return folder
+    return None
 
 
 def file_names(train: bool) -> tuple[str, str]:

@@ -31,6 +31,34 @@ class Digits(Extractor):
         return Features(features, self.classifier.head(features))
 
 
+class StackedDigits(Extractor):
+    """The features and digits of three channels, each read by the package's classifier of digits as a grey image.
+
+    The 192 features are those of the channels one after another. The logits are log p(a) + log p(b) + log p(c) of the
+    1 000 classes 100 a + 10 b + c.
+    """
+
+    preprocessing = f"each channel: {Digits.preprocessing}"
+
+    def __init__(self) -> None:
+        digits = Digits()
+        super().__init__(3 * digits.dim, 1000, f"stacked-{digits.fingerprint}")
+        self.digits = digits
+
+    def extract(self, images: Tensor) -> Features:
+        """Return the features of images (batch, 3, height, width) in [-1, 1]; others than 28x28 are resized."""
+        if images.ndim != 4 or images.shape[1] != 3:
+            raise ValueError(
+                "extractor=stacked_digits reads images of three channels (batch, 3, height, width), "
+                f"not {tuple(images.shape)}: choose data=stacked_mnist, or extractor=digits for grey digits"
+            )
+        features, logits = self.digits.extract(images.flatten(0, 1).unsqueeze(1))
+        assert logits is not None  # the classifier has classes
+        red, green, blue = logits.log_softmax(dim=1).unflatten(0, (-1, 3)).unbind(1)
+        classes = red[:, :, None, None] + green[:, None, :, None] + blue[:, None, None, :]
+        return Features(features.unflatten(0, (-1, 3)).flatten(1), classes.flatten(1))
+
+
 DIGIT_WEIGHTS = Path(__file__).parent / "assets" / "digit_classifier.pt"
 
 

@@ -13,6 +13,11 @@ def entropy(p: Tensor) -> float:
     return torch.special.entr(p).sum().item()
 
 
+def kullback_leibler(p: Tensor, q: Tensor) -> float:
+    """Return KL(p || q) = sum p log(p / q) of probabilities (cells,), at least 0; infinity where q lacks a cell of p."""
+    return max(0.0, (torch.xlogy(p, p) - torch.xlogy(p, q)).sum().item())
+
+
 def jensen_shannon(p: Tensor, q: Tensor) -> float:
     """Return H((p + q) / 2) - (H(p) + H(q)) / 2 of probabilities (cells,) each.
 

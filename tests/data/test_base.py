@@ -15,6 +15,7 @@ from gan_lightning.data.base import rank_slice
 
 CONF = Path(__file__).parents[2] / "conf" / "data"
 SOURCES = ["mnist10k", "mnist", "fashion_mnist", "cifar10", "image_folder", "gaussian", "ring", "grid"]
+SOURCES.append("stacked_mnist")
 
 
 @pytest.fixture
@@ -34,6 +35,8 @@ def make(tmp_path, settings, write_mnist, write_cifar10, write_images):
             changes["root"] = str(root)
         if name == "image_folder":
             changes |= {"num_workers": 0, "image_size": 64}
+        if name == "stacked_mnist":
+            changes = {"train_size": 90, "test_size": 30} | changes
         return instantiate(settings(name, **changes))
 
     return made

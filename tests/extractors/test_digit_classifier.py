@@ -11,7 +11,7 @@ import torch
 import gan_lightning.data
 from gan_lightning.data.idx import read_idx
 from gan_lightning.data.pixels import quantise
-from gan_lightning.extractors.digits import DIGIT_WEIGHTS, digit_sized, trained_digit_classifier
+from gan_lightning.extractors.digits import DIGIT_WEIGHTS, Digits, StackedDigits, digit_sized, trained_digit_classifier
 
 DIGITS = Path(gan_lightning.data.__file__).parent / "assets" / "mnist10k"
 
@@ -71,3 +71,21 @@ def test_digits_of_another_size_are_resized_with_antialiasing():
 def test_only_grey_images_are_digits(shape: tuple[int, ...]):
     with pytest.raises(ValueError, match=r"grey images .* choose metrics=inception or metrics=sliced_wasserstein"):
         digit_sized(torch.zeros(shape))
+
+
+def test_stacked_digits_are_read_channel_by_channel():
+    digits = read_idx(DIGITS / "t10k-images-idx3-ubyte.gz")[:60].float() / 127.5 - 1.0
+    found = StackedDigits()(digits.reshape(20, 3, 28, 28))
+    alone = Digits()(digits[:, None])
+    assert alone.logits is not None and found.logits is not None
+    torch.testing.assert_close(found.features, alone.features.reshape(20, 3 * 64))
+    by_channel = alone.logits.softmax(1).reshape(20, 3, 10)
+    expected = torch.stack([torch.einsum("a,b,c->abc", *row).flatten() for row in by_channel])
+    torch.testing.assert_close(found.logits.softmax(1), expected)
+    read = alone.logits.argmax(1).reshape(20, 3)
+    assert torch.equal(found.logits.argmax(1), read @ torch.tensor([100, 10, 1]))
+
+
+def test_stacked_digits_need_three_channels():
+    with pytest.raises(ValueError, match=r"three channels.*choose data=stacked_mnist"):
+        StackedDigits()(torch.zeros(2, 1, 28, 28))

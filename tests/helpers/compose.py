@@ -30,13 +30,14 @@ SMALL = (
 
 
 STAND_INS = {
+    "stacked_mnist": ("data.train_size=200",),
     "folder": ("data=mnist10k", "metrics=digits", "extractor=digits", "~data.mirror", "note=null"),
     "biggan_cifar10": (
         *("data=mnist10k", "data.image_size=32", "metrics=digits", "extractor=digits"),
         *("data.batch_size=8", "model.generator.width=4", "model.discriminator.width=4"),
     ),
 }
-"""Data at hand and narrow networks for experiments whose data would be downloaded."""
+"""Data at hand and narrow networks for experiments whose data would be downloaded, and fewer data."""
 
 
 @contextmanager

@@ -7,13 +7,15 @@ import torch
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import entropy as scipy_entropy
 
-from gan_lightning.metrics.divergence import entropy, jensen_shannon
+from gan_lightning.metrics.divergence import entropy, jensen_shannon, kullback_leibler
 
 
-def test_both_equal_scipys():
+def test_all_equal_scipys():
     p, q = torch.tensor([0.1, 0.0, 0.6, 0.3]).double(), torch.tensor([0.4, 0.2, 0.4, 0.0]).double()
     assert entropy(p) == pytest.approx(scipy_entropy(p.numpy()))
     assert jensen_shannon(p, q) == pytest.approx(jensenshannon(p.numpy(), q.numpy()) ** 2)
+    assert kullback_leibler(q, (p + q) / 2) == pytest.approx(scipy_entropy(q.numpy(), (p + q).numpy()))
+    assert kullback_leibler(p, q) == math.inf
 
 
 def test_bounds_are_reached():

@@ -30,7 +30,7 @@ FACTS = {
 }
 BY_FEATURES = ["fid", "kid", "inception_score", "precision_recall", "density_coverage", "intra_fid"]
 CHOICES = ["digits", "sliced_wasserstein", "gaussian", "ring", "grid", "labelled_digits", "coded_digits", *BY_FEATURES]
-CHOICES.append("classification_accuracy")
+CHOICES += ["classification_accuracy", "stacked_mnist"]
 OF_OTHERS = ["shapes", "conditional_shapes", "memorization", "natural"]
 """Metrics that need data of their own: tests/metrics/test_{shapes,memorization}.py."""
 MONITORED = [choice for choice in CHOICES if choice not in ("labelled_digits", "coded_digits", "precision_recall")]
@@ -45,7 +45,8 @@ def file(choice: str) -> Any:
 
 
 def config(choice: str) -> Any:
-    extractor = {"_target_": "gan_lightning.extractors.digits.Digits"}
+    reader = "StackedDigits" if choice == "stacked_mnist" else "Digits"
+    extractor = {"_target_": f"gan_lightning.extractors.digits.{reader}"}
     facts = {"num_classes": 10} | FACTS.get(choice, {})
     config = OmegaConf.create({"data": facts, "extractor": extractor, "metrics": file(choice)})
     return instantiate(config, _convert_="all")["metrics"]
@@ -83,8 +84,9 @@ def samples(choice: str, seed: int, count: int = 41) -> Tensor:
         rows = torch.randint(len(distribution), (count,), generator=rng)
         return distribution[rows] + 0.015 * torch.randn(count, 2, generator=rng)
     images = read_idx(DIGITS / "t10k-images-idx3-ubyte.gz")
-    rows = torch.randint(len(images), (count,), generator=rng)
-    return images[rows, None].float() / 127.5 - 1.0
+    channels = 3 if choice == "stacked_mnist" else 1
+    rows = torch.randint(len(images), (count, channels), generator=rng)
+    return images[rows].float() / 127.5 - 1.0
 
 
 def shown_all(choice: str, real: Tensor, fake: Tensor) -> SampleMetric:
