@@ -19,8 +19,8 @@ CHANNELS = 3
 class StackedMnist(ImageData):
     """Stacked MNIST (Metz et al. 2017, "Unrolled Generative Adversarial Networks", section 3.3.1), drawn from a seed.
 
-    Each channel of an image is a digit, drawn uniformly and independently of the others, as the code of Lin et al. 2018,
-    "PacGAN", draws 128 000 images. The class of an image is 100 a + 10 b + c for the digits a, b, c of its red, green
+    Each channel of an image is a digit, drawn uniformly and independently of the others, as the code of Lin et al.
+    2018, "PacGAN", draws 128 000 images. The class of an image is 100 a + 10 b + c for the digits a, b, c of its red, green
     and blue channel.
 
     Args:

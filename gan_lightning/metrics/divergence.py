@@ -14,7 +14,7 @@ def entropy(p: Tensor) -> float:
 
 
 def kullback_leibler(p: Tensor, q: Tensor) -> float:
-    """Return KL(p || q) = sum p log(p / q) of probabilities (cells,), at least 0; infinity where q lacks a cell of p."""
+    """Return KL(p || q) = sum p log(p / q) of probabilities (cells,), at least 0; infinite where q lacks a cell."""
     return max(0.0, (torch.xlogy(p, p) - torch.xlogy(p, q)).sum().item())
 
 
