@@ -20,8 +20,8 @@ class StackedMnist(ImageData):
     """Stacked MNIST (Metz et al. 2017, "Unrolled Generative Adversarial Networks", section 3.3.1), drawn from a seed.
 
     Each channel of an image is a digit, drawn uniformly and independently of the others, as the code of Lin et al.
-    2018, "PacGAN", draws 128 000 images. The class of an image is 100 a + 10 b + c for the digits a, b, c of its red, green
-    and blue channel.
+    2018, "PacGAN", draws 128 000 images. The class of an image is 100 a + 10 b + c for the digits a, b, c of its red,
+    green and blue channel.
 
     Args:
         root: a folder with MNIST's idx files to stack, itself or below in torchvision's layout; None: the digits of the
