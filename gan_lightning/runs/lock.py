@@ -38,6 +38,9 @@ LONG_AGO_S = 600.0
 
 LARGEST_BYTES = 4096
 
+_held: set[Path] = set()
+"""Lock files of this process, which must not be opened again: closing any of a process's files gives its lock back."""
+
 
 @dataclass
 class RunLock:
@@ -84,6 +87,7 @@ class RunLock:
         if found:
             log.warning(f"{self.path} was left behind by {described(found)}, which has ended: taken over")
         self.write(json.dumps(self.owner))
+        _held.add(self.path.resolve())
         threading.Thread(target=self.beat, daemon=True, name="run lock").start()
 
     def open(self) -> None:
@@ -152,6 +156,7 @@ class RunLock:
     def release(self) -> None:
         """Give the lock back and remove its file."""
         self.over.set()
+        _held.discard(self.path.resolve())
         with suppress(OSError):
             self.write("")  # where an open file cannot be removed, an empty one is free
             if self.is_current():
@@ -181,6 +186,40 @@ def one_writer(directory: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def is_held(directory: Path) -> bool:
+    """Return whether a process trains in `directory`, by the heartbeat of its lock; nothing is locked or written.
+
+    A lock of this machine counts for `STALE_S` after the last heartbeat, and only as long as its process exists; one of
+    another machine, whose clock may differ, for `LONG_AGO_S`.
+    """
+    path = directory / NAME
+    try:
+        if path.resolve() in _held:
+            return True
+        age = time.time() - path.stat().st_mtime
+        owner = parsed(path.read_bytes()[:LARGEST_BYTES]) if path.is_file() else {}
+    except OSError:
+        return False
+    if owner.get("host") != host():
+        return bool(owner) and age < LONG_AGO_S
+    return age < STALE_S and exists(owner.get("process"))
+
+
+def exists(process: object) -> bool:
+    """Return whether a process of this machine exists, as far as the system tells."""
+    if type(process) is not int or process <= 0:
+        return False
+    if fcntl is None:
+        return True  # Windows, where looking would end it
+    try:
+        os.kill(process, 0)
+    except PermissionError:
+        return True  # another user's
+    except (OSError, OverflowError):
+        return False
+    return True
 
 
 def host() -> str:
