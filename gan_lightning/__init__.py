@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gan_lightning.game import DiscriminatorOutput, Latent, Objective, Round
     from gan_lightning.gan import GAN
-    from gan_lightning.runs.api import Run, compose, load, train
+    from gan_lightning.runs.api import Run, compose, list_runs, load, train
     from gan_lightning.runs.evaluation import evaluate
     from gan_lightning.runs.export import export
     from gan_lightning.sweeps.report import report
@@ -32,6 +32,7 @@ __all__ = [
     "compose",
     "evaluate",
     "export",
+    "list_runs",
     "load",
     "report",
     "train",
@@ -40,7 +41,7 @@ __all__ = [
 _MODULES = {
     "GAN": "gan",
     **dict.fromkeys(("DiscriminatorOutput", "Latent", "Objective", "Round"), "game"),
-    **dict.fromkeys(("Run", "compose", "load", "train"), "runs.api"),
+    **dict.fromkeys(("Run", "compose", "list_runs", "load", "train"), "runs.api"),
     "evaluate": "runs.evaluation",
     "export": "runs.export",
     "report": "sweeps.report",

@@ -28,6 +28,7 @@ from gan_lightning.runs.log_file import log_file
 from gan_lightning.runs.memory import refuse_large_networks
 from gan_lightning.runs.overrides import expand_resume_overrides
 from gan_lightning.runs.run_dir import checkpoint_of, discard_refused, read_config, refuse_escapes, require_writable
+from gan_lightning.runs.status import Status, began, find_runs, status_of
 from gan_lightning.runs.validate import refuse_arguments, validate
 from gan_lightning.trainer.hardware import device_named, gpu_or_one, uses_gpu
 from gan_lightning.trainer.ranks import is_sweep
@@ -73,16 +74,23 @@ class Run:
     def result(self) -> dict[str, Any]:
         """How the run ended: ``status``, ``iterations``, ``final`` and ``best`` metrics and more, of result.json.
 
+        While the run is in progress, and where it was killed, ``status`` is "running"; `status` tells them apart.
+
         Raises:
-            UserError: the run has not ended.
+            UserError: the run has not begun.
         """
         path = self.directory / "result.json"
         if not path.is_file():
-            raise UserError(f"{self.directory} has no result.json: the run has not ended, or was killed")
+            raise UserError(f"{self.directory} has no result.json: the run has not begun, or was killed")
         content = read_json(path)
         if content is None:
             raise UserError(f"{path} is not a result as train.py writes it")
         return content
+
+    @property
+    def status(self) -> Status:
+        """How the run stands: "running", "dead" (killed, no longer in progress), "finished", "failed" or "stopped"."""
+        return status_of(self.directory)
 
     @property
     def metrics(self) -> Any:
@@ -112,6 +120,20 @@ class Run:
     def gan(self) -> GAN:
         """The GAN of the last checkpoint, on the CPU in evaluation mode; see `load`."""
         return load(self.directory)
+
+
+def list_runs(path: str | os.PathLike[str] = "outputs") -> list[Run]:
+    """Return the runs below a folder, jobs of sweeps included, the newest first.
+
+    Args:
+        path: the folder; a run or a sweep as well.
+
+    Examples:
+        >>> [(run.directory.name, run.status) for run in gl.list_runs()]
+        [('ring', 'finished')]
+    """
+    found = [directory for directory in find_runs(Path(path).expanduser()) if (directory / "config.yaml").is_file()]
+    return [Run(directory) for directory in sorted(found, key=began, reverse=True)]
 
 
 def number(text: str) -> float:

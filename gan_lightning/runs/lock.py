@@ -235,7 +235,7 @@ def parsed(text: bytes) -> dict[str, Any]:
     """Return what a lock file says of its owner; nothing where it is empty."""
     try:
         found = json.loads(text or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     return found if isinstance(found, dict) else {"host": None}
 

@@ -36,7 +36,7 @@ from gan_lightning.trainer.launcher import RankDiedError
 from gan_lightning.trainer.ranks import kept_environment, started_as_rank_zero
 from gan_lightning.utils.conf import plain
 from gan_lightning.utils.errors import UserError, WorkError
-from gan_lightning.utils.files import write_json
+from gan_lightning.utils.files import read_json, write_json
 from gan_lightning.utils.instantiation import user_errors
 
 log = logging.getLogger(__name__)
@@ -175,6 +175,7 @@ def fit(trainer: Trainer, gan: GAN, datamodule: LightningDataModule, start: Resu
     """Fit, write ``result.json`` however it ends, and return its content."""
     started = time.monotonic()
     status, error = "failed", None
+    before = write_running(trainer, gan, start) if trainer.is_global_zero else None
     try:
         trainer.fit(gan, datamodule, ckpt_path=start.checkpoint)
         status = "finished"
@@ -206,9 +207,20 @@ def fit(trainer: Trainer, gan: GAN, datamodule: LightningDataModule, start: Resu
     finally:
         result = {"status": status, "error": error, "seconds": time.monotonic() - started, **summarize(trainer, gan)}
         untouched = start.in_place and status == "failed" and gan.discriminator_updates <= start.discriminator_updates
-        if trainer.is_global_zero and not untouched:
-            write_result(start.directory, result)
+        if trainer.is_global_zero:
+            write_result(start.directory, before if before and untouched else result)
     return result
+
+
+def write_running(trainer: Trainer, gan: GAN, start: ResumePoint) -> dict[str, Any] | None:
+    """Write that the run is in progress; return what ``result.json`` said before, None where there was none.
+
+    With the heartbeat of ``run.lock`` it tells a run in progress from one that was killed, see `status_of`.
+    """
+    before = read_json(start.directory / "result.json")
+    known = {**summarize(trainer, gan), "iterations": start.iterations}
+    write_result(start.directory, {"status": "running", "error": None, "seconds": None, **known})
+    return before
 
 
 def write_result(directory: Path, result: Mapping[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,19 +12,15 @@ from typing import Any
 import yaml
 
 from gan_lightning.evaluation.protocol import comparable_fields, describe
+from gan_lightning.runs.status import read_result, status_of
 from gan_lightning.sweeps.jobs import LONGEST_NAME
-from gan_lightning.sweeps.launch import read_result
+from gan_lightning.sweeps.labels import LOADER, NO_SETTING, differing, label, of_game, typed_settings
 from gan_lightning.sweeps.statistics import Summary, Verdict, summarize, verdict
 from gan_lightning.utils.conf import leaves
 from gan_lightning.utils.errors import UserError
 
-NO_SETTING = ("callbacks", "logger", "name", "ckpt_path", "resume", "launcher", "hparams_search", "seed")
-"""Top keys that say how a run is watched or started, and not what it is."""
-
 REPEATED = ("gan", "metrics", "extractor")
 """Parts that repeat others, or that the protocol of a number states."""
-
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass
@@ -45,8 +41,8 @@ class RunRecord:
 
     @property
     def status(self) -> str:
-        """Finished, failed, interrupted, or running where there is no result yet."""
-        return str(self.result.get("status", "running"))
+        """Running, dead, finished, failed or stopped, see `status_of`."""
+        return status_of(self.directory, self.result)
 
     @property
     def monitor(self) -> str:
@@ -154,11 +150,7 @@ def read_runs(paths: Iterable[Path]) -> list[RunRecord]:
 def read_run(directory: Path) -> RunRecord:
     """Return what a run directory says."""
     config = yaml.load((directory / "config.yaml").read_text(encoding="utf-8"), LOADER) or {}
-    file = directory / "overrides.yaml"
-    lines = yaml.load(file.read_text(encoding="utf-8"), LOADER) if file.is_file() else []
-    pairs = [str(line).partition("=") for line in lines or []]
-    typed = {key.lstrip("+"): value for key, sign, value in pairs if sign}
-    return RunRecord(directory, dict(leaves(config)), typed, read_result(directory))
+    return RunRecord(directory, dict(leaves(config)), typed_settings(directory), read_result(directory))
 
 
 def grouped(runs: Sequence[RunRecord]) -> list[Group]:
@@ -188,22 +180,6 @@ def labels(runs: Sequence[RunRecord]) -> list[str]:
     names = [label(own, keys) for own in typed]
     apart = len(set(names)) == len(runs) > 1 and max(map(len, names)) <= LONGEST_NAME
     return names if apart else [run.directory.name for run in runs]
-
-
-def of_game(key: str) -> bool:
-    """Return whether an override says what a run is."""
-    return key.partition(".")[0].partition("/")[0] not in (*NO_SETTING, "hydra")
-
-
-def differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the keys whose values are not the same everywhere."""
-    keys = dict.fromkeys(key for own in settings for key in own)
-    return [key for key in keys if len({str(own.get(key)) for own in settings}) > 1]
-
-
-def label(settings: Mapping[str, Any], keys: Sequence[str]) -> str:
-    """Return ``key=value,...`` of `keys`."""
-    return ",".join(f"{key}={settings[key]}" for key in keys if key in settings) or "default"
 
 
 def tables(runs: Sequence[RunRecord]) -> tuple[list[Table], list[RunRecord]]:

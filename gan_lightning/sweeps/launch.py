@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
 import time
@@ -16,6 +15,7 @@ from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 
+from gan_lightning.runs.status import read_result
 from gan_lightning.sweeps.jobs import Job
 from gan_lightning.utils.conf import quoted
 
@@ -151,15 +151,6 @@ def failure(ended: JobReturn) -> str | None:
     if ended.status == JobStatus.COMPLETED:
         return None
     return str(ended._return_value)  # its property would raise it
-
-
-def read_result(directory: Path) -> dict[str, Any]:
-    """Return the content of a run's ``result.json``; nothing where there is none that can be read."""
-    try:
-        content = json.loads((directory / "result.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def fresh_result(directory: Path, since: float) -> dict[str, Any]:

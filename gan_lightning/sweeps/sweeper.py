@@ -20,8 +20,9 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, flag_override
 
 from gan_lightning.runs.resume_policy import refuse_changes
+from gan_lightning.runs.status import read_result
 from gan_lightning.sweeps.jobs import Job, expand
-from gan_lightning.sweeps.launch import Outcome, Progress, placed, read_result, run_jobs
+from gan_lightning.sweeps.launch import Outcome, Progress, placed, run_jobs
 from gan_lightning.utils.conf import plain, quoted
 from gan_lightning.utils.errors import ReportedError, UserError
 
