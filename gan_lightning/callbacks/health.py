@@ -23,7 +23,7 @@ from gan_lightning.utils.checks import check_int, check_positive
 log = logging.getLogger(__name__)
 
 LOOKS_OF_SCALED = 4
-"""How often in a row a bad loss is seen under a gradient scaler before it counts: it leaves out that step, goes on with
+"""How often in a row a bad loss is seen under a gradient scaler before it counts: it skips that step, continues with
 a smaller scale, and in half precision a single bad moment is nothing special."""
 
 
@@ -134,7 +134,7 @@ class Health(Periodic):
         callbacks = getattr(trainer, "callbacks", [])
         self.evaluation = next((part for part in callbacks if isinstance(part, Evaluation)), None)
         if self.evaluation is None or self.evaluation.best is None:
-            self.first_monitored, self.monitored = None, []  # of what a run that goes on measured in another way
+            self.first_monitored, self.monitored = None, []  # of what the run before measured in another way
         if trainer.is_global_zero:
             batch = data.batch_size // trainer.world_size // gan.micro_batches
             count = batch_for(gan.discriminator, min(self.count, batch, data.reference_size))

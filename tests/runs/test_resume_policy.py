@@ -1,4 +1,4 @@
-"""Which settings may change when a run goes on."""
+"""Which settings may change when a run resumes."""
 
 from __future__ import annotations
 
@@ -77,6 +77,6 @@ def test_what_makes_another_game_is_refused_by_name(before: tuple[str, ...], now
     assert "last.ckpt was made with other settings" in problem
     for words in told:
         assert words in problem
-    assert "gan." not in problem.replace("gan_lightning.", "")  # where the parts meet, nobody types
+    assert "gan." not in problem.replace("gan_lightning.", "")  # where the parts meet, no user types
     if len(told) == 1:
         assert problem.count(" is now ") == 1

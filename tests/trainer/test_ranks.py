@@ -59,7 +59,7 @@ def test_a_further_rank_has_no_directory_and_no_log_of_its_own(
     key, folder = directory.split("=")
     assert key == "hydra.run.dir"
     assert not list(Path(folder).iterdir())
-    # One directory for all ranks: where it goes on, each reads the same checkpoint.
+    # One directory for all ranks: where it resumes, each reads the same checkpoint.
     assert prepare_rank(["hydra.run.dir=there"]) == ["hydra.run.dir=there", "hydra/job_logging=none"]
 
 
