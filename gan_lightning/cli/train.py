@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -17,9 +18,9 @@ from gan_lightning.runs.memory import refuse_large_networks
 from gan_lightning.runs.overrides import expand_resume_overrides
 from gan_lightning.runs.run_dir import discard_refused
 from gan_lightning.runs.validate import refuse_arguments, validate_job
-from gan_lightning.trainer.ranks import prepare_rank
+from gan_lightning.trainer.ranks import prepare_rank, started_as_rank_zero
 from gan_lightning.utils.conf import conf_dir, register_resolvers, typed
-from gan_lightning.utils.errors import ReportedError, UserError
+from gan_lightning.utils.errors import ReportedError, UserError, printable
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,10 @@ def run(cfg: DictConfig) -> float | None:
         from gan_lightning.runs.training import train  # imports torch: --help and mistakes are answered before that
 
         hydra = HydraConfig.get()
-        result = train(cfg, Path(hydra.runtime.output_dir), typed(hydra.overrides.task), report=True)
+        directory = Path(hydra.runtime.output_dir)
+        result = train(cfg, directory, typed(hydra.overrides.task), report=True)
+        if not sweeping and started_as_rank_zero():
+            show_page(directory)
         return result["best"].get(result["monitor"])  # what a search optimises
     except UserError as error:
         log.error(error.report())
@@ -49,6 +53,14 @@ def run(cfg: DictConfig) -> float | None:
     if sweeping:
         raise ReportedError(failure)  # the other jobs of a sweep run on; the command ends with an error after them
     sys.exit(code)
+
+
+def show_page(directory: Path) -> None:
+    """Write the page of a finished run, and print its path."""
+    from gan_lightning.sweeps.run_page import write_run_page
+
+    if page := write_run_page(directory):
+        print(f"{'report':<12} {printable(os.path.relpath(page))}")
 
 
 def prepare(arguments: list[str]) -> list[str]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from gan_lightning.evaluation.protocol import comparable_fields, describe
+from gan_lightning.loggers import read_table
 from gan_lightning.runs.status import read_result, status_of
 from gan_lightning.sweeps.jobs import LONGEST_NAME
 from gan_lightning.sweeps.labels import LOADER, NO_SETTING, differing, label, of_game, typed_settings
@@ -79,14 +81,33 @@ class RunRecord:
         fields = comparable_fields(protocol, self.monitor) if protocol else None
         return json.dumps([self.monitor, self.config.get("metrics.mode"), fields], sort_keys=True, default=str)
 
-    def curve(self) -> list[tuple[float, float]]:
-        """Return the monitored metric over the iterations, of ``metrics.csv``."""
+    @cached_property
+    def rows(self) -> list[dict[str, float]]:
+        """The rows of ``metrics.csv``, each with the numbers that it has; none where it cannot be read."""
         try:
-            with (self.directory / "metrics.csv").open(newline="", encoding="utf-8") as file:
-                rows = [(row.get("iteration"), row.get(self.monitor)) for row in csv.DictReader(file)]
-            return [(float(x), float(y)) for x, y in rows if x and y]
+            _, rows = read_table(self.directory / "metrics.csv")
+            return [{name: float(text) for name, text in row.items() if text} for row in rows]
         except (OSError, ValueError):
             return []
+
+    @cached_property
+    def images(self) -> dict[float, float]:
+        """How many images had been seen, by iteration, at some iterations in their order."""
+        known = {0.0: 0.0} | {row["iteration"]: row["images"] for row in self.rows if "images" in row}
+        if self.result.get("iterations"):
+            known[self.result["iterations"]] = self.result["images"]
+        return dict(sorted(known.items()))
+
+    def images_at(self, iteration: float) -> float:
+        """Return how many images had been seen at an iteration."""
+        return float(np.interp(iteration, list(self.images), list(self.images.values())))
+
+    def curve(self, name: str | None = None) -> list[tuple[float, float]]:
+        """Return a logged number over the images seen; None: the monitored metric."""
+        name = name or self.monitor
+        found = [row for row in self.rows if name in row]
+        seen = np.interp([row["iteration"] for row in found], list(self.images), list(self.images.values()))
+        return [(float(x), row[name]) for x, row in zip(seen, found, strict=True)]
 
 
 @dataclass

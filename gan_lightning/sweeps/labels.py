@@ -8,7 +8,19 @@ from typing import Any
 
 import yaml
 
-NO_SETTING = ("callbacks", "logger", "name", "ckpt_path", "resume", "launcher", "hparams_search", "seed")
+NO_SETTING = (
+    "callbacks",
+    "logger",
+    "name",
+    "log_every",
+    "samples_every",
+    "checkpoint_every",
+    "ckpt_path",
+    "resume",
+    "launcher",
+    "hparams_search",
+    "seed",
+)
 """Top keys that say how a run is watched or started, and not what it is."""
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from gan_lightning.sweeps.collect import RunRecord, Table, read_runs, tables
 from gan_lightning.sweeps.page import page
+from gan_lightning.sweeps.run_page import run_page
 from gan_lightning.sweeps.words import command, interval, sentence, spread, why
 from gan_lightning.utils.files import write_text
 
@@ -19,7 +20,8 @@ COLUMNS = ("setting", "metric", "n", "mean", "std", "low", "high", "last mean", 
 def report(*paths: str | os.PathLike[str], output: str | os.PathLike[str] | None = None) -> Path:
     """Write a report on runs, of one or several directories of runs or of sweeps.
 
-    Runs are grouped by everything but the seed. Numbers of different protocols stand in different tables.
+    Runs are grouped by everything but the seed. Numbers of different protocols stand in different tables. A single run
+    has a page of its own.
 
     Args:
         paths: directories of runs and of sweeps; runs may have failed or be in progress.
@@ -37,11 +39,14 @@ def report(*paths: str | os.PathLike[str], output: str | os.PathLike[str] | None
     """
     folders = [Path(path).expanduser() for path in paths]
     folder = Path(output).expanduser() if output is not None else folders[0]
-    found, without = tables(read_runs(folders))
+    runs = read_runs(folders)
+    found, without = tables(runs)
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "summary.csv", summary_csv(found))
     write_text(folder / "summary.md", summary_markdown(found, without))
-    write_text(folder / "report.html", page(folder.name, found, without))
+    write_text(
+        folder / "report.html", run_page(runs[0]) if len(runs) == 1 else page(folder.absolute().name, found, without)
+    )
     return folder / "report.html"
 
 

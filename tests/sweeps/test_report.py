@@ -5,41 +5,18 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-import yaml
+from helpers.run_directories import write_run
 from PIL import Image
 
 from gan_lightning.cli.report import main
 from gan_lightning.sweeps.collect import grouped, read_runs, tables
+from gan_lightning.sweeps.pictures import all_pictures, at_stages
+from gan_lightning.sweeps.plots import axis, is_geometric
 from gan_lightning.sweeps.report import report
 from gan_lightning.utils.errors import UserError
-
-
-def write_run(
-    sweep: Path, loss: str, seed: int, best: float | None, fakes: int = 100, typed: Sequence[str] = (), size: int = 40
-) -> Path:
-    """Write the directory of a run with `best` as its FID; of a failed one where that is None."""
-    run = sweep / f"loss={loss},seed={seed}"
-    (run / "samples").mkdir(parents=True)
-    config = {"seed": seed, "loss": {"kind": loss}, "data": {"seed": seed}, "max_iterations": 20}
-    config["metrics"] = {"monitor": "val/fid", "mode": "min"}
-    (run / "config.yaml").write_text(yaml.safe_dump(config))
-    (run / "overrides.yaml").write_text(yaml.safe_dump([f"loss={loss}", f"seed={seed}", *typed]))
-    reference = dict.fromkeys(("data", "split", "size", "shape", "fingerprint"), "ring")
-    number: dict = {"metric": "FID", "config": {}, "extractor": None, "preprocessing": None}
-    protocol = {"num_fakes": fakes, "reference": reference, "numbers": {"val/fid": number}}
-    result: dict = {"status": "failed", "error": "diverged: <nan>\nand more"}
-    if best is not None:
-        result = {"status": "finished", "best": {"val/fid": best}, "final": {"val/fid": best + 1}}
-        result |= {"images": 200, "seconds": 2.0, "protocol": protocol, "health": []}
-        (run / "metrics.csv").write_text(f"iteration,val/fid\n10,{best + 2}\n20,{best}\n")
-        for iteration in (0, 20):
-            Image.new("L", (size, size), iteration).save(run / "samples" / f"iteration_{iteration:06d}.png")
-    (run / "result.json").write_text(json.dumps(result))
-    return run
 
 
 @pytest.fixture
@@ -92,7 +69,7 @@ def test_the_page_needs_nothing_else_and_shows_errors_as_text(sweep: Path):
     page = report(sweep).read_text()
     assert not re.findall(r"""(?:src|href)=["'](?!data:|#)""", page)
     assert "<nan>" not in page and "&lt;nan&gt;" in page
-    assert page.count('<img alt="samples"') == 4 and page.count("hidden>") == 2
+    assert page.count('<img alt="samples after') == 4 and page.count(" hidden>") == 2
     assert "currentColor" in page and 'data-value="2.1' in page
 
 
@@ -101,6 +78,8 @@ def test_fifty_runs_of_pictures_make_a_page_below_five_megabytes(tmp_path: Path)
         run = write_run(tmp_path, f"loss{seed}", 0, float(seed), size=8)
         for iteration in range(12):
             Image.effect_noise((600, 600), 90).save(run / "samples" / f"iteration_{iteration:06d}.png")
+        rows = "".join(f"{iteration},{64 * iteration},{seed + 1000 / (iteration + 1)}\n" for iteration in range(1000))
+        (run / "metrics.csv").write_text(f"iteration,images,val/fid\n{rows}")
     assert report(tmp_path).stat().st_size < 5e6
 
 
@@ -113,3 +92,52 @@ def test_the_command_line_prints_the_table(sweep: Path, capsys: pytest.CaptureFi
 def test_a_folder_without_runs_is_one_sentence(tmp_path: Path):
     with pytest.raises(UserError, match="holds no run"):
         report(tmp_path)
+
+
+def test_curves_and_samples_are_over_the_images_seen(tmp_path: Path):
+    write_run(tmp_path, "gan", 0, 5.0)
+    (run,) = read_runs([tmp_path])
+    assert run.curve() == [(100.0, 7.0), (200.0, 5.0)]
+    pictures = all_pictures(run)
+    assert [seen for seen, _ in pictures] == [0.0, 200.0]
+    several = [(seen, Path(f"{seen}")) for seen in (0.0, 90.0, 110.0, 200.0)]
+    assert [seen for seen, _ in at_stages(several, [0.0, 100.0, 200.0, 300.0])] == [0.0, 90.0, 200.0]
+
+
+def test_a_single_run_has_a_page_of_its_own(tmp_path: Path):
+    run = write_run(tmp_path, "gan", 0, 5.0)
+    page = report(run).read_text()
+    assert page.startswith("<!doctype html>") and "<title>loss=gan,seed=0</title>" in page
+    assert "Best val/fid: 5" in page and "python train.py loss=gan seed=0" in page
+    assert 'data-stops="0,200"' in page and 'data-value="7.0">7</td>' in page
+
+
+@pytest.mark.parametrize(
+    ("places", "geometric"),
+    [([1e-4, 2e-4, 4e-4], True), ([16.0, 32.0, 48.0, 64.0], False), ([1.0, 2.0], False), ([0.0, 1.0, 10.0], False)],
+)
+def test_swept_numbers_are_on_a_logarithmic_axis_where_their_ratios_are_even(places: list[float], geometric: bool):
+    assert is_geometric(places) is geometric
+
+
+def test_values_on_parallel_axes_are_numbers_by_size_and_words_in_order():
+    assert axis(["1e-4", "1e-2", "1e-3"])[0] == pytest.approx([0, 1, 0.5])
+    assert axis(["0", "3", "1"])[0] == pytest.approx([0, 1, 1 / 3])
+    assert axis(["gan", None, "lsgan"])[0] == [0.5, 0.0, 1.0]
+
+
+def test_parallel_coordinates_are_there_when_several_numbers_were_swept(tmp_path: Path):
+    for seed, (lr, dim) in enumerate([(0.1, 2), (0.01, 2), (0.1, 4), (0.01, 4)]):
+        write_run(tmp_path, f"{lr}{dim}", 0, float(seed), typed=[f"lr={lr}", f"dim={dim}", "loss=gan"])
+    assert "All that was swept" in report(tmp_path).read_text()
+    only = [write_run(tmp_path / "one", f"{lr}", 0, lr, typed=[f"lr={lr}", "loss=gan"]) for lr in (0.1, 0.01)]
+    assert "All that was swept" not in report(*only, output=tmp_path / "one").read_text()
+
+
+def test_what_differs_in_the_environments_is_said(tmp_path: Path):
+    for loss, torch in (("gan", "2.11.0"), ("lsgan", "2.12.1")):
+        run = write_run(tmp_path, loss, 0, 1.0)
+        content = {"command": [loss], "packages": {"torch": torch, "numpy": "2"}}
+        (run / "environment.json").write_text(json.dumps(content))
+    page = report(tmp_path).read_text()
+    assert "What differs in the environments (1)" in page and "packages.torch" in page

@@ -11,13 +11,17 @@ for (const table of document.querySelectorAll("table:not(.plain)")) {
     table.tBodies[0].append(...[...table.tBodies[0].rows].sort((a, b) => (down ? -1 : 1) * order(a, b)));
   }));
 }
-for (const part of document.querySelectorAll(".samples")) {
+for (const part of document.querySelectorAll(".samples:has(input)")) {
   const slider = part.querySelector("input");
+  const stops = slider.dataset.stops.split(",").map(Number);
   slider.addEventListener("input", () => {
+    const seen = stops[slider.value];
+    part.querySelector("output").textContent = seen.toLocaleString("en");
     for (const figure of part.querySelectorAll("figure")) {
-      const images = figure.querySelectorAll("img");
-      const shown = Math.round((slider.value / slider.max) * (images.length - 1));
-      images.forEach((image, index) => { image.hidden = index !== shown; });
+      const images = [...figure.querySelectorAll("img")];
+      const shown = images.findLast((image) => image.dataset.images <= seen) ?? images[0];
+      images.forEach((image) => { image.hidden = image !== shown; });
     }
   });
 }
+addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((part) => { part.open = true; }));
