@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -37,16 +36,12 @@ class Browser:
         to_read, self.to = os.pipe()
         self.answers, to_write = os.pipe()
         # Chromium reads commands from descriptor 3 and answers on 4.
-        high = [fcntl.fcntl(end, fcntl.F_DUPFD, 20) for end in (to_read, to_write)]
-
-        def place() -> None:
-            os.dup2(high[0], 3)
-            os.dup2(high[1], 4)
-
+        high = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 20) for end in (to_read, to_write)]
         flags = ["--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", f"--user-data-dir={folder}"]
+        silent = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_WRONLY, 0) for number in (1, 2)]
+        placed = [(os.POSIX_SPAWN_DUP2, end, number) for end, number in zip(high, (3, 4), strict=True)]
         command = [EXECUTABLE, *flags, "about:blank"]
-        quiet: dict[str, Any] = dict.fromkeys(("stdout", "stderr"), subprocess.DEVNULL)
-        self.process = subprocess.Popen(command, pass_fds=(3, 4), preexec_fn=place, start_new_session=True, **quiet)
+        self.process = os.posix_spawn(EXECUTABLE, command, os.environ, file_actions=[*silent, *placed], setpgroup=0)
         for end in (to_read, to_write, *high):
             os.close(end)
         self.buffer, self.number, self.session = b"", 0, None
@@ -60,8 +55,8 @@ class Browser:
         return self
 
     def __exit__(self, *problem: object) -> None:
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+        os.killpg(self.process, signal.SIGKILL)
+        os.waitpid(self.process, 0)
         os.close(self.to)
         os.close(self.answers)
 
