@@ -27,6 +27,7 @@ from gan_lightning.runs.safe_targets import allowed_targets, is_allowed, targets
 from gan_lightning.utils.conf import conf_dir, leaves
 from gan_lightning.utils.config_dirs import remembered_config_dirs
 from gan_lightning.utils.errors import UserError
+from gan_lightning.utils.folder_facts import folder_facts
 
 NOT_INHERITED = ("ckpt_path", "resume", "launcher", "hparams_search", "choices")
 """What says how a run began, and not what it is."""
@@ -118,8 +119,26 @@ def inherit(config: DictConfig) -> None:
             f"{checkpoint} has {', '.join(unknown)}, which is in no file of conf/: type it again if you trust it, or "
             "give another value"
         )
+    if not anew and "data.train_size" not in keys:
+        refuse_other_images(config, written, settings, checkpoint)
     if anew and (changed or is_another_game(settings, config)):
         config.init_from, config.ckpt_path = config.ckpt_path, None
+
+
+def refuse_other_images(
+    config: DictConfig, written: Mapping[str, Any], settings: Mapping[str, Any], checkpoint: Path
+) -> None:
+    """Raise a UserError where a folder of images has other numbers of them than when its run began."""
+    data = written.get("data")
+    if not isinstance(data, dict) or data.get("train_size") != "${images_in:root}":
+        return
+    before, facts = settings["data"].get("train_size"), folder_facts(str(config.data.root))
+    if facts is not None and before is not None and facts.images != before:
+        raise UserError(
+            f"{config.data.root} had {before} images to train on when the run of {checkpoint} began and has "
+            f"{facts.images} now, and a resumed run keeps its data: bring the folder back to what it was, or start a "
+            "new run from its weights with init_from in the place of ckpt_path"
+        )
 
 
 def typed_overrides(config: DictConfig) -> list[Override]:

@@ -10,11 +10,13 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from helpers.compose import composed, job_part
 from helpers.run_script import TINY
 from hydra.utils import instantiate
+from PIL import Image
 from torch import Tensor, nn
 
 import gan_lightning as gl
@@ -221,3 +223,23 @@ def test_wrappers_come_and_go_and_their_state_begins_anew():
     take_weights(gan(), augmented.state_dict(), [], Path("a.ckpt"))
     with pytest.raises(UserError, match=r"discriminator.embed.weight was not there and is now \[10, "):
         take_weights(gan("variant=projection"), plain.state_dict(), ["generator.*"], Path("a.ckpt"))
+
+
+def test_a_folder_that_gained_images_is_told_on_resuming_and_may_start_a_new_run(tmp_path: Path):
+    rng = np.random.default_rng(0)
+
+    def add(*names: str) -> None:
+        for name in names:
+            Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(tmp_path / "photos" / f"{name}.png")
+
+    (tmp_path / "photos").mkdir()
+    add("a", "b", "c", "d")
+    narrow = ("model.generator.width=4", "model.discriminator.width=4", "data.num_workers=0", "data.batch_size=2")
+    settings = (*narrow, "metrics=none", "logger=csv", "max_iterations=1", "trainer.accelerator=cpu", "variant=none")
+    data = f"data={tmp_path / 'photos'}"
+    gl.train([data, *settings], tmp_path / "run")
+    add("e")
+    with pytest.raises(UserError, match="had 4 images to train on .* and has 5 now.*init_from"):
+        gl.train([f"ckpt_path={tmp_path / 'run'}", "max_iterations=2"])
+    run = gl.train([data, *settings, f"init_from={tmp_path / 'run'}"], tmp_path / "new")
+    assert run.config.data.train_size == 5 and run.result["iterations"] == 1
