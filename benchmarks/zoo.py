@@ -1,15 +1,17 @@
 """The zoo: every experiment on handwritten digits, trained with the same budget, in one table and one picture.
 
-    python -m benchmarks.zoo                             # all of them, three seeds each
+    python -m benchmarks.zoo                             # all of them, seeds 10, 11 and 12
     python -m benchmarks.zoo --only acgan,wgan_gp        # some
     python -m benchmarks.zoo --resume                    # continues after the last run that finished
     python -m benchmarks.zoo --no-train                  # the table and the picture anew, from the runs that are there
+    python -m benchmarks.zoo --quick --runs /tmp/zoo --results /tmp/zoo   # two experiments, in under a minute
     python -m benchmarks.zoo trainer.precision=32-true   # with further overrides for every run
 
-A run is ``python train.py experiment=X max_iterations=N seed=S``, one after another, in outputs/zoo/<N>/X_s<S>. The
-budget is N updates of the generator, the same for all, whatever the batch and the discriminator's steps. The
-experiments are those that the digit metrics evaluate on all ten digits of data=mnist10k. What was measured goes to
-benchmarks/results/zoo.md and zoo.png; the lines of zoo_notes.md beside them, where there is one, stand below the table.
+A run is ``python train.py experiment=X max_iterations=N seed=S``, one after another, in outputs/zoo/<images>/X_s<S>.
+The budget is the real images that the discriminator sees, the same for all: N = images / (batch size * discriminator
+steps) updates of the generator. The experiments are those that the digit metrics evaluate on all ten digits of
+data=mnist10k. What was measured goes to benchmarks/results/zoo.md and zoo.png; the lines of zoo_notes.md beside them,
+where there is one, stand below the table.
 A run that fails is reported with its reason and does not stop the others; the exit code is 1 then.
 """
 
@@ -41,7 +43,9 @@ from gan_lightning.utils.conf import conf_dir, plain
 ROOT = Path(__file__).parents[1]
 DIGITS, METRIC = "gan_lightning.data.mnist.Mnist10k", "gan_lightning.metrics.digits.DigitQuality"
 NUM_FAKES = 9000
-ITERATIONS = 500
+IMAGES = 320_000
+SEEDS = "10,11,12"
+QUICK = ("--only=digits,lsgan", "--images=1280", "--seeds=10")
 
 
 class Run:
@@ -50,18 +54,19 @@ class Run:
     Args:
         experiment: its name.
         seed: of everything.
-        iterations: the budget, updates of the generator.
+        images: the budget, real images that the discriminator sees.
         overrides: what else is to be otherwise than in the experiment's file.
         runs: where the runs of this budget lie.
     """
 
-    def __init__(self, experiment: str, seed: int, iterations: int, overrides: tuple[str, ...], runs: Path) -> None:
-        self.experiment, self.seed, self.iterations = experiment, seed, iterations
+    def __init__(self, experiment: str, seed: int, images: int, overrides: tuple[str, ...], runs: Path) -> None:
+        self.experiment, self.seed = experiment, seed
+        self.iterations, metrics = plan(experiment, images, overrides)
         self.directory = runs / f"{experiment}_s{seed}"
         every = [f"{what}_every={self.iterations}" for what in ("evaluate", "samples", "checkpoint")]
         self.overrides = [
             *(f"experiment={experiment}", f"max_iterations={self.iterations}", f"seed={seed}", "logger=csv", *every),
-            *(f"metrics.num_fakes={NUM_FAKES}", *overrides),
+            *(*metrics, f"metrics.num_fakes={NUM_FAKES}", *overrides),
         ]
 
     def __str__(self) -> str:
@@ -137,6 +142,15 @@ class Run:
 
 
 @cache
+def plan(experiment: str, images: int, overrides: tuple[str, ...]) -> tuple[int, list[str]]:
+    """Return the updates of the generator that see `images` real ones, and what adds precision and recall."""
+    config = composed([f"experiment={experiment}", *overrides], ROOT)
+    updates = images // (config.data.batch_size * config.loss.discriminator_steps)
+    has = "precision_recall" in config.metrics.metrics
+    return max(updates, 1), [] if has else [f"metrics=[precision_recall,{config.choices.metrics}]"]
+
+
+@cache
 def settings(*overrides: str) -> dict[str, Any]:
     """Return the settings of the run of ``python train.py <overrides>``."""
     return plain(composed(overrides, ROOT))
@@ -208,9 +222,10 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("overrides", nargs="*", help="overrides for every run")
     made.add_argument(
-        "--iterations", type=positive, default=ITERATIONS, help=f"the budget of a run (default: {ITERATIONS})"
+        "--images", type=positive, default=IMAGES, help=f"the budget of a run, real images (default: {IMAGES})"
     )
-    made.add_argument("--seeds", type=positive, default=3, help="runs of an experiment, from seed 0 on (default: 3)")
+    made.add_argument("--seeds", type=seeds_of, default=seeds_of(SEEDS), help=f"with commas between (default: {SEEDS})")
+    made.add_argument("--quick", action="store_true", help=f"in under a minute: {' '.join(QUICK)}")
     made.add_argument("--only", help="train these alone: names, with commas between; the table has all")
     made.add_argument("--resume", action="store_true", help="keep the runs that finished, train the others anew")
     made.add_argument("--no-train", action="store_true", help="only the table and the picture, from what is there")
@@ -219,10 +234,17 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
+def seeds_of(text: str) -> list[int]:
+    """Return seeds from text such as ``10,11,12``, for argparse."""
+    return [int(seed) for seed in text.split(",")]
+
+
 def main() -> None:
     """Train what is not there yet, and show all that is."""
     given = parser().parse_args()
-    folder, overrides = given.runs.resolve() / str(given.iterations), tuple(given.overrides)
+    if given.quick:
+        given = parser().parse_args([*QUICK, *sys.argv[1:]])
+    folder, overrides = given.runs.resolve() / str(given.images), tuple(given.overrides)
     known = {path.stem for path in Path(conf_dir(), "experiment").glob("*.yaml")}
     there = {path.name.rpartition("_s")[0] for path in folder.glob("*_s*")}
     chosen_names = set(given.only.split(",")) if given.only else known
@@ -231,9 +253,7 @@ def main() -> None:
     if wrong:
         parser().error(f"--only {','.join(sorted(wrong))}: no experiment of this name is evaluated on all ten digits")
     runs = [
-        Run(experiment, seed, given.iterations, overrides, folder)
-        for seed in range(given.seeds)
-        for experiment in experiments
+        Run(experiment, seed, given.images, overrides, folder) for seed in given.seeds for experiment in experiments
     ]
     if not given.no_train:
         chosen = [run for run in runs if run.experiment in chosen_names]
@@ -247,7 +267,7 @@ def main() -> None:
     runs = [run for run in runs if run.directory.exists()]
     problems |= {str(run): problem for run in runs if (problem := run.problem())}
     try:
-        written = present(runs, problems, Protocol(given.iterations, given.seeds, overrides), given.results.resolve())
+        written = present(runs, problems, Protocol(given.images, given.seeds, overrides), given.results.resolve())
     except MixedProtocolsError as error:
         sys.exit(f"{error}. Train one of them anew: delete its folder in {folder}, and continue with --resume")
     for name, problem in problems.items():

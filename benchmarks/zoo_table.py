@@ -21,8 +21,10 @@ from gan_lightning.gan import GAN
 from gan_lightning.priors import ClassConditional
 from gan_lightning.runs.checkpoints import LoadedRun, load
 
-SAMPLES = 12
-"""In a row of the picture."""
+COLUMNS, ROWS = 10, 3
+"""Of the samples in the picture, for each experiment."""
+
+SAMPLES = COLUMNS * ROWS
 
 GREY_LEVELS = 24
 """Of the picture: hardly fewer are seen, and the file is small."""
@@ -31,8 +33,8 @@ GREY_LEVELS = 24
 class Protocol(NamedTuple):
     """What all runs have in common."""
 
-    iterations: int
-    seeds: int
+    images: int
+    seeds: list[int]
     overrides: tuple[str, ...]
 
 
@@ -78,10 +80,10 @@ class Row:
         return str(checkpoint["precision"])
 
     def samples(self) -> Tensor:
-        """Return the first samples of the first seed, (SAMPLES, 1, height, width); class by class where conditional."""
+        """Return the first samples of the first seed, (SAMPLES, 1, height, width); by class where it has."""
         gan = self.trained.gan
         classes = None
-        if isinstance(gan.prior, ClassConditional):
+        if isinstance(gan.prior, ClassConditional) and gan.prior.num_classes <= COLUMNS:
             classes = [number % gan.prior.num_classes for number in range(SAMPLES)]
         return gan.sample(SAMPLES, classes, seed=gan.seed).cpu()
 
@@ -97,9 +99,12 @@ class Row:
         return [
             f"`{self.experiment}`",
             spread(self.values("val/fid"), 1),
+            spread(self.values("val/precision"), 2),
+            spread(self.values("val/recall"), 2),
             spread(self.values("val/confidence"), 3),
             spread(self.values("val/class_entropy"), 3),
             ", ".join(accuracies),
+            " or ".join(dict.fromkeys(str(result["iterations"]) for result in self.results)),
             spread(seconds, 0),
             f"{millions(gan.generator)} / {millions(gan.discriminator)}",
             str(len(self.results)),
@@ -109,9 +114,12 @@ class Row:
 HEAD = (
     "experiment",
     "FID",
+    "precision",
+    "recall",
     "confidence",
     "class entropy",
     "class accuracy",
+    "updates",
     "seconds",
     "parameters G / D (M)",
     "seeds",
@@ -157,8 +165,8 @@ def table_of(rows: Sequence[Row], problems: Mapping[str, str], protocol: Protoco
     lines += [
         f"![{SAMPLES} samples of each experiment](zoo.png)",
         "",
-        f"The first {SAMPLES} samples of each, of the lowest seed, in the order of the table. Of class-conditional "
-        "generators, one of each class in turn.",
+        f"The first {SAMPLES} samples of each, of the lowest seed, in the order of the table. Of generators with at "
+        f"most {COLUMNS} classes, a class in each column.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -169,13 +177,15 @@ def heading(rows: Sequence[Row], protocol: Protocol) -> list[str]:
     changed = f", with {' '.join(protocol.overrides)}" if protocol.overrides else ""
     return [
         f"Every file of `conf/experiment/` that the digit metrics evaluate, as it stands there{changed}, but for the "
-        f"budget: {protocol.iterations} updates of the generator, the same for all and not what each was published "
-        f"with. Mean ± standard deviation over {protocol.seeds} seed(s), from 0 on; every figure is that of "
-        "the end of a run.",
+        f"budget: {protocol.images} real images that the discriminator sees, the same for all and not what each was "
+        "published with, in as many updates of the generator as the batch and the discriminator's steps make of them. "
+        f"Mean ± standard deviation over seeds {', '.join(map(str, protocol.seeds))}; every figure is that of the end "
+        "of a run.",
         "",
         # All runs' by the FID's protocol, which is the same.
         f"- FID: of {describe(rows[0].results[0]['protocol'])[0]}, fakes of the averaged generator, in the features "
         "of the digit classifier that comes with the package. It is not the Inception FID.",
+        "- Precision, recall: see `conf/metrics/precision_recall.yaml`, in the same features.",
         "- Confidence, class entropy: see `conf/metrics/digits.yaml`. Class accuracy: the share of fakes that the same "
         "classifier reads as the digit of their label (label), or as the digit that their learned code stands for "
         "(code).",
@@ -201,9 +211,9 @@ def line(cells: Iterable[str]) -> str:
 
 def save_picture(rows: Mapping[str, Tensor], path: Path) -> None:
     """Write a row of samples (count, 1, height, width) in [-1, 1] for each name, which stands at its left."""
-    figure = Figure(figsize=(9.0, 0.6 * len(rows)), dpi=80)
+    figure = Figure(figsize=(7.0, 1.6 * len(rows)), dpi=80)
     for axes, (name, images) in zip(figure.subplots(len(rows), 1, squeeze=False)[:, 0], rows.items(), strict=True):
-        axes.imshow(make_image_grid(images, columns=len(images)))
+        axes.imshow(make_image_grid(images, columns=COLUMNS))
         axes.set_axis_off()
         axes.text(-0.01, 0.5, name, transform=axes.transAxes, ha="right", va="center")
     figure.subplots_adjust(left=0.2, right=1.0, bottom=0.0, top=1.0, hspace=0.0)
