@@ -45,7 +45,7 @@ class Keeper:
         self.played.clear()
         folders = ("--runs", str(self.runs), "--results", str(self.results))
         with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
-            patch.setattr(sys, "argv", ["zoo", "--iterations", "2", "--seeds", "1", *folders, *arguments, *TINY])
+            patch.setattr(sys, "argv", ["zoo", "--images", "16", "--seeds", "0", *folders, *arguments, *TINY])
             patch.setattr(zoo.Run, "play", lambda run: self.play(run))
             zoo.main()
         return ended.value.code
@@ -83,14 +83,16 @@ def test_the_table_holds_the_numbers_of_the_runs(keeper: Keeper) -> None:
     names = [line[0].strip("| `") for line in lines]
     assert sorted(names) == ["dcgan_mnist10k", "lsgan"]
     for name, line in zip(names, lines, strict=True):
-        run = keeper.runs / "2" / f"{name}_s0"
+        run = keeper.runs / "16" / f"{name}_s0"
         result = json.loads((run / "result.json").read_text())
-        fid, confidence, entropy, accuracy, seconds, parameters, seeds = line[1:]
+        fid, precision, recall, confidence, entropy, accuracy, updates, seconds, parameters, seeds = line[1:]
         assert float(fid) == pytest.approx(result["final"]["val/fid"], abs=0.051)
+        assert float(precision) == pytest.approx(result["final"]["val/precision"], abs=0.0051)
+        assert float(recall) == pytest.approx(result["final"]["val/recall"], abs=0.0051)
         assert float(confidence) == pytest.approx(result["final"]["val/confidence"], abs=0.00051)
         assert float(entropy) == pytest.approx(result["final"]["val/class_entropy"], abs=0.00051)
         assert float(seconds) == pytest.approx(result["seconds"], abs=0.51)
-        assert (accuracy.strip(), seeds) == ("", "1 |")
+        assert (accuracy.strip(), updates, seeds) == ("", "2", "1 |")
         state = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
         for player, shown in zip(("generator", "discriminator"), parameters.split(" / "), strict=True):
             learned = [value.numel() for key, value in state.items() if re.match(rf"{player}\..*(weight|bias)$", key)]
@@ -100,8 +102,8 @@ def test_the_table_holds_the_numbers_of_the_runs(keeper: Keeper) -> None:
 def test_the_protocol_stands_above(keeper: Keeper) -> None:
     head = keeper.table().split("| experiment")[0]
     for words in (
-        "2 updates of the generator",
-        "1 seed(s)",
+        "16 real images",
+        "seeds 0;",
         "200 fakes against 1000 real samples (Mnist10k, test)",
         "data.batch_size=8",
         "a machine; its PyTorch",
@@ -184,7 +186,7 @@ def test_notes_stand_below_the_table(keeper: Keeper) -> None:
 def test_a_failed_run_is_reported_and_the_others_train(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Commands of their own, which fail before they import torch."""
     folders = ("--runs", str(tmp_path / "runs"), "--results", str(tmp_path))
-    arguments = ("--iterations", "2", "--seeds", "1", *folders, "--only", EXPERIMENTS, "optimizer.lr=abc")
+    arguments = ("--images", "16", "--seeds", "0", *folders, "--only", EXPERIMENTS, "optimizer.lr=abc")
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
         patch.setattr(sys, "argv", ["zoo", *arguments])
         zoo.main()

@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 
 from gan_lightning.cli.command import run_command
 from gan_lightning.runs.data_path import expand_data_path
+from gan_lightning.runs.default_variant import with_default_variant
 from gan_lightning.runs.memory import refuse_large_networks
 from gan_lightning.runs.overrides import expand_resume_overrides
 from gan_lightning.runs.run_dir import discard_refused
@@ -65,7 +66,7 @@ def show_page(directory: Path) -> None:
 
 def prepare(arguments: list[str]) -> list[str]:
     """Return the command line as Hydra is to read it; a UserError if it cannot run."""
-    arguments = prepare_rank(expand_resume_overrides(expand_data_path(arguments)))
+    arguments = prepare_rank(expand_resume_overrides(with_default_variant(expand_data_path(arguments))))
     refuse_arguments(arguments)
     return arguments
 

@@ -123,6 +123,13 @@ class RealData(LightningDataModule, ABC):
         """
         return None
 
+    def source_fingerprint(self) -> str | None:
+        """Return the `fingerprint` of the samples that metrics compare with, under the classes that the data come with.
+
+        Numbers of class-conditional and self-conditioned runs may then stand in one table.
+        """
+        return self.fingerprint()
+
     def label_counts(self) -> Tensor | None:
         """Return how many training samples each class has, (num_classes,) of int64; None where there are no labels."""
         return None
@@ -316,6 +323,13 @@ class ImageData(RealData):
     def fingerprint(self, train: bool | None = None) -> str | None:
         """See `RealData`: of the pixels and labels as they are used."""
         return fingerprint_of(self._read_split(self.reference == "train" if train is None else train))
+
+    def source_fingerprint(self) -> str | None:
+        """See `RealData`."""
+        if self.clusters is None:
+            return self.fingerprint()
+        train = self.reference == "train"
+        return fingerprint_of(Images(self._read_split(train).pixels, self._source_labels[train]))
 
     def _read_split(self, train: bool) -> Images:
         """Return a split where it is; where the trainer wants it when it has not been read yet."""

@@ -37,7 +37,7 @@ def protocol_of(
         "split": data.reference_split,
         "size": data.reference_size,
         "shape": list(data.shape),
-        "fingerprint": data.fingerprint(),
+        "fingerprint": data.source_fingerprint(),
     }
     counts = num_fakes, data.reference_size
     numbers = {f"val/{key}": metric_spec(metric, *counts) for metric in metrics.values() for key in metric.keys}

@@ -22,6 +22,7 @@ from gan_lightning.loggers import read_table
 from gan_lightning.runs import checkpoints, training
 from gan_lightning.runs.compose import hydra_job, without_hydra
 from gan_lightning.runs.data_path import expand_data_path
+from gan_lightning.runs.default_variant import with_default_variant
 from gan_lightning.runs.inherit import inherit
 from gan_lightning.runs.init_networks import inherit_networks
 from gan_lightning.runs.log_file import log_file
@@ -252,7 +253,7 @@ def checked_overrides(overrides: Sequence[str]) -> list[str]:
     """Return `overrides` as a list; a UserError if they are one string, or of several jobs."""
     if isinstance(overrides, str):
         raise UserError(f"overrides are a list of strings: ['{overrides}']")
-    overrides = expand_data_path(overrides)
+    overrides = with_default_variant(expand_data_path(overrides))
     try:
         several = any(override.is_sweep_override() for override in OverridesParser.create().parse_overrides(overrides))
     except HydraException:

@@ -84,12 +84,17 @@ SEARCHED_ELSEWHERE = ("hydra.searchpath=", "--config-path", "-cp")
 
 def data_sets(arguments: Sequence[str]) -> list[str]:
     """Return the names of data sets: files of conf/data, and of data/ in the folder that --config-dir names."""
+    return sorted({file.stem for folder in config_folders(arguments) for file in folder.glob("data/*.yaml")})
+
+
+def config_folders(arguments: Sequence[str]) -> list[Path]:
+    """Return the folders of configuration: conf/, and the one that --config-dir names."""
     folders = [Path(conf_dir())]
-    for option, value in zip(arguments, [*arguments[1:], ""], strict=True):
+    for option, value in zip(arguments, [*arguments, ""][1:], strict=True):
         name, _, joined = option.partition("=")
         if name in ("--config-dir", "-cd"):
             folders.append(Path(joined or value))
-    return sorted({file.stem for folder in folders for file in folder.glob("data/*.yaml")})
+    return folders
 
 
 def choices_in(value: str) -> list[str]:

@@ -112,11 +112,16 @@ def _first(*options: Any) -> Any:
     return next((option for option in options if option is not None), None)
 
 
-def _hundredth(size: int | None) -> int:
-    """Return a hundredth of `size`, and at least 2; a ValueError if it is None."""
+def _hundredth(size: int | None, classes: Sequence[int] | None = None, of: int | None = None) -> int:
+    """Return a hundredth of `size`, of the share of it that the chosen `classes` `of` so many have, and at least 2.
+
+    Raises:
+        ValueError: `size` is None.
+    """
     if size is None:
         raise ValueError("the number of training images is not known: give data.clusters=N, about a hundredth of them")
-    return max(size // 100, 2)
+    share = 1.0 if classes is None or not of else len(classes) / of
+    return max(int(size * share) // 100, 2)
 
 
 def _clusters_without(classes: int | None, size: int | None) -> int | None:

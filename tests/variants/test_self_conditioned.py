@@ -48,6 +48,14 @@ def test_clusters_take_the_place_of_labels():
     assert batch_labels.max() < 12
 
 
+def test_numbers_with_clusters_and_with_classes_are_of_one_reference():
+    with composed() as config:
+        classes: ImageData = instantiate(job_part(config).data, _convert_="all")
+    clusters = mnist(clusters=5)
+    assert clusters.source_fingerprint() == classes.source_fingerprint() == classes.fingerprint()
+    assert clusters.fingerprint() != classes.fingerprint()
+
+
 def test_a_checkpoint_keeps_the_clusters():
     data, resumed = mnist(clusters=5), mnist(clusters=5)
     data.setup("fit")
