@@ -51,10 +51,10 @@ def test_an_experiment_wins_over_the_root_and_the_command_line_over_both():
         assert config.data.mean == -2
 
 
-def test_the_default_experiment_is_the_defaults_by_name():
-    with composed() as config:
+def test_dcgan_is_the_default_without_r1():
+    with composed("regularizer=[]") as config:
         plain = resolved(config)
-    with composed("experiment=dcgan_mnist10k") as config:
+    with composed("experiment=dcgan_mnist10k", "regularizer=[]") as config:
         named = resolved(config)
     assert named["choices"].pop("experiment") == "dcgan_mnist10k"
     assert named == plain

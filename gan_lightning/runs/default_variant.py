@@ -1,4 +1,4 @@
-"""The variant of a command line that names none: self-conditioned where data and networks allow. Nothing imports torch."""
+"""The variant of a command line that names none. Nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -30,16 +30,27 @@ def with_default_variant(arguments: Sequence[str]) -> list[str]:
     keys = [argument.partition("=")[0].lstrip("+~") for argument in arguments]
     decided = any(key in DECIDES or key == "prior" or key.startswith(("prior.", "wrappers")) for key in keys)
     streamed = "data.in_memory=false" in arguments
-    if decided or streamed or any(argument in ("--help", "-h") for argument in arguments):
+    if decided or streamed:
         return list(arguments)
-    allowed = all(has_clusters(file) for file in chosen_files("data", arguments))
+    allowed = all(has_clusters(file) and is_given(file, keys) for file in chosen_files("data", arguments))
     allowed = allowed and all(is_unconditional(file) for file in chosen_files("model", arguments))
-    return [*arguments, DEFAULT_VARIANT] if allowed else list(arguments)
+    if not allowed:
+        return list(arguments)
+    # Hydra reads options before all overrides or after them.
+    overrides = (number for number, argument in enumerate(arguments) if "=" in argument and argument[0] != "-")
+    first = next(overrides, len(arguments))
+    return [*arguments[:first], DEFAULT_VARIANT, *arguments[first:]]
 
 
 def has_clusters(data: DictConfig) -> bool:
     """Return whether clusters can take the place of the classes of a data set."""
     return "clusters" in data
+
+
+def is_given(data: DictConfig, keys: Sequence[str]) -> bool:
+    """Return whether `keys`, those that are typed, hold all that a data set has no default for."""
+    needed = (str(key) for key in data if OmegaConf.is_missing(data, str(key)))
+    return all(f"data.{key}" in keys for key in needed)
 
 
 def is_unconditional(model: DictConfig) -> bool:

@@ -61,7 +61,7 @@ def test_help_shows_the_keys_and_values_of_the_choices_on_the_command_line():
     assert "model.generator.embedding_dim=32 numbers for a class" in shown
     assert "prior.noise.dim=120 " in shown, "model=biggan selects the prior"
     assert "seed=7 of weights" in shown
-    assert "loss.objectives.r1.gamma=10.0" in shown
+    assert "loss.objectives.r1.gamma=0.2" in shown
     assert "spectral_norm" not in shown
 
 
