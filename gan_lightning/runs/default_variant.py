@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -55,7 +56,8 @@ def is_given(data: DictConfig, keys: Sequence[str]) -> bool:
 
 def is_unconditional(model: DictConfig) -> bool:
     """Return whether a model's networks read no classes by themselves, and its discriminator returns scores."""
-    return not model.get("energies") and OmegaConf.to_container(model).get("generator", {}).get("num_classes") is None
+    written: Any = OmegaConf.to_container(model)
+    return not written.get("energies") and written.get("generator", {}).get("num_classes") is None
 
 
 def chosen_files(group: str, arguments: Sequence[str]) -> Iterator[DictConfig]:
