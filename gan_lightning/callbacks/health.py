@@ -13,7 +13,16 @@ from gan_lightning.callbacks.checkpoint import Checkpoint
 from gan_lightning.callbacks.evaluation import Evaluation, real_data
 from gan_lightning.callbacks.periodic import Periodic, as_gan
 from gan_lightning.diagnostics import symptoms
-from gan_lightning.diagnostics.probe import bad_loss, bad_network, bad_objective, batch_for, probe, spread_samples
+from gan_lightning.diagnostics.probe import (
+    bad_loss,
+    bad_network,
+    bad_objective,
+    batch_for,
+    distance_at_start,
+    largest_weight,
+    probe,
+    spread_samples,
+)
 from gan_lightning.diagnostics.symptoms import ADVICE, AT_START, FEWEST_TURNS, Record, SymptomTracker
 from gan_lightning.game import Batch, has_critic
 from gan_lightning.gan import GAN
@@ -27,7 +36,10 @@ LOOKS_OF_SCALED = 4
 a smaller scale, and in half precision a single bad moment is nothing special."""
 
 
-KEPT = ("probed_at", "evaluated_at", "bad_looks", "absent", "most_modes", "first_monitored", "monitored")
+KEPT = (
+    *("probed_at", "evaluated_at", "bad_looks", "absent", "most_modes", "first_monitored", "monitored"),
+    "start_distance",
+)
 """What a checkpoint keeps beside the course of the symptoms."""
 
 
@@ -45,6 +57,8 @@ class Health(Periodic):
     - `discriminator_dead`: it says the same of everything.
     - `saturation`: the generator's values are stuck at the ends of ``data.value_range``, where the data's are not.
     - `oscillation`: the monitored metric swings, and has not been better for many evaluations.
+    - `weights_out_of_scale`, `samples_out_of_scale`, `metric_out_of_scale`: weights, fakes, scores or the monitored
+      metric are orders of magnitude off. Seen once, they count.
     - `diverged`: weights, running statistics, objectives' states or losses are infinite or no number. That ends the
       run, on all ranks.
 
@@ -77,6 +91,9 @@ class Health(Periodic):
         stale: evaluations in a row of which none was the best, before swings count.
         swing: range of the monitored metric over these, as a share of what it has won since the first evaluation, and
             of its median; less is noise.
+        further: how many times as far from the data as at the start fakes are out of scale; training draws them near
+        worse: how many times what it was at first a monitored metric, of which less is better, is out of scale. Runs
+            that learn stay below twice that.
 
     Attributes:
         records: what was found, for ``result.json``.
@@ -101,6 +118,8 @@ class Health(Periodic):
         least_inside: float = 0.1,
         stale: int = 10,
         swing: float = 0.5,
+        further: float = 10.0,
+        worse: float = 100.0,
     ) -> None:
         super().__init__(every)
         key = "callbacks.health"
@@ -116,11 +135,14 @@ class Health(Periodic):
         self.least_inside = fraction(f"{key}.least_inside", least_inside)
         self.stale = check_int(f"{key}.stale", stale, minimum=FEWEST_TURNS + 2)
         self.swing = check_positive(f"{key}.swing", swing)
+        self.further = check_positive(f"{key}.further", further)
+        self.worse = check_positive(f"{key}.worse", worse)
         self.course = SymptomTracker(check_int(f"{key}.patience", patience))
         self.probed_at = self.evaluated_at = 0
         self.bad_looks = 0  # in a row, the last ones
         self.absent: list[str] = []  # symptoms of networks at their start that these did not show at some time
         self.most_modes = 0.0
+        self.start_distance: float | None = None
         self.first_monitored: float | None = None
         self.monitored: list[float] = []  # since the best, the newest last
 
@@ -139,6 +161,8 @@ class Health(Periodic):
             batch = data.batch_size // trainer.world_size // gan.micro_batches
             count = batch_for(gan.discriminator, min(self.count, batch, data.reference_size))
             self.real = spread_samples(data, gan.device, count) if count else None
+            if self.real is not None and self.start_distance is None:
+                self.start_distance = distance_at_start(gan, self.real)
         super().on_train_start(trainer, gan)
 
     def next_iteration(self, iterations: int) -> float:
@@ -161,6 +185,9 @@ class Health(Periodic):
 
     def run(self, trainer: Trainer, gan: GAN) -> None:
         self.stop_if_diverged(trainer, gan)
+        if trainer.is_global_zero:
+            seen = {"weights_out_of_scale": symptoms.weights_out_of_scale(*largest_weight(gan))}
+            self.note(trainer, gan.iterations, seen)
         due = gan.iterations // self.probe_every > self.probed_at // self.probe_every
         if trainer.is_global_zero and due and self.real is not None:
             self.probed_at = gan.iterations
@@ -203,6 +230,8 @@ class Health(Periodic):
         if found.fake_inside is not None and found.real_inside is not None:
             seen["saturation"] = symptoms.saturated(found.fake_inside, found.real_inside, self.least_inside)
         seen["discriminator_wins"] = symptoms.vanishing_generator_gradient(found.scores, self.separable, self.vanishing)
+        far = symptoms.samples_out_of_scale(found.distance, self.start_distance, found.scores.level, self.further)
+        seen["samples_out_of_scale"] = far
         critic = has_critic(gan.objectives.values())
         seen["discriminator_dead"] = symptoms.constant_discriminator(found.scores, self.least_spread, critic)
         return seen
@@ -225,6 +254,11 @@ class Health(Periodic):
         monitor = None if self.evaluation is None else self.evaluation.monitor
         if self.evaluation is not None and monitor in gan.metrics:
             seen["oscillation"] = self.swung(self.evaluation, monitor, gan)
+            if self.evaluation.mode == "min":
+                value = gan.metrics[monitor]
+                seen["metric_out_of_scale"] = symptoms.metric_out_of_scale(
+                    monitor, value, self.first_monitored, self.worse
+                )
         self.note(trainer, gan.iterations, seen)
 
     def swung(self, evaluation: Evaluation, monitor: str, gan: GAN) -> str | None:

@@ -50,11 +50,13 @@ class Probe:
 
     Attributes:
         diversity: mean distance between two fakes over that between two real samples; None for too few samples.
+        distance: mean distance from a fake to a real sample over that between two real samples; None likewise.
         fake_inside, real_inside: share of values that are not at the ends of their range; None without a range.
         scores: the discriminator's.
     """
 
     diversity: float | None
+    distance: float | None
     fake_inside: float | None
     real_inside: float | None
     scores: Scores
@@ -76,6 +78,7 @@ def probe(gan: GAN, batch: Batch, value_range: tuple[float, ...] | None) -> Prob
         found = scores(gan, batch, played, latent)
     return Probe(
         diversity=diversity(real, fake),
+        distance=distance_to(real, fake),
         fake_inside=None if value_range is None else inside(fake, value_range),
         real_inside=None if value_range is None else inside(real, value_range),
         scores=found,
@@ -115,6 +118,23 @@ def diversity(real: Tensor, fake: Tensor) -> float | None:
         return None
     apart = distance_within(real)
     return distance_within(fake) / apart if apart > 0 else None
+
+
+def distance_at_start(gan: GAN, batch: Batch) -> float | None:
+    """Return `distance` of a probe of `gan` and the real samples of `batch`, without its other parts."""
+    with in_mode(gan, training=False), torch.no_grad():
+        return distance_to(batch[0], gan.generator(gan.fixed_latents(len(batch[0]), "health")).float())
+
+
+def distance_to(real: Tensor, fake: Tensor) -> float | None:
+    """Return the mean distance from one of `fake` to one of `real`, both (count, ...), over that within `real`.
+
+    It is None for too few samples, and for real samples that are all alike.
+    """
+    if len(real) < FEWEST:
+        return None
+    apart = distance_within(real)
+    return torch.cdist(real.flatten(1), fake.flatten(1)).mean().item() / apart if apart > 0 else None
 
 
 def distance_within(samples: Tensor) -> float:
@@ -196,6 +216,14 @@ def bad_network(gan: GAN) -> str | None:
     return next(
         (f"a number in the {name.replace('_', ' ')}" for name in NETWORKS if has_nonfinite(getattr(gan, name))), None
     )
+
+
+def largest_weight(gan: GAN) -> tuple[str, float]:
+    """Return the network with the largest absolute weight, by name, and that value."""
+    sizes = {name: [weight.detach() for weight in getattr(gan, name).parameters()] for name in NETWORKS}
+    largest = {name: torch.nn.utils.get_total_norm(weights, math.inf).item() for name, weights in sizes.items()}
+    name = max(largest, key=lambda network: largest[network])
+    return name, largest[name]
 
 
 def bad_objective(gan: GAN) -> str | None:

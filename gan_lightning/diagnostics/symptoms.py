@@ -22,8 +22,20 @@ ADVICE = {
     "saturation": "lower optimizer.generator.lr, or set clip_gradient_norm",
     "oscillation": "lower optimizer.lr, raise ema.half_life_images, or choose schedule=linear or regularizer=[r1]",
     "diverged": "lower optimizer.lr, set clip_gradient_norm, or choose regularizer=[r1]",
+    "weights_out_of_scale": "lower optimizer.lr, set clip_gradient_norm, or choose regularizer=[r1]",
+    "samples_out_of_scale": "lower optimizer.lr, set clip_gradient_norm, or choose regularizer=[r1]",
+    "metric_out_of_scale": "lower optimizer.lr, set clip_gradient_norm, or choose regularizer=[r1]",
 }
 """What to try, by symptom."""
+
+AT_ONCE = ("weights_out_of_scale", "samples_out_of_scale", "metric_out_of_scale")
+"""Symptoms that are no passing moment, and count when they are first seen."""
+
+MOST_WEIGHT = 1e3
+"""Absolute value of a weight beyond any scale: networks that learned had none above 8."""
+
+MOST_SCORE = 1e6
+"""Absolute value of a score beyond any scale: float32 tells no two scores apart there that differ by less than .06."""
 
 LEAST_OF_LEVEL = 1e-6
 """The spread of a critic's scores below which, as a share of their size, float32 leaves nothing but rounding."""
@@ -115,6 +127,39 @@ def oscillating(name: str, values: Sequence[float], won: float, swing: float) ->
     )
 
 
+def weights_out_of_scale(network: str, largest: float) -> str | None:
+    """Detect a weight that no game on data of common scale needs; `largest` is the largest absolute value."""
+    if not largest > MOST_WEIGHT:
+        return None
+    return f"a weight of the {network.replace('_', ' ')} is {largest:.2g} in size (above {MOST_WEIGHT:g})"
+
+
+def samples_out_of_scale(distance: float | None, at_start: float | None, level: float, further: float) -> str | None:
+    """Detect fakes that lie far further from the data than at the start, and scores beyond any scale.
+
+    Args:
+        distance: from fakes to data, in distances between two real samples; None where that is not known.
+        at_start: the same of the generator before its first update; None where that is not known.
+        level: mean absolute score.
+        further: how many times as far as at the start, or as two real samples if they are further apart, is too far.
+    """
+    if distance is not None and at_start is not None and not distance <= further * max(1.0, at_start):
+        return (
+            f"fakes lie {distance:.2g} times as far from the data as two real samples from each other, "
+            f"at the start {at_start:.2g} times"
+        )
+    if level > MOST_SCORE:
+        return f"the discriminator's scores are {level:.2g} in size (above {MOST_SCORE:g})"
+    return None
+
+
+def metric_out_of_scale(name: str, value: float, first: float | None, worse: float) -> str | None:
+    """Detect a metric, of which less is better, that is `worse` times what the first evaluation gave."""
+    if first is None or not first > 0 or not value > worse * first:
+        return None
+    return f"{name} is {value:.3g}, {value / first:.2g} times what it was at the first evaluation"
+
+
 # Expected values for fakes that are distributed as the data.
 
 
@@ -140,6 +185,8 @@ def number_of_modes(data: RealData) -> int:
 class SymptomTracker:
     """The symptoms present and past. One begins, or ends, when it is seen, or not, `patience` times in a row.
 
+    Those of `AT_ONCE` do so the first time.
+
     Args:
         patience: observations.
 
@@ -162,7 +209,7 @@ class SymptomTracker:
                 continue
             count, first = self.streaks.get(symptom, (0, iteration))
             self.streaks[symptom] = [count + 1, first]
-            if count + 1 >= self.patience:
+            if count + 1 >= self.patience or symptom in AT_ONCE:
                 del self.streaks[symptom]
                 changed.append(self.end(record, first) if saw is None and record else self.begin(symptom, first, saw))
         return changed

@@ -20,6 +20,8 @@ from gan_lightning.callbacks.checkpoint import Checkpoint
 from gan_lightning.callbacks.health import Health
 from gan_lightning.data import toys
 from gan_lightning.data.base import RealData, rank_slice
+from gan_lightning.diagnostics.probe import largest_weight
+from gan_lightning.diagnostics.symptoms import AT_ONCE, MOST_WEIGHT
 from gan_lightning.game import Batch, Latent
 from gan_lightning.gan import GAN
 from gan_lightning.losses.adversarial import Minimax, NonSaturating, Wasserstein
@@ -277,10 +279,54 @@ def test_the_first_looks_at_published_games_show_nothing(name: str):
     assert (seen[0]["mode_collapse"] is None) == (name in ("cyclegan", "r3gan"))
 
 
-def test_a_healthy_toy_raises_no_alarm():
-    health = Health(every=20, probe_every=20)
-    play(game(max_iterations=400), health)
-    assert found(health) == []
+@pytest.mark.parametrize("rate", [1e-4, 1e-3, 1e-2])
+def test_a_healthy_toy_raises_no_alarm_and_stays_far_from_the_limits(rate: float):
+    health = Health(every=20, probe_every=20, further=10 / 5, worse=100 / 5)
+    gan = game(max_iterations=400, rates=(rate, rate))
+    play(gan, health)
+    assert not {symptom for symptom, _, _ in found(health)} & set(AT_ONCE)
+    assert largest_weight(gan)[1] < MOST_WEIGHT / 20
+    if rate == 1e-3:
+        assert found(health) == []
+
+
+@pytest.mark.parametrize("mean", [0.0, 1e4])
+def test_data_far_from_the_start_are_no_alarm(mean: float):
+    health = Health(every=5, probe_every=5)
+    play(game(max_iterations=20), health, source=data(mean=mean))
+    assert "samples_out_of_scale" not in [symptom for symptom, _, _ in found(health)]
+
+
+def test_rates_out_of_any_scale_are_reported_within_a_few_iterations(caplog: pytest.LogCaptureFixture):
+    health = Health(every=25, probe_every=250)
+    gan = game(max_iterations=3, rates=(1e6, 1e6))
+    play(gan, health)
+    assert found(health) == [("weights_out_of_scale", 3, None)]
+    assert any("weights out of scale since iteration 3: a weight of the" in line for line in caplog.messages)
+
+
+class Escaping(Recovering):
+    """Makes points that leave the data at 20 units an iteration."""
+
+    def forward(self, latent: Latent) -> Tensor:
+        return self.point + latent.z[:, :1] + 20 * self.gan[0].iterations
+
+
+def test_fakes_that_leave_the_data_are_reported_at_once(tmp_path: Path):
+    """At the start they lie about 3 / .56 = 5 times as far as two data, and pass ten times that at iteration 2."""
+
+    def escaping(max_iterations: int, *callbacks: Callback, path: Path | None = None) -> Health:
+        generator = Escaping()
+        generator.gan = [gan := game(generator, max_iterations=max_iterations)]
+        health = Health(every=1, probe_every=1)
+        play(gan, health, *callbacks, ckpt_path=path)
+        return health
+
+    whole = escaping(6)
+    assert whole.start_distance == pytest.approx(5.3, rel=0.2)
+    assert ("samples_out_of_scale", 2, None) in found(whole)
+    escaping(1, Checkpoint(100, tmp_path))
+    assert escaping(6, path=tmp_path / "last.ckpt").start_distance == whole.start_distance
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,13 @@ def test_swings_that_are_little_beside_the_metric_are_noise():
     assert found(scripted("val/fid", [1000.0, 999.0, *(1010 + value for value in noise(2))])) == []
 
 
+def test_a_metric_that_is_worse_than_at_first_by_orders_of_magnitude():
+    health = scripted("val/fid", [9.0, 5.0, 890.0, 910.0])
+    assert found(health) == [("metric_out_of_scale", 8, None)]
+    assert health.records[0]["saw"] == "val/fid is 910, 1e+02 times what it was at the first evaluation"
+    assert found(scripted("val/fid", [9.0, 5.0, 890.0, 910.0], mode="max")) == []  # more is better
+
+
 def ring() -> ToyData:
     return toys.ring(8, 1.0, 0.01, shape=[2], batch_size=32, seed=0)
 
