@@ -33,7 +33,7 @@ class WandB(WandbLogger):
 
     Its mode is decided before it starts: WANDB_MODE if that is set, else online; but offline where there is no API key.
     When the service cannot be reached the run is kept offline; when it is lost later, or the disk is full, that is
-    logged once and training continues. The x-axis is the iteration; `images_seen` is offered as another. The run's Logs
+    logged once and training continues. The x-axis is the iteration; `images` is offered as another. The run's Logs
     tab has the lines of ``train.log``.
 
     Args:
@@ -96,7 +96,7 @@ class WandB(WandbLogger):
             elif self.url:
                 log.info(f"W&B  {self.url}")
             self._experiment.define_metric("iteration")
-            self._experiment.define_metric("images_seen")
+            self._experiment.define_metric("images")
             self._experiment.define_metric("*", step_metric="iteration")
         return self._experiment
 

@@ -20,7 +20,9 @@ REPEATED = ("choices", "gan")
 
 def description(settings: Mapping[str, Any], overrides: Sequence[str], gan: GAN, trainer: Trainer) -> dict[str, Any]:
     """Return what a run is: the answers by group, ``loss: lsgan``; facts; and the configuration below ``settings``."""
-    answers = {group: answer for group, answer in settings["choices"].items() if answer and group not in NO_CHOICE}
+    answers = {
+        group: answer for group, answer in settings.get("choices", {}).items() if answer and group not in NO_CHOICE
+    }
     words = {group: "+".join(answer) if isinstance(answer, list) else answer for group, answer in answers.items()}
     device = trainer.strategy.root_device
     return {
