@@ -27,7 +27,7 @@ class RunLogger(Protocol):
 
 
 def kept_id(path: Path | None, new: str) -> str:
-    """Return the id of a run that `path` holds; where it holds none, or there is no path, `new`, which it then holds."""
+    """Return the id of a run that `path` holds; `new`, which it then holds, where it held none or is None."""
     if path is None:
         return new
     if not path.exists():
