@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 import csv
+import io
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import wandb
+from PIL import Image
 
-from gan_lightning.loggers import MetricsCSV, WandB, wandb_mode
+from gan_lightning.loggers import MetricsCSV, WandB
+from gan_lightning.loggers.tensorboard import TensorBoard
+from gan_lightning.loggers.weights_and_biases import wandb_mode
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -70,16 +75,16 @@ def test_a_resumed_run_is_one_wandb_run(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.chdir(tmp_path)
     runs = []
-    for status in ("success", "failed"):
+    for status in ("finished", "failed"):
         logger = WandB("test", tmp_path, id_file=tmp_path / "run" / "wandb_run_id")
         logger.log_metrics({"loss": 1.0}, step=5)
         runs.append(logger.experiment.id)
-        logger.finalize(status)
-        logger.finalize("failed")  # what Lightning says when an exception ends a run that has been stopped well
+        logger.end(status, {})
+        logger.end("failed", {})  # what Lightning says when an exception ends a run that has been stopped well
     assert runs == [(tmp_path / "run" / "wandb_run_id").read_text().strip()] * 2
     other = WandB("test", tmp_path, id_file=tmp_path / "other" / "wandb_run_id")
     assert other.experiment.id != runs[0]
-    other.finalize("success")
+    other.end("finished", {})
     assert str(logger.offline_dir) == f"wandb/offline-run-*-{runs[0]}*"
     last = max(tmp_path.glob(str(logger.offline_dir)))
     last.rename(f"{last.parent / last.name.removesuffix('-1')}-2")  # as W&B names those of the same second
@@ -124,7 +129,7 @@ def test_two_runs_in_one_process_are_two_runs(tmp_path: Path, monkeypatch: pytes
         runs.append(logger.experiment.id)
         assert logger.offline_dir is not None
         assert wandb.run is not None
-        logger.finalize("success")
+        logger.end("finished", {})
         assert wandb.run is None
     assert len(set(runs)) == 2
     assert len(list(tmp_path.glob("wandb/offline-run-*"))) == 2
@@ -146,7 +151,7 @@ def test_an_unreachable_service_leaves_the_run_offline(
     logger = WandB("test", tmp_path)
     with caplog.at_level("INFO"):
         logger.log_metrics({"loss": 1.0}, step=1)
-    logger.finalize("success")
+    logger.end("finished", {})
     assert "could not be reached (no network)" in caplog.text
     assert "wandb sync" in caplog.text
 
@@ -156,7 +161,7 @@ def test_alerts_are_kept_where_they_cannot_be_sent(mode: str, tmp_path: Path, mo
     monkeypatch.setenv("WANDB_MODE", mode)
     logger = WandB("test", tmp_path)
     logger.alert("a title that is longer than the 63 characters which W&B allows titles to have", "fakes are alike")
-    logger.finalize("success")
+    logger.end("finished", {})
 
     def kept() -> bool:
         return any(b"fakes are alike" in file.read_bytes() for file in tmp_path.rglob("*.wandb"))
@@ -165,3 +170,45 @@ def test_alerts_are_kept_where_they_cannot_be_sent(mode: str, tmp_path: Path, mo
     while not kept() and time.monotonic() < until:
         time.sleep(0.1)  # another process writes the file
     assert kept() == (mode == "offline")
+
+
+def test_a_full_disk_is_reported_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    logger = WandB("test", tmp_path)
+    run = logger.experiment
+
+    def refuse(values: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(run, "log", refuse)
+    for step in (1, 2):
+        logger.log_metrics({"loss": 1.0}, step=step)
+    logger.end("finished", {})
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == [
+        "W&B cannot keep this run (No space left on device): its page will not be complete"
+    ]
+
+
+def test_an_unknown_mode_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("WANDB_MODE", "sometimes")
+    with pytest.raises(ValueError, match="WANDB_MODE=sometimes is no mode of W&B"):
+        wandb_mode()
+
+
+def test_tensorboard_has_scalars_pictures_and_hyperparameters(tmp_path: Path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    logger = TensorBoard(tmp_path)
+    logger.log_hyperparams({"loss": "lsgan", "settings": {"metrics": {"monitor": "val/fid"}, "lr": 1e-3}})
+    logger.log_metrics({"val/fid": 2.5}, step=7)
+    picture = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+    logger.log_image("samples", [picture], step=7, caption=["ignored"])
+    logger.finalize("success")
+    events = accumulator.EventAccumulator(str(tmp_path))
+    events.Reload()
+    (scalar,) = events.Scalars("val/fid")
+    assert (scalar.step, scalar.value) == (7, 2.5)
+    (image,) = events.Images("samples")
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(image.encoded_image_string))), picture)
+    assert b"lsgan" in events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content

@@ -122,4 +122,4 @@ def log_picture(loggers: Iterable[Logger], key: str, picture: Pixels, iteration:
     """Give `picture` to those of `loggers` that take images, under `key`."""
     for logger in loggers:
         if hasattr(logger, "log_image"):
-            logger.log_image(key=key, images=[picture], step=iteration)
+            logger.log_image(key=key, images=[picture], step=iteration, caption=[f"iteration {iteration}"])

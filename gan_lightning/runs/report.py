@@ -32,6 +32,8 @@ def print_report(result: Mapping[str, Any], directory: Path, trainer: Trainer) -
     for logger in trainer.loggers:
         if isinstance(logger, WandB) and logger.offline_dir:
             console.print(f"{'W&B':<12} wandb sync {logger.offline_dir}")
+    if result.get("url"):
+        console.print(f"{'page':<12} {result['url']}")
 
 
 def print_health(records: Sequence[Mapping[str, Any]], console: Console) -> None:

@@ -28,6 +28,7 @@ from gan_lightning.diagnostics.probe import not_finite
 from gan_lightning.gan import GAN
 from gan_lightning.runs.init_weights import start_from
 from gan_lightning.runs.lock import one_writer
+from gan_lightning.runs.logged import description, end_loggers, run_url
 from gan_lightning.runs.report import print_report
 from gan_lightning.runs.resume import ResumePoint
 from gan_lightning.runs.run_dir import write_start
@@ -113,8 +114,9 @@ def prepare(
             raise UserError(
                 f"{start.directory} cannot be written ({error.strerror}): make room, or give hydra.run.dir=<folder>"
             ) from error
+    described = description(settings, overrides, gan, trainer)
     for logger in trainer.loggers:
-        logger.log_hyperparams(dict(settings))
+        logger.log_hyperparams(described)
     if first and settings.get("note"):
         log.info(settings["note"])
     return datamodule, gan, trainer
@@ -206,9 +208,11 @@ def fit(trainer: Trainer, gan: GAN, datamodule: LightningDataModule, start: Resu
         raise
     finally:
         result = {"status": status, "error": error, "seconds": time.monotonic() - started, **summarize(trainer, gan)}
+        result["url"] = run_url(trainer)
         untouched = start.in_place and status == "failed" and gan.discriminator_updates <= start.discriminator_updates
         if trainer.is_global_zero:
             write_result(start.directory, before if before and untouched else result)
+        end_loggers(trainer, result)
     return result
 
 

@@ -37,7 +37,7 @@ def send(checkpoint: Path, values: Mapping[str, float], protocol: Mapping[str, A
     names = {key: series(checkpoint.stem, protocol, key) for key in values}
     logger.log_metrics({f"{names[key]}/{key.removeprefix('val/')}": values[key] for key in values}, step=iteration)
     logger.experiment.config.update(dict.fromkeys(names.values(), dict(protocol)), allow_val_change=True)
-    logger.finalize("success")
+    logger.end("finished", {})
 
 
 def series(checkpoint: str, protocol: Mapping[str, Any], key: str) -> str:

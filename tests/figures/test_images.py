@@ -144,6 +144,6 @@ def test_only_loggers_that_take_images_are_given_one():
     takes: Any = TakesImages()
     takes_numbers: Any = object()
     log_picture([takes_numbers, takes], "samples", flat(7), 40)
-    assert takes.given.keys() == {"key", "images", "step"}
+    assert takes.given.keys() == {"key", "images", "step", "caption"}
     assert (takes.given["key"], takes.given["step"]) == ("samples", 40)
     assert takes.given["images"][0].dtype == np.uint8
