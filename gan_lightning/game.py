@@ -116,6 +116,7 @@ class Round:
         discriminator_updates: made before this one. Lazy penalties count by it.
         noise: where `uniform` and `normal` come from.
         all_reduce_mean: takes this device's mean of something to the mean over all devices.
+        vectorised: the round is computed inside `torch.func.vmap`, where gradients come from `torch.func.grad`.
     """
 
     generator: nn.Module
@@ -127,6 +128,7 @@ class Round:
     discriminator_updates: int = 0
     noise: Noise = field(default_factory=Noise)
     all_reduce_mean: Callable[[Tensor], Tensor] = lambda mean: mean
+    vectorised: bool = False
 
     # Real and fake pass through the discriminator apart: batch norm over both together would leak which is which.
     @cached_property

@@ -167,12 +167,13 @@ class StreamLoader:
         step = self.first_step()
         while True:
             block, first = divmod(step, BATCHES_PER_BLOCK)
-            batches = self._block(block)
+            batches = self.block(block)
             for within in range(first, BATCHES_PER_BLOCK):
                 yield batches[within], None
             step = (block + 1) * BATCHES_PER_BLOCK
 
-    def _block(self, block: int) -> Tensor:
+    def block(self, block: int) -> Tensor:
+        """Return the batches of the steps from ``block * BATCHES_PER_BLOCK`` on, (steps, batch, dim)."""
         rng = generator_for(self.seed, "data", block)
         samples = self.distribution.sample(BATCHES_PER_BLOCK * self.batch_size, rng)
         batches = samples.view(BATCHES_PER_BLOCK, self.batch_size, self.distribution.dim)

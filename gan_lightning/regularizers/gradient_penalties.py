@@ -32,12 +32,34 @@ def input_gradients(logits: Tensor, samples: Tensor) -> Tensor:
     return gradient.reshape(len(logits), -1)
 
 
-def input_gradients_fp32(discriminator: nn.Module, samples: Tensor, labels: Tensor | None = None) -> Tensor:
-    """Return `input_gradients` at a detached copy of `samples`, in float32 and outside autocast; (batch, values)."""
-    samples = samples.detach().float().requires_grad_()
+def input_gradients_fp32(
+    discriminator: nn.Module, samples: Tensor, labels: Tensor | None = None, vectorised: bool = False
+) -> Tensor:
+    """Return `input_gradients` at a detached copy of `samples`, in float32 and outside autocast; (batch, values).
+
+    Args:
+        discriminator: whose scores are differentiated.
+        samples: (batch, ...).
+        labels: their classes, (batch,).
+        vectorised: see `Round.vectorised`.
+    """
+
+    def scores(samples: Tensor) -> Tensor:
+        return discriminate(discriminator, samples, labels, uncompiled=True).logits
+
     # The inner gradient stays inside too: it runs matrix products, which autocast would take to half precision.
     with torch.autocast(samples.device.type, enabled=False):
-        return input_gradients(discriminate(discriminator, samples, labels, uncompiled=True).logits, samples)
+        samples = samples.detach().float()
+        if vectorised:
+
+            def total(samples: Tensor) -> tuple[Tensor, Tensor]:
+                logits = scores(samples)
+                return logits.sum(), logits
+
+            gradient, logits = torch.func.grad(total, has_aux=True)(samples)
+            return gradient.reshape(len(logits), -1)
+        samples.requires_grad_()
+        return input_gradients(scores(samples), samples)
 
 
 class LazyGradientPenalty(Objective, ABC):
@@ -92,7 +114,8 @@ class TargetNormPenalty(LazyGradientPenalty):
         """Return the points of the penalty, (batch, ...) of float32; their classes are those of the data."""
 
     def penalty(self, round: Round) -> Tensor:
-        gradients = input_gradients_fp32(round.discriminator, self.sample_points(round), round.labels)
+        points = self.sample_points(round)
+        gradients = input_gradients_fp32(round.discriminator, points, round.labels, round.vectorised)
         norms = (gradients.square().sum(dim=1) + 1e-12).sqrt()  # the derivative of sqrt(0) is infinite
         return self.weight * (norms - self.target).square().mean()
 
@@ -177,7 +200,7 @@ class ZeroCentredPenalty(LazyGradientPenalty):
         if samples.requires_grad and not torch.is_autocast_enabled(samples.device.type):
             gradients = input_gradients(round.real_logits if self.of_data else round.fake_logits, samples)
         else:
-            gradients = input_gradients_fp32(round.discriminator, samples, labels)
+            gradients = input_gradients_fp32(round.discriminator, samples, labels, round.vectorised)
         return self.gamma / 2 * gradients.square().sum(dim=1).mean()
 
 

@@ -25,10 +25,30 @@ def incompatibilities(config: DictConfig) -> Iterator[str]:
     checks = (
         *(objectives, variant_and_loss, model_and_data, model_and_loss, model_and_prior),
         *(batch_and_devices, ranks_and_devices, strategy),
-        *(batch_and_pieces, batch_and_packs, samples_and_memory, paths, initial_weights),
+        *(batch_and_pieces, batch_and_packs, samples_and_memory, many_seeds, paths, initial_weights),
     )
     for check in checks:
         yield from check(config)
+
+
+def many_seeds(config: DictConfig) -> Iterator[str]:
+    """Yield a sentence for what cannot be trained as many games at once."""
+    if config.get("seeds") is None:
+        return
+    if len(config.data.shape) != 1:
+        yield (
+            f"seeds={config.seeds} trains games of vectors, such as data=ring, as one program, and data="
+            f"{config.hydra.runtime.choices.data} has shape {list(config.data.shape)}: train the seeds one after "
+            "another with -m seed=0,1,..."
+        )
+    kept = {"share_fakes": False, "micro_batches": 1, "trainer.devices": 1, "trainer.num_nodes": 1}
+    kept |= {"trainer.compile": False}
+    for key, value in kept.items():
+        now = OmegaConf.select(config, key)
+        if now != value:
+            yield f"seeds={config.seeds} is computed without {key}={str(now).lower()}: leave {key} out"
+    if config.trainer.precision not in ("auto", "32-true"):
+        yield f"seeds={config.seeds} is trained in float32: choose trainer.precision=32-true"
 
 
 def objectives(config: DictConfig) -> Iterator[str]:

@@ -52,6 +52,7 @@ def written(directory: Path) -> list[tuple[str, str]]:
         "numbers": directory / "metrics.csv",
         "samples": max(directory.glob("samples/iteration_*.png"), default=directory / "samples"),
         "figure": directory / "density.png",
+        "seeds": directory / "seeds.png",
         "animation": next(directory.glob("**/evolution.gif"), directory / "evolution.gif"),
         "profile": directory / "fit-profile.txt",
         "best": directory / "checkpoints" / "best.ckpt",

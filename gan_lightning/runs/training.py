@@ -29,6 +29,7 @@ from gan_lightning.gan import GAN
 from gan_lightning.runs.init_weights import start_from
 from gan_lightning.runs.lock import one_writer
 from gan_lightning.runs.logged import description, end_loggers, run_url
+from gan_lightning.runs.many_seeds import train_seeds
 from gan_lightning.runs.report import print_report
 from gan_lightning.runs.resume import ResumePoint
 from gan_lightning.runs.run_dir import write_start
@@ -64,12 +65,15 @@ def train(
     """
     silence_warnings()
     ask_for_gpus_once()
+    trainer: Trainer | None = None
     with kept_environment():
         try:
             with one_writer(directory) if started_as_rank_zero() else nullcontext():
                 start = ResumePoint(config, directory)
                 if start.over:
                     return already_finished(start)
+                if config.seeds is not None:
+                    return train_seeds(config, overrides, start, report=report)
                 datamodule, gan, trainer = prepare(plain(config), overrides, start)
                 result = fit(trainer, gan, datamodule, start)
         except UserError:
@@ -78,10 +82,10 @@ def train(
             raise
         except Interrupted as interrupted:
             log.warning(interrupted.report)
-            if trainer.world_size > 1:
+            if trainer is not None and trainer.world_size > 1:
                 exit_now(interrupted.code)
             raise
-    if report and trainer.is_global_zero:
+    if report and trainer is not None and trainer.is_global_zero:
         print_report(result, directory, trainer)
     return result
 

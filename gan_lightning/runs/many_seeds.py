@@ -1,0 +1,411 @@
+"""Runs of many seeds: independent games of vector data, trained as one program and measured one by one."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import math
+import os
+import signal
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from hydra.utils import instantiate
+from lightning import __version__ as lightning_version
+from lightning import seed_everything
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.table import Table
+from scipy import stats
+
+from gan_lightning.callbacks.checkpoint import reason
+from gan_lightning.callbacks.evaluation import Evaluation
+from gan_lightning.callbacks.preemption import SIGNALS, STOPPED_BY_HAND, TRY_AGAIN, Interrupted
+from gan_lightning.callbacks.progress import Progress
+from gan_lightning.data.toys import ToyData
+from gan_lightning.figures.images import save_picture
+from gan_lightning.figures.seeds import seeds_figure
+from gan_lightning.game import Latent, TrainState
+from gan_lightning.gan import GAN
+from gan_lightning.loggers import read_table
+from gan_lightning.randomness import generator_for
+from gan_lightning.runs.checkpoints import read_checkpoint
+from gan_lightning.runs.report import written
+from gan_lightning.runs.resume import ResumePoint
+from gan_lightning.runs.run_dir import write_start
+from gan_lightning.trainer.hardware import uses_gpu
+from gan_lightning.trainer.stacked import StackedGames
+from gan_lightning.utils.checksum import KEY, structure_digest
+from gan_lightning.utils.conf import leaves, plain
+from gan_lightning.utils.errors import UserError
+from gan_lightning.utils.files import atomic_write, write_json
+from gan_lightning.utils.instantiation import user_errors
+
+log = logging.getLogger(__name__)
+
+POINTS = 2000
+"""Samples of each game in the figure."""
+
+
+def train_seeds(
+    config: DictConfig, overrides: Sequence[str], start: ResumePoint, *, report: bool = False
+) -> dict[str, Any]:
+    """Train `config.seeds` games, from the seed `config.seed` on, and fill the run directory.
+
+    Args:
+        config: the composed configuration, see conf/train.yaml.
+        overrides: that it was composed with.
+        start: where the run begins.
+        report: print at the end what was reached.
+
+    Returns:
+        The content of ``result.json``: the numbers of each seed, and their mean, deviation and interval.
+
+    Raises:
+        UserError: the games cannot be trained as one program.
+        Interrupted: a signal has ended the run, and its state is saved.
+    """
+    with user_errors():
+        run = SeedsRun(config, start.directory)
+        if start.checkpoint is not None:
+            run.restore(start.checkpoint)
+    write_start(start.directory, run.settings, overrides)
+    result = run.train()
+    if report:
+        print_seeds(result, start.directory)
+    return result
+
+
+class SeedsRun:
+    """The games of one configuration with their evaluation, files and progress.
+
+    Args:
+        config: the composed configuration, with `seeds`.
+        directory: of the run.
+    """
+
+    def __init__(self, config: DictConfig, directory: Path) -> None:
+        self.settings = plain(config)
+        self.directory = directory
+        self.seeds = list(range(config.seed, config.seed + config.seeds))
+        built = [build_game(settings) for settings in settings_of_seeds(config, self.seeds)]
+        self.sources = [data for data, _ in built]
+        device = "cuda" if uses_gpu(config.trainer.accelerator) else "cpu"
+        self.gans = [gan.to(device) for _, gan in built]
+        self.games = StackedGames(self.gans, self.sources)
+        self.first = self.gans[0]
+        callbacks = {name: part for name, part in self.settings["callbacks"].items() if part is not None}
+        made = {
+            name: instantiate(callbacks[name], _convert_="all")
+            for name in ("evaluation", "progress", "density")
+            if name in callbacks
+        }
+        self.evaluation: Evaluation | None = made.get("evaluation")
+        self.progress: Progress | None = made.get("progress")
+        self.density = made.get("density")
+        self.saves = "checkpoint" in callbacks
+        self.rows: list[dict[str, Any]] = []
+        self.values: dict[int, dict[str, float]] = {}
+        self.best: float | None = None
+        self.best_iteration: int | None = None
+        self.received: signal.Signals | None = None
+
+    def train(self) -> dict[str, Any]:
+        """Train to the end of the budget; return the content of ``result.json``, which is written however it ends."""
+        started, status, error = time.monotonic(), "failed", None
+        try:
+            with self.noting_signals():
+                self.prepare()
+                self.loop()
+            status = "finished"
+        except Interrupted:
+            status = "interrupted"
+            raise
+        except BaseException as problem:
+            error = f"{type(problem).__name__}: {problem}"
+            raise
+        finally:
+            if self.progress is not None:
+                self.progress.close()
+            result = {"status": status, "error": error, "seconds": time.monotonic() - started, **self.summary()}
+            write_json(self.directory / "result.json", result)
+        return result
+
+    def prepare(self) -> None:
+        """Show the metrics their reference samples, and begin to show progress."""
+        if self.evaluation is not None and self.evaluation.metrics:
+            evaluation = self.evaluation
+            evaluation.evaluator.prepare_gan(self.first, self.sources[0], evaluation.num_fakes)
+            evaluation.protocol = evaluation.evaluator.gan_protocol(self.first, self.sources[0], evaluation.num_fakes)
+        if self.progress is not None:
+            self.progress.on_train_start(SimpleNamespace(is_global_zero=True), self.first)  # type: ignore[arg-type]
+
+    def loop(self) -> None:
+        """Make all iterations, with what is due after each."""
+        games, budget = self.games, self.first.max_iterations
+        for real in games.batches():
+            games.step(real)
+            if games.state.discriminator_updates % self.first.discriminator_steps:
+                continue
+            over = games.iterations >= budget
+            if over or games.iterations % self.settings["evaluate_every"] == 0:
+                self.evaluate(over)
+            if over or games.iterations % self.settings["checkpoint_every"] == 0:
+                self.save()
+            if self.progress is not None:
+                self.first.losses = {name: losses.mean() for name, losses in games.losses.items()}
+                self.progress.on_train_batch_end(None, self.first, None, None, 0)  # type: ignore[arg-type]
+            if over:
+                break
+            if self.received is not None:
+                self.leave()
+        if self.progress is not None:
+            self.progress.on_train_end(None, self.first)  # type: ignore[arg-type]
+        self.draw()
+
+    def evaluate(self, last: bool) -> None:
+        """Measure every game as its own single run does, and write ``metrics.csv``."""
+        evaluation = self.evaluation
+        if evaluation is None or not evaluation.metrics:
+            return
+        for index, seed in enumerate(self.seeds):
+            gan = self.gans[index]
+            if self.is_finite(index):
+                self.values[seed] = evaluation.evaluator.evaluate_gan(gan, evaluation.num_fakes)
+                if last:
+                    self.values[seed] |= self.density_values(index)
+            else:
+                self.values[seed] = dict.fromkeys(evaluation.evaluator.keys, math.nan)
+            self.rows.append({"iteration": self.games.iterations, "seed": seed, **self.values[seed]})
+        evaluation.last_iteration = self.games.iterations
+        means = {
+            name: float(np.mean([self.values[seed][name] for seed in self.seeds])) for name in evaluation.evaluator.keys
+        }
+        self.first.metrics.update(means)
+        if evaluation.monitor is not None:
+            evaluation.remember(means[evaluation.monitor], self.games.iterations)
+        self.write_rows()
+
+    def density_values(self, index: int) -> dict[str, float]:
+        """Return V(D, G), C(G) and |D - D*| of one game as it is played, for data on the line; see `DensityPlot`."""
+        data = self.sources[index]
+        if self.density is None or data.distribution.dim != 1:
+            return {}
+        values: dict[str, float] = {}
+        keeper = SimpleNamespace(log_metrics=lambda found, step: values.update(found))
+        trainer: Any = SimpleNamespace(is_global_zero=True, world_size=1, datamodule=data, loggers=[keeper])
+        plot = deepcopy(self.density)
+        plot.on_train_start(trainer, self.gans[index])
+        plot.run(trainer, self.gans[index])
+        return values
+
+    def is_finite(self, index: int) -> bool:
+        """Return whether all weights of a game are finite."""
+        return all(bool(value[index].isfinite().all()) for value in self.games.state_dict().values())
+
+    def write_rows(self) -> None:
+        """Write ``metrics.csv``, a row for each seed of each evaluation."""
+        columns = list(dict.fromkeys(name for row in self.rows for name in row))
+        with (
+            atomic_write(self.directory / "metrics.csv") as unfinished,
+            unfinished.open("w", newline="", encoding="utf-8") as file,
+        ):
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(self.rows)
+
+    def save(self) -> None:
+        """Save ``last.ckpt``, all games in one, unless a weight is not finite; a full disk is a line in the log."""
+        if not self.saves:
+            return
+        path = self.directory / "checkpoints" / "last.ckpt"
+        state = {name: value.clone() for name, value in self.games.state_dict().items()}
+        if any(not value.isfinite().all() for value in state.values()):
+            log.error(f"{os.path.relpath(path)} was not saved: a game has diverged, and a weight is not finite")
+            return
+        content: dict[str, Any] = {
+            "hyper_parameters": self.settings,
+            "state_dict": state,
+            "game": self.games.state.counters(),
+            "optimizer_states": [optimizer.state_dict() for optimizer in self.games.optimizers.values()],
+            "lr_schedulers": [schedule.state_dict() for schedule in self.games.schedules],
+            "loops": {},
+            "callbacks": {} if self.evaluation is None else {Evaluation.__qualname__: self.evaluation.state_dict()},
+            "pytorch-lightning_version": lightning_version,
+        }
+        content["lr_schedulers"] = [
+            {key: value for key, value in schedule.items() if key != "lr_lambdas"}
+            for schedule in content["lr_schedulers"]
+        ]
+        try:
+            with atomic_write(path, durable=True) as unfinished, unfinished.open("wb") as file:
+                torch.save({**content, KEY: structure_digest(content)}, file)
+        except (OSError, RuntimeError) as error:
+            log.error(f"{os.path.relpath(path)} could not be saved ({reason(error)})")
+
+    def restore(self, checkpoint: Path) -> None:
+        """Take the state of a checkpoint, and keep the rows of ``metrics.csv`` up to it.
+
+        Raises:
+            UserError: it is of a run of other games.
+        """
+        content = read_checkpoint(checkpoint)
+        shapes = {name: value.shape for name, value in content["state_dict"].items()}
+        if shapes != {name: value.shape for name, value in self.games.state_dict().items()}:
+            raise UserError(f"{checkpoint} has other networks or another number of seeds: leave out what changes them")
+        self.games.load_state_dict(content["state_dict"])
+        for name, value in content["game"].items():
+            setattr(self.games.state, name, value)
+        for optimizer, state in zip(self.games.optimizers.values(), content["optimizer_states"], strict=True):
+            optimizer.load_state_dict(state)
+        for schedule, state in zip(self.games.schedules, content["lr_schedulers"], strict=True):
+            schedule.load_state_dict({**state, "lr_lambdas": [None] * len(schedule.base_lrs)})
+        if self.evaluation is not None and Evaluation.__qualname__ in content["callbacks"]:
+            self.evaluation.load_state_dict(content["callbacks"][Evaluation.__qualname__])
+        table = self.directory / "metrics.csv"
+        rows = read_table(table)[1] if table.is_file() else []
+        self.rows = [dict(row) for row in rows if int(row["iteration"]) <= self.games.iterations]
+
+    def draw(self) -> None:
+        """Write ``seeds.png``: the densities of all games, or small pictures of their samples."""
+        distribution = self.sources[0].distribution
+        if distribution.dim > 2:
+            return
+        samples = [gan.generate(gan.fixed_latents(POINTS, "density")).cpu().numpy() for gan in self.gans]
+        real = distribution.sample(POINTS, generator_for("density"))
+        with user_errors():
+            picture = seeds_figure(self.seeds, samples, real.numpy(), distribution.log_density)
+            save_picture(picture, self.directory / "seeds.png")
+
+    def summary(self) -> dict[str, Any]:
+        """Return what was reached: counters, each seed's last numbers, and their statistics."""
+        monitor = self.evaluation.monitor if self.evaluation else None
+        statistics = statistics_of([self.values[seed] for seed in self.seeds]) if self.values else {}
+        best: dict[str, Any] = {}
+        if self.evaluation is not None and monitor is not None and self.evaluation.best is not None:
+            best = {monitor: self.evaluation.best, "iteration": self.evaluation.best_iteration}
+        return {
+            **self.games.state.counters(),
+            "seeds": self.seeds,
+            "monitor": monitor,
+            "final": {name: of["mean"] for name, of in statistics.items()},
+            "final_iteration": self.evaluation.last_iteration if self.evaluation else None,
+            "protocol": self.evaluation.protocol if self.evaluation else None,
+            "best": best,
+            "statistics": statistics,
+            "per_seed": {str(seed): self.values[seed] for seed in self.seeds if seed in self.values},
+            "classes": None,
+            "stopped": None,
+            "health": [],
+        }
+
+    @contextmanager
+    def noting_signals(self) -> Iterator[None]:
+        """Within, a signal to stop ends the run after the running step, its state saved."""
+        try:
+            before = {number: signal.signal(number, self.note_signal) for number in SIGNALS}
+        except ValueError:  # only the main thread can listen
+            before = {}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def note_signal(self, number: int, frame: Any) -> None:
+        """Note a signal; the second Ctrl+C quits at once."""
+        if self.received is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.received = self.received or signal.Signals(number)
+
+    def leave(self) -> None:
+        """Save and end the run."""
+        assert self.received is not None
+        self.save()
+        text = f"{self.received.name}: saved iteration {self.games.iterations}; to resume: ckpt_path="
+        text += os.path.relpath(self.directory)
+        raise Interrupted(STOPPED_BY_HAND if self.received == signal.SIGINT else TRY_AGAIN, text)
+
+
+def settings_of_seeds(config: DictConfig, seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """Yield the settings of `data` and `gan` of each seed: all that refers to `seed` follows it."""
+    job = config.copy()
+    first, second = (resolved(job, seed) for seed in (seeds[0], seeds[0] + 1))
+    other = dict(leaves(second))
+    following = [key for key, value in leaves(first) if other.get(key) != value]
+    for seed in seeds:
+        settings = OmegaConf.create(first)
+        for key in following:
+            OmegaConf.update(settings, key, seed)
+        found = OmegaConf.to_container(settings)
+        assert isinstance(found, dict)
+        yield {"seed": seed, **{str(key): value for key, value in found.items()}}
+
+
+def resolved(config: DictConfig, seed: int) -> dict[str, Any]:
+    """Return the settings of `data` and `gan` with another seed, every interpolation filled in."""
+    config.seed = seed
+    return {name: OmegaConf.to_container(config[name], resolve=True) for name in ("data", "gan")}
+
+
+def build_game(settings: Mapping[str, Any]) -> tuple[ToyData, GAN]:
+    """Build the data and the GAN of one seed, as `runs.training.build` does.
+
+    Raises:
+        ValueError: the data are no vectors of a known distribution, or latents hold more than noise.
+    """
+    seed_everything(settings["seed"], verbose=False)
+    data = instantiate(settings["data"], _convert_="all")
+    if not isinstance(data, ToyData):
+        raise ValueError("seeds=N is for data=gaussian, data=ring and data=grid: leave seeds out for other data")
+    data.prepare_data()
+    data.setup("fit")
+    gan = instantiate(settings["gan"], _convert_="all")
+    if type(gan) is not GAN:
+        raise ValueError(f"seeds=N trains a GAN of two players, not a {type(gan).__name__}: leave seeds out")
+    latent = gan.prior.sample(2, torch.Generator().manual_seed(0))
+    if type(latent) is not Latent or latent.labels is not None:
+        raise ValueError("seeds=N is for latents that are noise alone: choose prior=gaussian or prior=uniform")
+    gan.state = TrainState()
+    return data, gan
+
+
+def statistics_of(values: Sequence[Mapping[str, float]]) -> dict[str, dict[str, Any]]:
+    """Return mean, standard deviation and Student's 95 % interval of the mean of each number over the seeds.
+
+    Seeds whose number is not finite are left out of them and counted in `diverged`.
+    """
+    found = {}
+    for name in values[0]:
+        numbers = np.array([row.get(name, math.nan) for row in values], dtype=float)
+        finite = numbers[np.isfinite(numbers)]
+        count = len(finite)
+        mean = float(finite.mean()) if count else math.nan
+        std = float(finite.std(ddof=1)) if count > 1 else math.nan
+        half = float(stats.t.ppf(0.975, count - 1)) * std / math.sqrt(count) if count > 1 else math.nan
+        found[name] = {"mean": mean, "std": std, "interval": [mean - half, mean + half]}
+        found[name] |= {"n": count, "diverged": len(numbers) - count}
+    return found
+
+
+def print_seeds(result: Mapping[str, Any], directory: Path) -> None:
+    """Print the statistics over the seeds, and the paths of what was written."""
+    console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
+    count = len(result["seeds"])
+    console.print(
+        f"\n{result['status']}: {count} seeds of {result['iterations']} iterations, {result['seconds']:.0f} s"
+    )
+    table = Table("metric", "mean", "std", "95 % of the mean", box=None, pad_edge=False)
+    for name, of in result["statistics"].items():
+        low, high = of["interval"]
+        table.add_row(name, f"{of['mean']:.4g}", f"{of['std']:.3g}", f"{low:.4g} to {high:.4g}")
+    console.print(table)
+    for label, path in written(directory):
+        console.print(f"{label:<12} {path}")
