@@ -36,7 +36,7 @@ class TensorBoard(TensorBoardLogger):
         monitor = flat.get("settings.metrics.monitor")
         metrics = dict.fromkeys([monitor, f"{monitor}_best"] if monitor else [], 0.0)
         experiment, start, _ = hparams(flat, metrics)
-        writer = self.experiment._get_file_writer()  # type: ignore[no-untyped-call]
+        writer = self.experiment._get_file_writer()
         writer.add_summary(experiment)
         writer.add_summary(start)
 

@@ -161,7 +161,8 @@ class WandB(WandbLogger):
         if self._experiment is None or self._ended:
             return
         self._ended = True
-        self._attempt(lambda: self._experiment.summary.update({"status": status, **summary}))
+        run = self._experiment
+        self._attempt(lambda: run.summary.update({"status": status, **summary}))
         if status == "finished" and self._upload_checkpoints and (file := self._id_file) is not None:
             self._attempt(lambda: self._log_checkpoints(file.parent))
         try:
@@ -175,6 +176,7 @@ class WandB(WandbLogger):
     def _log_checkpoints(self, directory: Path) -> None:
         import wandb
 
+        assert self._experiment is not None  # `end` sees to it
         artifact = wandb.Artifact(f"checkpoints-{self._experiment.id}", type="model")
         for path in directory.glob("checkpoints/*.ckpt"):
             artifact.add_file(str(path))
