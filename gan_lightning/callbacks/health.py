@@ -93,7 +93,7 @@ class Health(Periodic):
             of its median; less is noise.
         further: how many times as far from the data as at the start fakes are out of scale; training draws them near
         worse: how many times what it was at first a monitored metric, of which less is better, is out of scale. Runs
-            that learn stay below twice that.
+            that learn stayed below 1.2 times that.
 
     Attributes:
         records: what was found, for ``result.json``.

