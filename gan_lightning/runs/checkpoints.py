@@ -155,6 +155,7 @@ def load(
     """
     content = read_checkpoint(checkpoint)
     config = settings_of(content, checkpoint, trust)
+    refuse_many_seeds(config, checkpoint)
     if change:
         change(config)
     with error_context(checkpoint):
@@ -171,6 +172,7 @@ def load_generator(checkpoint: Path, device: str, trust: Collection[str] = ()) -
     """Build the averaged generator of `checkpoint` and nothing else, so that no data need be there; see `load`."""
     content = read_checkpoint(checkpoint)
     config = settings_of(content, checkpoint, trust)
+    refuse_many_seeds(config, checkpoint)
     with error_context(checkpoint):
         generator = instantiate(config.gan.get("generator"), _convert_="all")
     if not isinstance(generator, nn.Module):
@@ -192,6 +194,15 @@ def settings_of(content: Mapping[str, Any], checkpoint: Path, trust: Collection[
         return OmegaConf.create(settings)
     except (OmegaConfBaseException, RecursionError) as error:
         raise UserError(f"{checkpoint} has settings that cannot be read: give another ckpt_path") from error
+
+
+def refuse_many_seeds(config: DictConfig, checkpoint: Path) -> None:
+    """Raise a UserError for the checkpoint of a run of several seeds, whose weights are stacked."""
+    if config.get("seeds"):
+        raise UserError(
+            f"{checkpoint} holds {config.seeds} games, one for each seed, and can only be resumed: train one of them by "
+            "itself, seed=N without seeds, to sample or evaluate it"
+        )
 
 
 def load_weights(module: nn.Module, weights: Mapping[str, Any], checkpoint: Path) -> None:

@@ -47,7 +47,7 @@ class Album(Logger):
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None: ...
 
-    def log_image(self, key: str, images: list[Pixels], step: int | None = None) -> None:
+    def log_image(self, key: str, images: list[Pixels], step: int | None = None, **_: Any) -> None:
         self.pictures += [(key, step, image) for image in images]
 
 

@@ -38,6 +38,8 @@ def test_a_resumed_run_ends_as_one_that_was_not_stopped(tmp_path: Path) -> None:
     overrides = ["experiment=gaussian", "schedule=constant", *SHORT, "seeds=2"]
     gl.train([*overrides, "max_iterations=6"], tmp_path / "whole")
     gl.train([*overrides, "max_iterations=3"], tmp_path / "parts")
+    with pytest.raises(UserError, match="holds 2 games, one for each seed, and can only be resumed"):
+        gl.load(tmp_path / "parts")
     gl.train([f"ckpt_path={tmp_path / 'parts'}", "max_iterations=6"])
     whole, parts = (read_checkpoint(tmp_path / run / "checkpoints" / "last.ckpt") for run in ("whole", "parts"))
     assert all(value.equal(parts["state_dict"][name]) for name, value in whole["state_dict"].items())
