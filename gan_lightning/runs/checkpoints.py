@@ -200,7 +200,7 @@ def refuse_many_seeds(config: DictConfig, checkpoint: Path) -> None:
     """Raise a UserError for the checkpoint of a run of several seeds, whose weights are stacked."""
     if config.get("seeds"):
         raise UserError(
-            f"{checkpoint} holds {config.seeds} games, one for each seed, and can only be resumed: train one of them by "
+            f"{checkpoint} holds {config.seeds} games, one for each seed, and can only be resumed: train one by "
             "itself, seed=N without seeds, to sample or evaluate it"
         )
 
