@@ -37,7 +37,7 @@ from benchmarks.common import composed, hardware, positive
 from benchmarks.zoo_table import Protocol, Row, save_picture, spread, table_of
 from gan_lightning.evaluation.protocol import UNKNOWN, MixedProtocolsError
 from gan_lightning.runs.overrides import quoted
-from gan_lightning.runs.resume_policy import changes
+from gan_lightning.runs.resume_policy import NOTHING, Change, changes
 from gan_lightning.utils.conf import conf_dir, plain
 
 ROOT = Path(__file__).parents[1]
@@ -93,7 +93,8 @@ class Run:
             return f"{UNKNOWN}: train it anew"
         before = OmegaConf.load(self.directory / "config.yaml")
         try:
-            changed = list(changes(OmegaConf.to_container(before), settings(*self.overrides)))
+            differing = changes(OmegaConf.to_container(before), settings(*self.overrides))
+            changed = [change for change in differing if not added_and_off(change)]
         except (HydraException, OmegaConfBaseException) as error:
             return " ".join(str(error).split())
         more = f", and {len(changed) - 1} more" if len(changed) > 1 else ""
@@ -139,6 +140,11 @@ class Run:
                 raise
             if code < 0:
                 log.write(f"it was ended by signal {-code}\n")
+
+
+def added_and_off(change: Change) -> bool:
+    """Return whether a setting came with a later version and is off, so that an older run trained as if it had it."""
+    return change.before is NOTHING and not change.now
 
 
 @cache

@@ -14,6 +14,7 @@ import torch
 from helpers.compose import composed, job_part
 from helpers.jobs import train
 from helpers.tiny_gan import tiny_gan
+from omegaconf import OmegaConf
 from PIL import Image
 from torch import Tensor, nn
 
@@ -146,6 +147,19 @@ def test_a_run_of_other_settings_is_another_game(keeper: Keeper) -> None:
     found, problems = zoo.zoo(["lsgan"], (*TINY, "prior.none_such=1"))
     assert not found and "none_such" in problems["lsgan"]
     assert zoo.Run("lsgan", 0, 24, TINY, folder).problem() is not None, "another budget"
+
+
+def test_a_setting_that_a_later_version_added_counts_only_where_it_is_on(keeper: Keeper, tmp_path: Path) -> None:
+    shutil.copytree(keeper.runs / "16", tmp_path / "16")
+    path = tmp_path / "16" / "lsgan_s0" / "config.yaml"
+    config = OmegaConf.load(path)
+    del config["init_from"], config["init_fresh"]  # off: null and an empty list
+    OmegaConf.save(config, path)
+    assert zoo.Run("lsgan", 0, 16, TINY, tmp_path / "16").problem() is None
+    del config["max_iterations"], config["prior"]["dim"]
+    OmegaConf.save(config, path)
+    problem = zoo.Run("lsgan", 0, 16, TINY, tmp_path / "16").problem()
+    assert problem is not None and "prior.dim was not there" in problem
 
 
 def test_runs_that_were_measured_in_other_ways_stand_in_no_table(
