@@ -18,7 +18,7 @@ from torch.nn.utils.memory_format import convert_conv2d_weight_memory_format
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from gan_lightning.data.base import ImageData
+from gan_lightning.data.image_data import ImageData
 from gan_lightning.game import Latent
 from gan_lightning.utils.processor import has_native_bfloat16
 

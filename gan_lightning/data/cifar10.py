@@ -8,8 +8,8 @@ from typing import Any
 import torch
 import torchvision
 
-from gan_lightning.data.base import ImageData, Images
 from gan_lightning.data.download import downloading
+from gan_lightning.data.image_data import ImageData, Images
 from gan_lightning.utils.checks import check_bool
 
 

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
-from gan_lightning.data.base import ImageData, Images, Loader, fingerprint_of, fingerprint_of_files, rank_slice
+from gan_lightning.data.base import Loader, fingerprint_of_files, rank_slice
 from gan_lightning.data.decode import Decoding, Fit, colour
 from gan_lightning.data.file_loaders import Attempts, DiskLoader, MappedLoader, batch_or_error, raised
 from gan_lightning.data.files import ImageDataset, OnError
+from gan_lightning.data.image_data import ImageData, Images, fingerprint_of
 from gan_lightning.data.image_options import check_choice, check_reference, check_size
 from gan_lightning.data.loader import DeterministicSampler
 from gan_lightning.data.mirror import Mirrored

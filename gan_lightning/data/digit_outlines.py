@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
-from gan_lightning.data.base import Images
+from gan_lightning.data.image_data import Images
 from gan_lightning.data.mnist import ASSETS, read_split
 from gan_lightning.data.unpaired import Domains, UnpairedImages
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import torchvision
 
-from gan_lightning.data.base import ImageData, Images
 from gan_lightning.data.download import downloading
 from gan_lightning.data.idx import read_idx
+from gan_lightning.data.image_data import ImageData, Images
 from gan_lightning.utils.checks import check_bool
 
 ASSETS = Path(__file__).parent / "assets"

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from gan_lightning.data.base import ImageData, Images
+from gan_lightning.data.image_data import ImageData, Images
 from gan_lightning.utils.checks import check_int
 
 SHAPES = ("circle", "square", "triangle", "cross")

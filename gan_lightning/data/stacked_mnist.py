@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from gan_lightning.data.base import ImageData, Images
+from gan_lightning.data.image_data import ImageData, Images
 from gan_lightning.data.mnist import ASSETS, mnist_folder, read_split
 from gan_lightning.randomness import generator_for
 from gan_lightning.utils.checks import check_int

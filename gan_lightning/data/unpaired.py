@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import torch
 
-from gan_lightning.data.base import Images, RealData, fingerprint_of, rank_slice
+from gan_lightning.data.base import RealData, rank_slice
+from gan_lightning.data.image_data import Images, fingerprint_of
 from gan_lightning.data.loader import DeterministicSampler, InMemoryLoader
 from gan_lightning.data.pixels import normalize
 from gan_lightning.game import Batch

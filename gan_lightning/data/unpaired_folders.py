@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gan_lightning.data.base import Images
 from gan_lightning.data.decode import Decoding
 from gan_lightning.data.files import ImageDataset
+from gan_lightning.data.image_data import Images
 from gan_lightning.data.unpaired import Domains, UnpairedImages
 from gan_lightning.utils.checks import check_int
 from gan_lightning.utils.find_images import find_images, shown

@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gan_lightning.data.base import ImageData, RealData, fingerprint_of
+from gan_lightning.data.base import RealData
+from gan_lightning.data.image_data import ImageData, fingerprint_of
 from gan_lightning.data.pixels import quantise
 from gan_lightning.extractors import small_classifier as classifier_training
 from gan_lightning.extractors.base import Extractor, Features

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gan_lightning.data.base import ImageData, RealData
+from gan_lightning.data.base import RealData
+from gan_lightning.data.image_data import ImageData
 from gan_lightning.data.pixels import normalize, quantise
 from gan_lightning.extractors.base import full_float32
 from gan_lightning.metrics.base import SampleMetric, concatenated

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim import SGD
 
 from gan_lightning.callbacks.samples import Translations, translate_there_and_back
-from gan_lightning.data.base import Images
+from gan_lightning.data.image_data import Images
 from gan_lightning.data.unpaired import Domains, UnpairedImages
 from gan_lightning.ema import Averaging
 from gan_lightning.figures.images import make_image_grid

@@ -15,8 +15,8 @@ from PIL import Image
 from scipy.ndimage import morphological_gradient
 from torch import Tensor
 
-from gan_lightning.data.base import Images
 from gan_lightning.data.digit_outlines import DigitOutlines, outlines
+from gan_lightning.data.image_data import Images
 from gan_lightning.data.loader import DeterministicSampler, InMemoryLoader
 from gan_lightning.data.mnist import ASSETS, read_split
 from gan_lightning.data.unpaired import Domains, PairLoader, UnpairedImages

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from gan_lightning.data.base import ImageData, Images
+from gan_lightning.data.image_data import ImageData, Images
 from gan_lightning.data.toys import ring
 from gan_lightning.extractors import classifier as module
 from gan_lightning.extractors.classifier import Classifier

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from gan_lightning.data.base import ImageData, Images
+from gan_lightning.data.image_data import ImageData, Images
 from gan_lightning.evaluation.evaluator import Evaluator
 from gan_lightning.extractors.base import Extractor, Features
 from gan_lightning.metrics.fid import FrechetDistance

@@ -7,7 +7,7 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from gan_lightning.data.base import ImageData, Images
+from gan_lightning.data.image_data import ImageData, Images
 from gan_lightning.data.toys import gaussian
 from gan_lightning.metrics.memorization import Memorization, nearest_distances
 

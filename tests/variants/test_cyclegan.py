@@ -9,7 +9,7 @@ import torch
 from helpers.tiny_gan import tiny_gan
 from torch import Tensor, nn
 
-from gan_lightning.data.base import Images
+from gan_lightning.data.image_data import Images
 from gan_lightning.data.mnist import Mnist10k
 from gan_lightning.data.unpaired import Domains, UnpairedImages
 from gan_lightning.game import Latent, Objective, Round

@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 from torch.optim import SGD
 
-from gan_lightning.data.base import Images
+from gan_lightning.data.image_data import Images
 from gan_lightning.data.unpaired import Domains, UnpairedImages
 from gan_lightning.ema import Averaging
 from gan_lightning.gan import GAN

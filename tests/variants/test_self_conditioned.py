@@ -11,7 +11,7 @@ from helpers.compose import composed, job_part
 from hydra.utils import instantiate
 from torch import Tensor
 
-from gan_lightning.data.base import ImageData
+from gan_lightning.data.image_data import ImageData
 from gan_lightning.priors import ClassConditional, Gaussian
 
 
