@@ -25,7 +25,7 @@ def incompatibilities(config: DictConfig) -> Iterator[str]:
     checks = (
         *(objectives, variant_and_loss, model_and_data, model_and_loss, model_and_prior),
         *(batch_and_devices, ranks_and_devices, strategy),
-        *(batch_and_pieces, batch_and_packs, samples_and_memory, many_seeds, paths, initial_weights),
+        *(batch_and_pieces, batch_and_packs, samples_and_memory, many_seeds, patience, paths, initial_weights),
     )
     for check in checks:
         yield from check(config)
@@ -41,14 +41,23 @@ def many_seeds(config: DictConfig) -> Iterator[str]:
             f"{config.hydra.runtime.choices.data} has shape {list(config.data.shape)}: train the seeds one after "
             "another with -m seed=0,1,..."
         )
-    kept = {"share_fakes": False, "micro_batches": 1, "trainer.devices": 1, "trainer.num_nodes": 1}
-    kept |= {"trainer.compile": False}
+    kept: dict[str, Any] = {"share_fakes": False, "micro_batches": 1, "trainer.devices": 1, "trainer.num_nodes": 1}
+    kept |= {"trainer.compile": False, "stop.patience": None, "stop.max_hours": None}
     for key, value in kept.items():
         now = OmegaConf.select(config, key)
         if now != value:
             yield f"seeds={config.seeds} is computed without {key}={str(now).lower()}: leave {key} out"
     if config.trainer.precision not in ("auto", "32-true"):
         yield f"seeds={config.seeds} is trained in float32: choose trainer.precision=32-true"
+
+
+def patience(config: DictConfig) -> Iterator[str]:
+    """Yield a sentence where the patience counts evaluations that are not made."""
+    if config.stop.patience is None:
+        return
+    for key in ("metrics.monitor", "callbacks.evaluation", "callbacks.stopping"):
+        if OmegaConf.select(config, key) is None:
+            yield f"stop.patience={config.stop.patience} needs {key}, which is null: leave one of them out"
 
 
 def objectives(config: DictConfig) -> Iterator[str]:

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from gan_lightning.callbacks.evaluation import Evaluation
 from gan_lightning.callbacks.health import Health
+from gan_lightning.callbacks.stop import Stop, stop_reason
 from gan_lightning.gan import GAN
 from gan_lightning.loggers import MetricsCSV, read_table
 from gan_lightning.runs.checkpoints import read_checkpoint
@@ -35,7 +36,8 @@ class ResumePoint:
         in_place: the run resumes in its own directory.
         iterations: made before.
         discriminator_updates: made before.
-        over: the run that `resume=auto` found has reached its budget.
+        stopped: why the run has ended before its budget and still would; None if it has not.
+        over: the run that `resume=auto` found has reached its budget, or was stopped.
 
     Raises:
         UserError: the checkpoint was made with other settings, has reached the budget or cannot be read; or the
@@ -49,6 +51,7 @@ class ResumePoint:
         self.in_place = self.checkpoint is not None and own.is_file()
         self.iterations = self.discriminator_updates = 0
         self.over = False
+        self.stopped: str | None = None
         self._content: dict[str, Any] = {}
         if self.checkpoint is None:
             return
@@ -58,9 +61,14 @@ class ResumePoint:
         self.iterations, self.discriminator_updates = (
             self._content["game"][counter] for counter in ("iterations", "discriminator_updates")
         )
-        self.over = self.iterations >= config.max_iterations
+        finished = self.iterations >= config.max_iterations
+        if not finished:
+            self.stopped = stop_reason(**config.stop, **self._content["callbacks"].get(Stop.__qualname__, {}))
+        self.over = finished or self.stopped is not None
         if self.over and config.resume is None:
-            raise UserError(f"{self.checkpoint} has made {self.iterations} iterations: choose a larger max_iterations")
+            why = f"has stopped: {self.stopped}" if self.stopped else f"has made {self.iterations} iterations"
+            larger = "value of that key, or null" if self.stopped else "max_iterations"
+            raise UserError(f"{self.checkpoint} {why}: choose a larger {larger}")
 
     def restore_run_files(self, gan: GAN, trainer: Trainer) -> None:
         """Bring the run's files to where the checkpoint is: its rows of ``metrics.csv``, and its best checkpoint.
@@ -102,6 +110,7 @@ class ResumePoint:
             best = {} if state.get("best") is None else {monitor: state["best"], "iteration": state["best_iteration"]}
             known = {"status": "finished", "error": None, "seconds": None, **self._content["game"]}
             known |= {"monitor": monitor, "final": last_metrics(self.directory / "metrics.csv"), "best": best}
+            known |= {"stopped": self.stopped}
             known |= {"final_iteration": state.get("last_iteration"), "protocol": state.get("protocol")}
             known |= {"health": self._content["callbacks"].get(Health.__qualname__, {}).get("records", [])}
             if started_as_rank_zero():

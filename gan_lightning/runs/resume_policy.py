@@ -13,6 +13,8 @@ from gan_lightning.utils.errors import UserError
 
 MAY_CHANGE = (
     "max_iterations",
+    "stop",
+    "stop.*",
     "log_every",
     "evaluate_every",
     "samples_every",

@@ -23,6 +23,7 @@ from gan_lightning.callbacks.checkpoint import NotSavedError
 from gan_lightning.callbacks.evaluation import Evaluation
 from gan_lightning.callbacks.health import DivergedError, Health
 from gan_lightning.callbacks.preemption import Interrupted
+from gan_lightning.callbacks.stop import why_ended_early
 from gan_lightning.data.decode import UnreadableImageError
 from gan_lightning.diagnostics.probe import not_finite
 from gan_lightning.gan import GAN
@@ -93,7 +94,8 @@ def train(
 def already_finished(start: ResumePoint) -> dict[str, Any]:
     """Log that a run has nothing left to do; return its result."""
     if started_as_rank_zero():
-        log.info(f"{os.path.relpath(start.directory)} has made its {start.iterations} iterations: nothing to do")
+        why = f"has stopped: {start.stopped}" if start.stopped else f"has made its {start.iterations} iterations"
+        log.info(f"{os.path.relpath(start.directory)} {why}: nothing to do")
     return start.result()
 
 
@@ -180,13 +182,14 @@ def refuse_unmeasured(callbacks: Sequence[Callback]) -> None:
 def fit(trainer: Trainer, gan: GAN, datamodule: LightningDataModule, start: ResumePoint) -> dict[str, Any]:
     """Fit, write ``result.json`` however it ends, and return its content."""
     started = time.monotonic()
-    status, error = "failed", None
+    status, error, stopped = "failed", None, None
     before = write_running(trainer, gan, start) if trainer.is_global_zero else None
     try:
         trainer.fit(gan, datamodule, ckpt_path=start.checkpoint)
         status = "finished"
-        if gan.iterations < gan.max_iterations:
-            log.info(f"a callback has ended training after {gan.iterations} of {gan.max_iterations} iterations")
+        stopped = why_ended_early(getattr(trainer, "callbacks", []), gan)
+        if stopped is not None:
+            log.info(f"stopped after {gan.iterations} of {gan.max_iterations} iterations: {stopped}")
     except (KeyboardInterrupt, SystemExit):
         status = "interrupted"
         raise
@@ -212,7 +215,7 @@ def fit(trainer: Trainer, gan: GAN, datamodule: LightningDataModule, start: Resu
         raise
     finally:
         result = {"status": status, "error": error, "seconds": time.monotonic() - started, **summarize(trainer, gan)}
-        result["url"] = run_url(trainer)
+        result |= {"stopped": stopped, "url": run_url(trainer)}
         untouched = start.in_place and status == "failed" and gan.discriminator_updates <= start.discriminator_updates
         if trainer.is_global_zero:
             write_result(start.directory, before if before and untouched else result)
@@ -268,7 +271,6 @@ def summarize(trainer: Trainer, gan: GAN) -> dict[str, Any]:
         "discriminator_updates": gan.discriminator_updates,
         "images": gan.images,
         "classes": getattr(getattr(trainer, "datamodule", None), "class_names", None),
-        "stopped": next((reason for part in callbacks if (reason := getattr(part, "reason", None))), None),
         "monitor": monitor,
         "final": dict(gan.metrics),
         "final_iteration": evaluation.last_iteration if evaluation else None,

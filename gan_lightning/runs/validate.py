@@ -148,7 +148,8 @@ PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 # the constructors that take them.
 RULES = (
     Rule(("seed",), lambda value: _int(value, 0) and value < 2**32, "a whole number from 0 to 4294967295"),
-    Rule(("seeds",), lambda value: value is None or _int(value), "a whole number, at least 1, or null"),
+    Rule(("seeds", "stop.patience"), lambda value: value is None or _int(value), "a whole number, at least 1, or null"),
+    Rule(("stop.max_hours",), lambda value: value is None or _positive(value), "a number above 0, or null"),
     Rule(COUNTS, _int, "a whole number, at least 1"),
     Rule(("data.shape",), _shape, "a list of whole numbers, such as [1,28,28]"),
     Rule(("data.image_size",), _image_size, "a whole number, at least 1, or [height,width]"),

@@ -141,7 +141,7 @@ class Grid(SweepBase):
         return outcomes
 
     def is_over(self, job: Job) -> bool:
-        """Return whether the job has finished, with these settings and as many iterations."""
+        """Return whether the job has finished, with these settings: made as many iterations, or stopped early."""
         directory = self.directory / job.name
         result = read_result(directory)
         if result.get("status") != "finished" or not (directory / "config.yaml").is_file():
@@ -153,4 +153,5 @@ class Grid(SweepBase):
                 refuse_changes(directory, plain(before), config)
             except UserError:
                 return False  # the job itself says so
-            return bool(result.get("stopped") or result["iterations"] >= config.max_iterations)
+            stopped = result.get("stopped") and OmegaConf.select(before, "stop") == config.stop
+            return bool(stopped or result["iterations"] >= config.max_iterations)
