@@ -18,7 +18,14 @@ from gan_lightning.data.distributions import Distribution
 from gan_lightning.data.toys import ToyData
 from gan_lightning.diagnostics.probe import in_mode
 from gan_lightning.figures.density import density_figure
-from gan_lightning.figures.images import MOST_FRAMES, AnimationFrames, log_picture, save_animation, save_picture
+from gan_lightning.figures.images import (
+    MOST_FRAMES,
+    AnimationFrames,
+    log_animation,
+    log_picture,
+    save_animation,
+    save_picture,
+)
 from gan_lightning.figures.scene import Scene, Snapshot
 from gan_lightning.figures.theory import Array, Box, bounds, game_value
 from gan_lightning.game import Objective, discriminate, has_critic, takes_labels
@@ -136,6 +143,7 @@ class DensityPlot(Periodic):
         with self.dispensable(moving):
             save_animation((animation.draw(frame) for frame in frames), len(frames), moving)
             self.paths = [*self.paths, moving]
+            log_animation(trainer.loggers, moving, frames[-1].iteration)
 
     def state_dict(self) -> dict[str, Any]:
         return {"box": self.box}

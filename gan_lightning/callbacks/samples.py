@@ -5,16 +5,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from pathlib import Path
 
+import numpy as np
 import torch
 from lightning import LightningModule, Trainer
+from PIL import Image
 from torch import Tensor
 
-from gan_lightning.callbacks.evaluation import real_data
+from gan_lightning.callbacks.evaluation import Evaluation, real_data
 from gan_lightning.callbacks.periodic import Periodic, as_gan
 from gan_lightning.figures.images import (
     MOST_FRAMES,
     AnimationFrames,
     Pixels,
+    log_animation,
     log_picture,
     make_image_grid,
     row_names,
@@ -34,7 +37,8 @@ IMAGES_IN_MOTION = 16
 class Pictures(Periodic, ABC):
     """Writes ``samples/iteration_<n>.png`` in the run directory, and logs it where images are taken.
 
-    At the end ``samples/evolution.gif`` shows how the pictures came to be. The pictures that a resumed run wrote before
+    ``samples/best.png`` is the picture at the best evaluation. At the end ``samples/evolution.gif`` shows how the
+    pictures came to be; both are logged. The pictures that a resumed run wrote before
     it was stopped stay, but are not in its animation.
 
     Args:
@@ -70,11 +74,26 @@ class Pictures(Periodic, ABC):
         log_picture(trainer.loggers, "samples", picture, gan.iterations)
         self.reel.add(gan.iterations, frame)
 
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep the picture of an evaluation that was the best yet."""
+        if trainer.is_global_zero and any(part.improved for part in evaluations(trainer)):
+            path = folder(trainer) / "best.png"
+            with self.dispensable(path):
+                save_picture(self.draw(as_gan(pl_module))[0], path)
+
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.is_global_zero and self.reel.frames:
+        if not trainer.is_global_zero:
+            return
+        iterations = as_gan(pl_module).iterations
+        for evaluation in evaluations(trainer):
+            if evaluation.best is not None and (best := folder(trainer) / "best.png").is_file():
+                caption = f"best {evaluation.monitor} {evaluation.best:.4g} at iteration {evaluation.best_iteration}"
+                log_picture(trainer.loggers, "samples_best", np.asarray(Image.open(best)), iterations, caption)
+        if self.reel.frames:
             path = folder(trainer) / "evolution.gif"
             with self.dispensable(path):
                 save_animation(self.reel.frames, len(self.reel.frames), path)
+                log_animation(trainer.loggers, path, iterations)
 
 
 class SampleGrid(Pictures):
@@ -150,6 +169,11 @@ def translate_there_and_back(gan: GAN, z: Tensor) -> Tensor:
         a, b = z.chunk(2, dim=1)
         fake_a, fake_b = networks.b_to_a(b), networks.a_to_b(a)
         return torch.cat([a, fake_b, networks.b_to_a(fake_b), b, fake_a, networks.a_to_b(fake_a)])
+
+
+def evaluations(trainer: Trainer) -> list[Evaluation]:
+    """Return the callbacks that evaluate."""
+    return [part for part in getattr(trainer, "callbacks", []) if isinstance(part, Evaluation)]
 
 
 def folder(trainer: Trainer) -> Path:

@@ -118,8 +118,17 @@ def save_animation(frames: Iterable[Pixels], count: int, path: Path, last_frame_
         )
 
 
-def log_picture(loggers: Iterable[Logger], key: str, picture: Pixels, iteration: int) -> None:
-    """Give `picture` to those of `loggers` that take images, under `key`."""
+def log_picture(
+    loggers: Iterable[Logger], key: str, picture: Pixels, iteration: int, caption: str | None = None
+) -> None:
+    """Give `picture` to those of `loggers` that take images, under `key`; its caption is the iteration, if None."""
     for logger in loggers:
         if hasattr(logger, "log_image"):
-            logger.log_image(key=key, images=[picture], step=iteration, caption=[f"iteration {iteration}"])
+            logger.log_image(key=key, images=[picture], step=iteration, caption=[caption or f"iteration {iteration}"])
+
+
+def log_animation(loggers: Iterable[Logger], path: Path, iteration: int) -> None:
+    """Give the GIF at `path` to those of `loggers` that take videos, under ``evolution``."""
+    for logger in loggers:
+        if hasattr(logger, "log_video"):
+            logger.log_video(key="evolution", videos=[str(path)], step=iteration, format=["gif"])

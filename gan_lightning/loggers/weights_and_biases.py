@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 INIT_SECONDS = 30
 """To wait for the service at the start, before the run is kept offline."""
 
-LONGEST_TAG = 64
+LONGEST_TAG, LONGEST_NAME = 64, 128
 MODES = {"dryrun": "offline", "run": "online", **{name: name for name in ("online", "offline", "disabled", "shared")}}
 """Values of WANDB_MODE, and what they are called today."""
 
@@ -33,8 +33,8 @@ class WandB(WandbLogger):
 
     Its mode is decided before it starts: WANDB_MODE if that is set, else online; but offline where there is no API key.
     When the service cannot be reached the run is kept offline; when it is lost later, or the disk is full, that is
-    logged once and training continues. The x-axis is the iteration; `images` is offered as another. The run's Logs
-    tab has the lines of ``train.log``.
+    logged once and training continues. The x-axis is the iteration; `images_seen`, in every row, is offered as another.
+    The run's Logs tab has the lines of ``train.log``.
 
     Args:
         project: W&B project.
@@ -69,6 +69,8 @@ class WandB(WandbLogger):
             console="off",  # progress bars are full of escape codes
             capture_loggers={"root": "INFO"},
         )
+        if kwargs.get("name"):
+            kwargs["name"] = kwargs["name"][:LONGEST_NAME]
         super().__init__(
             save_dir=str(save_dir), project=project, mode=wandb_mode(), settings=settings, tags=list(tags), **kwargs
         )
@@ -76,6 +78,7 @@ class WandB(WandbLogger):
         self._id_file = None if id_file is None else Path(id_file)
         self._upload_checkpoints = log_model
         self._ended = self._broken = False
+        self._model: Any = None
 
     @property
     @rank_zero_experiment
@@ -88,15 +91,18 @@ class WandB(WandbLogger):
             self._wandb_init["id"] = kept_id(self._id_file, secrets.token_hex(4))
             try:
                 self._experiment = wandb.init(**self._wandb_init)
-            except wandb.errors.Error as error:
-                log.warning(f"W&B could not be reached ({str(error).splitlines()[0]}): this run is kept offline")
+            except Exception as error:  # W&B's, of its service or of the network: there are many kinds
+                if self._wandb_init["mode"] == "offline":
+                    raise
+                log.warning(f"W&B could not be reached ({str(error).partition(chr(10))[0]}): this run is kept offline")
+                wandb.teardown()  # its service holds the id that was not started
                 self._experiment = wandb.init(**{**self._wandb_init, "mode": "offline"})
             if self.offline_dir:
                 log.info(f"W&B is offline; to upload this run later: wandb sync {self.offline_dir}")
             elif self.url:
                 log.info(f"W&B  {self.url}")
             self._experiment.define_metric("iteration")
-            self._experiment.define_metric("images")
+            self._experiment.define_metric("images_seen")
             self._experiment.define_metric("*", step_metric="iteration")
         return self._experiment
 
@@ -130,9 +136,18 @@ class WandB(WandbLogger):
             self._wandb_init["tags"] = list(dict.fromkeys(tags))
         self._attempt(lambda: self.experiment.config.update(given, allow_val_change=True))
 
+    def log_graph(self, model: Any, *args: Any, **kwargs: Any) -> None:
+        """Keep the model, which Lightning hands over at the start, for the images that it has seen."""
+        self._model = model
+
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        self._attempt(lambda: self.experiment.log(dict(metrics) if step is None else {**metrics, "iteration": step}))
+        row = {key: value for key, value in metrics.items() if key != "images"}  # in every row, as images_seen
+        if step is not None:
+            row["iteration"] = step
+        if "images" in metrics or self._model is not None:
+            row["images_seen"] = metrics.get("images", getattr(self._model, "images", None))
+        self._attempt(lambda: self.experiment.log(row))
 
     @rank_zero_only
     def log_image(self, key: str, images: list[Any], step: int | None = None, **kwargs: Any) -> None:
@@ -184,13 +199,11 @@ class WandB(WandbLogger):
 
     def _attempt(self, action: Callable[[], object]) -> None:
         """Do what W&B may refuse, as on a full disk, where it is no reason to stop training."""
-        import wandb
-
         if self._broken:
             return
         try:
             action()
-        except (OSError, wandb.errors.Error) as error:
+        except Exception as error:  # its service, its files and the network raise many kinds
             self._complain(error)
 
     def _complain(self, error: Exception) -> None:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from itertools import product
 
 from hydra.core.override_parser.types import Override
 
 from gan_lightning.utils.errors import UserError
-
-LONGEST_NAME = 150
-"""Characters of a job's name; file systems take 255 bytes."""
+from gan_lightning.utils.job_names import job_name
 
 
 @dataclass(frozen=True)
@@ -68,12 +64,3 @@ def expand(overrides: Sequence[Override], seed: int) -> list[Job]:
 def bare(key: str) -> str:
     """Return a key without the sign that adds it."""
     return key.lstrip("+~")
-
-
-def job_name(settings: Mapping[str, object]) -> str:
-    """Return ``loss=lsgan,seed=0``; what no file name can hold is replaced, and such names told apart by a digest."""
-    name = ",".join(f"{key}={value}" for key, value in settings.items())
-    safe = re.sub(r"[^\w.,=+@\[\]-]+", "_", name.replace("'", "").replace('"', ""))
-    if safe == name and len(name) <= LONGEST_NAME:
-        return name
-    return f"{safe[:LONGEST_NAME]}-{blake2b(name.encode(), digest_size=3).hexdigest()}"

@@ -8,21 +8,6 @@ from typing import Any
 
 import yaml
 
-NO_SETTING = (
-    "callbacks",
-    "logger",
-    "name",
-    "log_every",
-    "samples_every",
-    "checkpoint_every",
-    "ckpt_path",
-    "resume",
-    "launcher",
-    "hparams_search",
-    "seed",
-)
-"""Top keys that say how a run is watched or started, and not what it is."""
-
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -34,11 +19,6 @@ def typed_settings(directory: Path) -> dict[str, str]:
         lines = None
     pairs = [str(line).partition("=") for line in (lines if isinstance(lines, list) else [])]
     return {key.lstrip("+"): value for key, sign, value in pairs if sign}
-
-
-def of_game(key: str) -> bool:
-    """Return whether an override says what a run is."""
-    return key.partition(".")[0].partition("/")[0] not in (*NO_SETTING, "hydra")
 
 
 def differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:

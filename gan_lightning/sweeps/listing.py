@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from gan_lightning.runs.status import began, find_runs, read_result, status_of
-from gan_lightning.sweeps.labels import differing, label, of_game, typed_settings
+from gan_lightning.sweeps.labels import differing, label, typed_settings
 from gan_lightning.utils.errors import printable
+from gan_lightning.utils.job_names import of_game
 
 HEADINGS = ("status", "iterations", "best", "age", "run", "settings")
 

@@ -16,12 +16,13 @@ from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
 from gan_lightning.runs.lock import one_writer
-from gan_lightning.sweeps.jobs import Job, bare, job_name
+from gan_lightning.sweeps.jobs import Job, bare
 from gan_lightning.sweeps.launch import Outcome, Progress, run_jobs
 from gan_lightning.sweeps.space import distribution, shortened, suggest
 from gan_lightning.sweeps.sweeper import SweepBase
 from gan_lightning.utils.errors import ReportedError, UserError
 from gan_lightning.utils.files import write_json
+from gan_lightning.utils.job_names import job_name
 
 if TYPE_CHECKING:
     from optuna import Study

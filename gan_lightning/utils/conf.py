@@ -22,6 +22,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from gan_lightning.utils.dataset_rows import Source, dataset_facts
 from gan_lightning.utils.folder_facts import FolderFacts, file_name_of, folder_facts, nearest_side
+from gan_lightning.utils.job_names import single_name
 
 _NO_DEFAULT = object()
 
@@ -204,8 +205,9 @@ def _sweep_name() -> str | None:
 
 
 def _job_name(name: str) -> str:
-    """Return what a job is called in its sweep; `name` for a single run."""
-    return Path(HydraConfig.get().sweep.subdir).name if sweep_dir() else name
+    """Return what a job is called in its sweep; `name` and what else was typed for a single run."""
+    hydra = HydraConfig.get()
+    return Path(hydra.sweep.subdir).name if sweep_dir() else single_name(name, typed(hydra.overrides.task))
 
 
 def _swept_keys(*, _root_: DictConfig) -> str:

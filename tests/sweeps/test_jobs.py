@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from gan_lightning.sweeps.jobs import LONGEST_NAME, Job, expand, job_name
+from gan_lightning.sweeps.jobs import Job, expand
 from gan_lightning.utils.errors import UserError
+from gan_lightning.utils.job_names import LONGEST_NAME, job_name
 
 
 def jobs(*overrides: str) -> list[Job]:
