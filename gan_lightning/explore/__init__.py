@@ -1,0 +1,1 @@
+"""Samples of runs to be explored in a browser, `gan-explore`."""
