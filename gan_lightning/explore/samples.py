@@ -13,7 +13,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch import Tensor
 
-from gan_lightning.data.base import ImageData
+from gan_lightning.data.image_data import ImageData
 from gan_lightning.data.pixels import normalize, quantise
 from gan_lightning.game import Latent
 from gan_lightning.gan import GAN
