@@ -19,6 +19,7 @@ from gan_lightning.metrics.base import SampleMetric
 from gan_lightning.utils.checks import check_int
 from gan_lightning.utils.distributed import run_on_rank_zero
 from gan_lightning.utils.files import cache_folder
+from gan_lightning.utils.log_handler import file_log
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +105,8 @@ class Evaluation(Periodic):
                 values[f"{self.monitor}_best"] = self.best
         gan.metrics.update(values)
         if trainer.is_global_zero:
+            numbers = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+            file_log.info(f"iteration {gan.iterations}: {numbers}")
             for logger in trainer.loggers:
                 logger.log_metrics(values, step=gan.iterations)
         # To Lightning's own callbacks an evaluation is a validation: EarlyStopping and ModelCheckpoint act after it.

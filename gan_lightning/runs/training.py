@@ -34,6 +34,7 @@ from gan_lightning.runs.many_seeds import train_seeds
 from gan_lightning.runs.report import print_report
 from gan_lightning.runs.resume import ResumePoint
 from gan_lightning.runs.run_dir import write_start
+from gan_lightning.runs.start_block import log_start
 from gan_lightning.trainer.hardware import configure_hardware, trainer_settings
 from gan_lightning.trainer.launcher import RankDiedError
 from gan_lightning.trainer.ranks import kept_environment, started_as_rank_zero
@@ -41,6 +42,7 @@ from gan_lightning.utils.conf import plain
 from gan_lightning.utils.errors import UserError, WorkError
 from gan_lightning.utils.files import read_json, write_json
 from gan_lightning.utils.instantiation import user_errors
+from gan_lightning.utils.log_handler import as_lines, file_log
 
 log = logging.getLogger(__name__)
 
@@ -86,8 +88,10 @@ def train(
             if trainer is not None and trainer.world_size > 1:
                 exit_now(interrupted.code)
             raise
-    if report and trainer is not None and trainer.is_global_zero:
-        print_report(result, directory, trainer)
+    if trainer is not None and trainer.is_global_zero:
+        file_log.info("\n".join([f"{result['status']}: {result['iterations']} iterations", *as_lines(result["final"])]))
+        if report:
+            print_report(result, directory, trainer)
     return result
 
 
@@ -123,8 +127,10 @@ def prepare(
     described = description(settings, overrides, gan, trainer)
     for logger in trainer.loggers:
         logger.log_hyperparams(described)
-    if first and settings.get("note"):
-        log.info(settings["note"])
+    if first:
+        log_start(settings, gan, trainer, start.directory, start.iterations)
+        if settings.get("note"):
+            log.info(settings["note"])
     return datamodule, gan, trainer
 
 

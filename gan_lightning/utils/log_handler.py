@@ -5,6 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Mapping
+
+file_log = logging.getLogger("gan_lightning.file_only")
+"""For lines of the log file that a terminal shows in another way."""
 
 
 class LogFile(logging.FileHandler):
@@ -22,3 +26,8 @@ class LogFile(logging.FileHandler):
             self._complained = True
             name = os.path.relpath(self.baseFilename)
             sys.stderr.write(f"{name} cannot be written ({error.strerror}): lines of the log are lost\n")
+
+
+def as_lines(values: Mapping[str, float]) -> list[str]:
+    """Return a line for each number, with its name."""
+    return [f"  {name:<24} {value:.4g}" for name, value in values.items()]

@@ -1,0 +1,48 @@
+"""What a run prints before it trains, and what its log holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from helpers.compose import composed, job_part
+from helpers.run_script import TINY, Command
+from helpers.tiny_gan import tiny_gan, weights
+
+from gan_lightning.runs.start_block import in_words, multiply_adds
+from gan_lightning.runs.training import build
+from gan_lightning.utils.conf import plain
+
+
+def test_multiply_adds_are_those_of_the_matrix_products_and_leave_no_trace():
+    gan = tiny_gan(batch_norm=True)
+    before, state = weights(gan), torch.random.get_rng_state()
+    assert multiply_adds(gan) == {"generator": 3 * 5 + 5 * 2, "discriminator": 2 * 5 + 5}
+    assert torch.equal(weights(gan), before) and torch.equal(torch.random.get_rng_state(), state)
+    assert gan.generator.training and gan.discriminator.training
+
+
+def test_multiply_adds_of_a_pack_are_shared_among_its_samples(tmp_path: Path):
+    with composed("experiment=ring", "variant=pacgan", "logger=none", directory=tmp_path) as config:
+        settings = plain(job_part(config))
+    _, gan, _ = build(settings, tmp_path)
+    linear = [part for part in gan.discriminator.modules() if isinstance(part, torch.nn.Linear)]
+    pack = next(part["pack"] for part in settings["wrappers"].values() if part)
+    found = multiply_adds(gan, settings["wrappers"])
+    assert found["discriminator"] == sum(part.in_features * part.out_features for part in linear) // pack
+
+
+def test_counts_have_three_digits_and_a_unit():
+    assert [in_words(number) for number in (7, 1000, 3_140_000, 2_000_000_000)] == ["7", "1 k", "3.14 M", "2 G"]
+
+
+def test_the_block_is_printed_and_the_log_has_evaluations_and_final_numbers_too(tmp_path: Path, command: Command):
+    done = command("train.py", *TINY, "logger=csv", "callbacks.density=null", "stop.patience=9", "hydra.run.dir=run")
+    assert done.returncode == 0, done.stderr
+    labels = ["data", "networks", "device", "budget", "W&B", "directory"]
+    assert [line.split()[0] for line in done.stderr.splitlines()[:6]] == labels
+    assert "6 iterations" in done.stderr and "stop.patience=9" in done.stderr
+    log = (tmp_path / "run" / "train.log").read_text()
+    assert all(f": {label} " in log for label in labels)
+    assert "iteration 3: val/" in log and "iteration 6: val/" in log and "finished: 6 iterations\n  val/" in log
+    assert "iteration 3: val/" not in done.stdout + done.stderr
