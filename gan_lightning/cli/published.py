@@ -115,7 +115,14 @@ def plain(value: Any) -> Any:
 
 def table(name: str) -> str:
     """Return the differences of an experiment as a section of Markdown."""
-    lines = [f"## {name}", "", f"{published_block(name)['source']}.", "", "| | paper | experiment |", "| --- | --- | --- |"]
+    lines = [
+        f"## {name}",
+        "",
+        f"{published_block(name)['source']}.",
+        "",
+        "| | paper | experiment |",
+        "| --- | --- | --- |",
+    ]
     return "\n".join([*lines, *(f"| {' | '.join(map(text, row))} |" for row in differences(name))])
 
 
