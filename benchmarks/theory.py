@@ -224,7 +224,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="2 seeds, 100 and 100 steps, two sizes and starts")
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results", help="where the tables go")
     given = parser.parse_args(arguments)
-    seeds, steps = (2, (100, 100)) if given.quick else (given.seeds, (2000, 1500))
+    seeds, steps = (2, (100, 100)) if given.quick else (given.seeds, (2000, 300))
     sizes, starts = (SIZES[:2], STARTS[:2]) if given.quick else (SIZES, STARTS)
     jobs = [(size, seed) for size in sizes for seed in range(given.first, given.first + seeds)]
     errors: dict[int, list[float]] = {size: [] for size in sizes}
