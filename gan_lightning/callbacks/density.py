@@ -126,7 +126,8 @@ class DensityPlot(Periodic):
         values = {"val/optimal_value": frame.optimal_value}
         if value is not None and error is not None:
             values |= {"val/game_value": value, "val/discriminator_error": error}
-            values["val/distance_from_half"] = (torch.cat([real_logits, fake_logits]).sigmoid() - 0.5).abs().mean().item()
+            both = torch.cat([real_logits, fake_logits]).sigmoid()
+            values["val/distance_from_half"] = (both - 0.5).abs().mean().item()
         for logger in trainer.loggers:
             logger.log_metrics(values, step=gan.iterations)
 
