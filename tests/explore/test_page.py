@@ -76,10 +76,10 @@ def test_a_button_changes_the_samples_of_both_runs_without_errors_and_foreign_re
         count = "document.querySelectorAll('#{} img').length"
         for number in (0, 1):
             browser.wait(f"{count.format(f'run{number}-samples')} === 24")
-        source = "document.querySelector('#run1-samples img').src"
+        source = "document.querySelector('#run1-samples img')?.src"
         before = browser.evaluate(source)
         browser.evaluate("document.querySelector('#resample').click()")
-        browser.wait(f"{source} !== {json.dumps(before)}")
+        browser.wait(f"({source} ?? {json.dumps(before)}) !== {json.dumps(before)}")  # none while it is drawn
         browser.evaluate("document.querySelector('#run0-start').click()")
         browser.wait(f"{count.format('run0-between')} === 8")
         browser.evaluate("document.querySelector('#run0-nearest').click()")
