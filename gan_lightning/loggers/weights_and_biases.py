@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from lightning.pytorch.loggers import WandbLogger
-from lightning.pytorch.loggers.logger import rank_zero_experiment
+from lightning.pytorch.loggers.logger import DummyExperiment, rank_zero_experiment
 from lightning.pytorch.utilities import rank_zero_only
 
 from gan_lightning.loggers.base import kept_id
@@ -83,28 +83,36 @@ class WandB(WandbLogger):
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
-        """The W&B run, started at the first access."""
-        if self._experiment is None:
-            import wandb
-
-            Path(self._wandb_init["dir"]).mkdir(parents=True, exist_ok=True)
-            self._wandb_init["id"] = kept_id(self._id_file, secrets.token_hex(4))
+        """The W&B run, started at the first access; one that takes anything where it could not be started."""
+        if self._experiment is None and not self._broken:
             try:
-                self._experiment = wandb.init(**self._wandb_init)
-            except Exception as error:  # W&B's, of its service or of the network: there are many kinds
-                if self._wandb_init["mode"] == "offline":
-                    raise
-                log.warning(f"W&B could not be reached ({str(error).partition(chr(10))[0]}): this run is kept offline")
-                wandb.teardown()  # its service holds the id that was not started
-                self._experiment = wandb.init(**{**self._wandb_init, "mode": "offline"})
-            if self.offline_dir:
-                log.info(f"W&B is offline; to upload this run later: wandb sync {self.offline_dir}")
-            elif self.url:
-                log.info(f"W&B  {self.url}")
-            self._experiment.define_metric("iteration")
-            self._experiment.define_metric("images_seen")
-            self._experiment.define_metric("*", step_metric="iteration")
-        return self._experiment
+                self._experiment = self._start()
+            except Exception as error:  # W&B's, of its service, or of the disk: there are many kinds
+                self._complain(error)
+        return DummyExperiment() if self._experiment is None else self._experiment
+
+    def _start(self) -> Any:
+        import wandb
+
+        Path(self._wandb_init["dir"]).mkdir(parents=True, exist_ok=True)
+        self._wandb_init["id"] = kept_id(self._id_file, secrets.token_hex(4))
+        try:
+            run = self._experiment = wandb.init(**self._wandb_init)
+        except Exception as error:
+            if self._wandb_init["mode"] != "online":
+                raise
+            log.warning(f"W&B could not be reached ({reason(error)}): this run is kept offline")
+            logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # which says so once more
+            wandb.teardown()  # its service holds the id of the run that was not started
+            run = self._experiment = wandb.init(**{**self._wandb_init, "mode": "offline"})
+        if self.offline_dir:
+            log.info(f"W&B is offline; to upload this run later: wandb sync {self.offline_dir}")
+        elif self.url:
+            log.info(f"W&B  {self.url}")
+        run.define_metric("iteration")
+        run.define_metric("images_seen")
+        run.define_metric("*", step_metric="iteration")
+        return run
 
     @property
     def url(self) -> str | None:
@@ -208,9 +216,13 @@ class WandB(WandbLogger):
 
     def _complain(self, error: Exception) -> None:
         if not self._broken:
-            reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-            log.error(f"W&B cannot keep this run ({reason}): its page will not be complete")
+            log.error(f"W&B cannot keep this run ({reason(error)}): its page will not be complete")
         self._broken = True
+
+
+def reason(error: Exception) -> str:
+    """Return what went wrong, in a line."""
+    return getattr(error, "strerror", None) or str(error).partition("\n")[0] or type(error).__name__
 
 
 def wandb_mode() -> str:
