@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -212,6 +213,7 @@ def overrides(hydra: HydraConf, directory: Path) -> list[str]:
 
 
 def write_failure(directory: Path, reason: str) -> None:
-    """Write to ``result.json`` that the run was stopped."""
+    """Write to ``result.json`` that the run was stopped; a full disk does not hide the reason, which is logged."""
     if started_as_rank_zero():
-        write_json(directory / "result.json", {"status": "failed", "error": reason})
+        with suppress(OSError):
+            write_json(directory / "result.json", {"status": "failed", "error": reason})
