@@ -313,6 +313,8 @@ def has_critic(objectives: Iterable[Objective]) -> bool:
 
 def check_objectives(discriminator: nn.Module, objectives: Mapping[str, Objective]) -> None:
     """Raise a ValueError for objectives that cannot work with this discriminator, or without a loss of targets."""
+    for key in (f"loss.objectives.{name}" for name, part in objectives.items() if part is None):
+        raise ValueError(f"{key}=null is no term of a loss: leave it out by ~{key}")
     strict = [name for name, objective in objectives.items() if objective.forbids_batch_norm]
     normalised = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in discriminator.modules())
     if strict and normalised:

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import pytest
 import torch
 from torch import Tensor, nn
 
-from gan_lightning.game import DiscriminatorOutput, Latent, Objective, Round, discriminate
+from gan_lightning.game import DiscriminatorOutput, Latent, Objective, Round, check_objectives, discriminate
 
 
 class Counting(nn.Module):
@@ -62,3 +63,8 @@ def test_an_objective_takes_no_part_until_it_says_so():
     objective.after_discriminator_step(round)
     assert not objective.needs_image_gradients
     assert not objective.forbids_batch_norm
+
+
+def test_a_term_that_is_null_is_refused_with_the_way_out():
+    with pytest.raises(ValueError, match=r"loss\.objectives\.r1=null .* by ~loss\.objectives\.r1"):
+        check_objectives(nn.Linear(1, 1), {"r1": None})  # type: ignore[dict-item]
