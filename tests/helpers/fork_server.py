@@ -103,9 +103,12 @@ def run(script: str) -> NoReturn:
 
 def main() -> None:
     """Import the modules named on the command line, serve, and in a fork run the script."""
+    tests = str(Path(__file__).parents[1])
     sys.path[0] = str(Path(__file__).parents[2])
+    sys.path.append(tests)
     for name in sys.argv[1:]:
         importlib.import_module(name)
+    sys.path.remove(tests)
     gc.freeze()  # so that collections in a fork do not copy what it shares
     run(serve()[0])
 

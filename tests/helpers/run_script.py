@@ -32,7 +32,7 @@ TINY = (
 """A game of a few seconds."""
 
 
-COMMANDS = ("hydra._internal.hydra", "omegaconf.grammar_parser", "gan_lightning.cli.train")
+COMMANDS = ("gan_lightning.cli.train", "helpers.warm_grammar")
 """What forks without torch have imported."""
 MODULES = (
     *COMMANDS,
