@@ -14,7 +14,7 @@ import torch
 from helpers.compose import composed, job_part
 from helpers.jobs import train
 from helpers.tiny_gan import tiny_gan
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 from torch import Tensor, nn
 
@@ -153,6 +153,7 @@ def test_a_setting_that_a_later_version_added_counts_only_where_it_is_on(keeper:
     shutil.copytree(keeper.runs / "16", tmp_path / "16")
     path = tmp_path / "16" / "lsgan_s0" / "config.yaml"
     config = OmegaConf.load(path)
+    assert isinstance(config, DictConfig)
     del config["init_from"], config["init_fresh"]  # off: null and an empty list
     OmegaConf.save(config, path)
     assert zoo.Run("lsgan", 0, 16, TINY, tmp_path / "16").problem() is None
