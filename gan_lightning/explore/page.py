@@ -146,8 +146,7 @@ def add_selection(
         return int(event.index)
 
     def pin(index: int, *values: Any) -> Pin:
-        choice = at(values)[1]
-        return Pin(choice, min(index, choice.count - 1))
+        return Pin(at(values)[1], index)
 
     def interpolate(first: Pin, last: Pin, way: str, steps: float, *values: Any) -> list[NDArray[np.uint8]]:
         checkpoint, _ = at(values)

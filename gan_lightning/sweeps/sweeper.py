@@ -95,7 +95,7 @@ class SweepBase(Sweeper):
             raise ReportedError(f"{jobs} failed")
 
     def write_report(self) -> None:
-        """Write a report on all runs in the directory and say who won; one that fails leaves the sweep as it is."""
+        """Write a report on all runs in the directory, also to W&B; one that fails leaves the sweep as it is."""
         from gan_lightning.sweeps.report import report, verdicts  # imports torch
 
         try:
@@ -103,6 +103,13 @@ class SweepBase(Sweeper):
             sys.stderr.write("\n" + "".join(f"{line}\n" for line in verdicts(self.directory)) + f"report  {page}\n")
         except Exception as error:
             sys.stderr.write(f"No report was written: {type(error).__name__}: {error}\n")
+            return
+        from gan_lightning.sweeps.wandb_table import log_sweep
+
+        try:
+            log_sweep(self.directory)
+        except Exception as error:
+            sys.stderr.write(f"W&B has no table of this sweep: {type(error).__name__}: {error}\n")
 
     def command_to_resume(self) -> str:
         """Return the command line that runs what is missing."""

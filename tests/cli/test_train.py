@@ -15,6 +15,7 @@ import yaml
 from helpers.compose import composed, job_part
 from helpers.jobs import train
 from helpers.run_script import TINY, Command, run_script
+from helpers.wandb_files import records, wandb_files
 from PIL import Image
 
 from gan_lightning.cli.evaluate import evaluate
@@ -130,11 +131,18 @@ def test_a_sweep_makes_a_wandb_run_a_job_in_one_group_and_survives_a_bad_job(com
     assert [result(job)["status"] for job in jobs] == ["finished"] * 2
     first, second = map(state, jobs)
     assert not any(torch.equal(first[name], second[name]) for name in first)
-    records = wandb_records(sweep)
-    assert len(records) == 2
-    for seed, record in enumerate(records):
-        assert sweep.name in record["text"]
-        assert f"seed={seed}" in record["text"]
+    files = {records(file, "run")[0]["display_name"]: file for file in wandb_files(sweep)}
+    assert sorted(files) == sorted([f"{sweep.name} summary", "seed=0", "seed=1"])
+    assert {records(file, "run")[0]["run_group"] for file in files.values()} == {sweep.name}
+    assert {file.parents[1] for file in files.values()} == {sweep / "wandb"}  # one folder to synchronise
+    tables = files[f"{sweep.name} summary"].parent / "files" / "media" / "table"
+    runs, groups = (json.loads(next(tables.glob(f"{name}_*.table.json")).read_text()) for name in ("runs", "groups"))
+    rows = [dict(zip(runs["columns"], row, strict=True)) for row in runs["data"]]
+    assert all(row["status"] == "finished" for row in rows if row["run"] in ("seed=0", "seed=1"))
+    best = {row["run"]: row["best"] for row in rows}
+    assert all(best[job.name] == result(job)["best"][result(job)["monitor"]] for job in jobs)
+    (group,) = groups["data"]
+    assert dict(zip(groups["columns"], group, strict=True))["n"] == 2
 
 
 def test_a_crash_in_a_sweep_is_reported_at_once_and_in_the_log_of_its_job(command: Command, tmp_path: Path):
