@@ -57,6 +57,9 @@ def test_dcgan_is_the_default_without_r1():
     with composed("experiment=dcgan_mnist10k", "regularizer=[]") as config:
         named = resolved(config)
     assert named["choices"].pop("experiment") == "dcgan_mnist10k"
+    assert named.pop("published") and plain.pop("published") is None
+    for settings in (named, plain):
+        settings["logger"]["wandb"].pop("name")  # says what was typed
     assert named == plain
 
 

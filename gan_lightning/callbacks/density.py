@@ -41,11 +41,12 @@ class DensityPlot(Periodic):
     """Draws ``density.png`` (the end of training) and ``evolution.gif`` (all of it) in the run directory.
 
     Logs ``val/game_value``, V(D, G) estimated from samples, ``val/optimal_value``, C(G) = 2 JSD - log 4 with a kernel
-    estimate of the generated density, and ``val/discriminator_error``, the mean of |D - D*| over (p + q) / 2. At
-    -log 4 = -1.386 and with an error of 0 the game is over. All three are of the game as it is played: of the generator
+    estimate of the generated density, ``val/discriminator_error``, the mean of |D - D*| over (p + q) / 2, and
+    ``val/distance_from_half``, that of |D - 1/2|. At -log 4 = -1.386 and with an error of 0 the game is over, and D is
+    1/2 wherever there are samples. All are of the game as it is played: of the generator
     that is trained, not of its average, and of networks in training mode, by batches as large as a device's. With
     `regularizer=label_smoothing` they are of the smoothed game, see `figures.theory`; other regularizers are no part of
-    the value. Below the densities the figure shows all three as curves.
+    the value. Below the densities the figure shows the first three as curves.
     Training waits for these numbers, not for the pictures: they are drawn after it. A resumed run draws what happened
     since it was resumed.
 
@@ -125,6 +126,8 @@ class DensityPlot(Periodic):
         values = {"val/optimal_value": frame.optimal_value}
         if value is not None and error is not None:
             values |= {"val/game_value": value, "val/discriminator_error": error}
+            both = torch.cat([real_logits, fake_logits]).sigmoid()
+            values["val/distance_from_half"] = (both - 0.5).abs().mean().item()
         for logger in trainer.loggers:
             logger.log_metrics(values, step=gan.iterations)
 

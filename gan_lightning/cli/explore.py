@@ -24,7 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to serve at; 0.0.0.0: to the whole network")
     parser.add_argument("--port", type=int, help="by default the first free one from 7860 on")
     parser.add_argument("--share", action="store_true", help="a public address, through a server of gradio's")
-    parser.add_argument("--trust", nargs="+", default=[], help="code that a checkpoint may name, as for sample.py")
+    parser.add_argument(
+        "--trust", action="append", default=[], metavar="NAME", help="code that a checkpoint may name, as for sample.py"
+    )
     given = parser.parse_args(arguments)
     with reported():
         if find_spec("gradio") is None:
@@ -43,8 +45,9 @@ def explore(paths: Sequence[str], given: argparse.Namespace) -> None:
     os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
     from gan_lightning.explore.page import CSS, THEME, explorer
 
+    page = explorer(runs)
     try:
-        explorer(runs).launch(
+        _, local, public = page.launch(
             server_name=given.host,
             server_port=given.port,
             share=given.share,
@@ -53,10 +56,16 @@ def explore(paths: Sequence[str], given: argparse.Namespace) -> None:
             footer_links=[],
             run_history=False,
             ssr_mode=False,
-            quiet=False,
+            quiet=True,
+            prevent_thread_lock=True,
         )
     except OSError as error:
-        raise UserError(f"the page cannot be served at {given.host}, {error}: give another --port or --host") from error
+        port = "a port from 7860 on" if given.port is None else f"port {given.port}"
+        raise UserError(
+            f"the page cannot be served at {given.host}, {port}: choose another --port or --host"
+        ) from error
+    print(f"page         {public or local} (Ctrl+C ends it)", flush=True)
+    page.block_thread()
 
 
 if __name__ == "__main__":

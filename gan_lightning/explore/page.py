@@ -146,7 +146,8 @@ def add_selection(
         return int(event.index)
 
     def pin(index: int, *values: Any) -> Pin:
-        return Pin(at(values)[1], index)
+        choice = at(values)[1]
+        return Pin(choice, min(index, choice.count - 1))
 
     def interpolate(first: Pin, last: Pin, way: str, steps: float, *values: Any) -> list[NDArray[np.uint8]]:
         checkpoint, _ = at(values)

@@ -19,8 +19,9 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from torch import nn
+from torch import Tensor, nn
 
+from gan_lightning.game import Latent
 from gan_lightning.gan import GAN
 from gan_lightning.runs.safe_targets import checked_settings, plain_settings
 from gan_lightning.utils.checksum import KEY, is_whole_zip, structure_digest
@@ -180,7 +181,14 @@ def load_generator(checkpoint: Path, device: str, trust: Collection[str] = ()) -
     start = "averaged_generator."
     weights = {name.removeprefix(start): w for name, w in content["state_dict"].items() if str(name).startswith(start)}
     load_weights(generator, weights, checkpoint)
+    generator.register_forward_pre_hook(latent_of_tensor)
     return LoadedGenerator(config, generator.to(device).eval(), content["game"]["iterations"])
+
+
+def latent_of_tensor(generator: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the arguments of a generator with noise that is a plain tensor (n, dim) as a latent."""
+    first, *others = arguments
+    return (Latent(first) if isinstance(first, Tensor) else first, *others)
 
 
 def settings_of(content: Mapping[str, Any], checkpoint: Path, trust: Collection[str]) -> DictConfig:

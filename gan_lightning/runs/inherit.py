@@ -29,8 +29,8 @@ from gan_lightning.utils.config_dirs import remembered_config_dirs
 from gan_lightning.utils.errors import UserError
 from gan_lightning.utils.folder_facts import folder_facts
 
-NOT_INHERITED = ("ckpt_path", "resume", "launcher", "hparams_search", "choices")
-"""What says how a run began, and not what it is."""
+NOT_INHERITED = ("ckpt_path", "resume", "launcher", "hparams_search", "choices", "published")
+"""What says how a run began or what it follows, and not what it is."""
 
 GUARDED = ("callbacks", "logger", "trainer")
 """Parts that may write anywhere: of these only values of keys that our own configuration has are taken over."""

@@ -14,8 +14,8 @@ from gan_lightning.loggers.base import RunLogger
 NO_CHOICE = ("callbacks", "hparams_search", "launcher", "logger", "trainer")
 """Groups of conf/ that do not say what the game is."""
 
-REPEATED = ("choices", "gan")
-"""Keys of the configuration that repeat others."""
+REPEATED = ("choices", "gan", "published")
+"""Keys of the configuration that repeat others, or that nothing is built from."""
 
 
 def description(settings: Mapping[str, Any], overrides: Sequence[str], gan: GAN, trainer: Trainer) -> dict[str, Any]:

@@ -33,8 +33,8 @@ MAY_CHANGE = (
 )
 """The budget, how often something is done, and where the game is played."""
 
-MAY_CHANGE_WHOLE = ("callbacks", "logger", "metrics", "extractor", "launcher", "hparams_search")
-"""Parts that watch the game, or start it."""
+MAY_CHANGE_WHOLE = ("callbacks", "logger", "metrics", "extractor", "launcher", "hparams_search", "published")
+"""Parts that watch the game or start it, and what a paper states."""
 
 MAY_NOT = ("trainer.sync_batchnorm", "metrics.monitor", "metrics.mode")
 """What changes the game, or what the best of it means, all the same."""

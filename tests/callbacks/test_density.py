@@ -101,6 +101,8 @@ def test_it_leaves_a_picture_an_animation_and_the_games_value(axes: int, tmp_pat
     assert -math.log(4) <= notebook.lines[5]["val/optimal_value"] <= 0
     error = plot.scene.discriminator_error(fakes.numpy(), real.numpy(), fake.numpy())
     assert notebook.lines[5]["val/discriminator_error"] == pytest.approx(error)
+    distance = (real - 0.5).abs().mean() / 2 + (fake - 0.5).abs().mean() / 2
+    assert notebook.lines[5]["val/distance_from_half"] == pytest.approx(distance.item(), rel=1e-5)
 
 
 def test_the_numbers_are_of_the_generator_that_is_trained(tmp_path: Path):

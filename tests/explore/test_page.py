@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers.browser import Browser, needs_browser
@@ -14,6 +15,7 @@ from helpers.sampled_runs import SMALL, run
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 gr = pytest.importorskip("gradio")
 
+from gan_lightning.cli.explore import main  # noqa: E402
 from gan_lightning.explore.page import CSS, THEME, choice_of, explorer  # noqa: E402
 from gan_lightning.explore.samples import Choice, load_checkpoints  # noqa: E402
 
@@ -35,6 +37,35 @@ def test_the_controls_become_a_choice():
     assert choice_of([3, 8, 4.0, "averaged", "any", False], words) == Choice(seed=3, count=8)
     chosen = choice_of([3, 8, 0.5, "raw", "square", True, 0.1, -1.0], words)
     assert chosen == Choice(3, 8, truncation=0.5, label=1, codes=(0.1, -1.0), averaged=False)
+
+
+class Page:
+    """A page that notes how it is served."""
+
+    def __init__(self) -> None:
+        self.served: dict[str, Any] = {}
+
+    def launch(self, **options: Any) -> tuple[None, str, None]:
+        self.served = options
+        return None, "http://127.0.0.1:7860/", None
+
+    def block_thread(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("options", "host", "share"), [([], "127.0.0.1", False), (["--host", "0.0.0.0", "--share"], "0.0.0.0", True)]
+)
+def test_the_page_is_served_to_this_machine_alone_unless_it_is_typed(
+    options: list[str], host: str, share: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    page = Page()
+    monkeypatch.setattr("gan_lightning.explore.samples.load_checkpoints", lambda *arguments: [])
+    monkeypatch.setattr("gan_lightning.explore.samples.run_name", str)
+    monkeypatch.setattr("gan_lightning.explore.page.explorer", lambda runs: page)
+    main(["run", *options])
+    assert (page.served["server_name"], page.served["share"]) == (host, share)
+    assert "http://127.0.0.1:7860/" in capsys.readouterr().out
 
 
 @pytest.mark.slow
