@@ -113,8 +113,6 @@ class SeedsRun:
         self.saves = "checkpoint" in callbacks
         self.rows: list[dict[str, Any]] = []
         self.values: dict[int, dict[str, float]] = {}
-        self.best: float | None = None
-        self.best_iteration: int | None = None
         self.received: signal.Signals | None = None
 
     def train(self) -> dict[str, Any]:
@@ -235,15 +233,14 @@ class SeedsRun:
             "state_dict": state,
             "game": self.games.state.counters(),
             "optimizer_states": [optimizer.state_dict() for optimizer in self.games.optimizers.values()],
-            "lr_schedulers": [schedule.state_dict() for schedule in self.games.schedules],
+            "lr_schedulers": [
+                {key: value for key, value in schedule.state_dict().items() if key != "lr_lambdas"}
+                for schedule in self.games.schedules
+            ],
             "loops": {},
             "callbacks": {} if self.evaluation is None else {Evaluation.__qualname__: self.evaluation.state_dict()},
             "pytorch-lightning_version": lightning_version,
         }
-        content["lr_schedulers"] = [
-            {key: value for key, value in schedule.items() if key != "lr_lambdas"}
-            for schedule in content["lr_schedulers"]
-        ]
         try:
             with atomic_write(path, durable=True) as unfinished, unfinished.open("wb") as file:
                 torch.save({**content, KEY: structure_digest(content)}, file)
@@ -287,7 +284,8 @@ class SeedsRun:
     def summary(self) -> dict[str, Any]:
         """Return what was reached: counters, each seed's last numbers, and their statistics."""
         monitor = self.evaluation.monitor if self.evaluation else None
-        statistics = statistics_of([self.values[seed] for seed in self.seeds]) if self.values else {}
+        per_seed = {seed: self.values[seed] for seed in self.seeds if seed in self.values}
+        statistics = statistics_of(list(per_seed.values())) if per_seed else {}
         best: dict[str, Any] = {}
         if self.evaluation is not None and monitor is not None and self.evaluation.best is not None:
             best = {monitor: self.evaluation.best, "iteration": self.evaluation.best_iteration}
@@ -300,7 +298,7 @@ class SeedsRun:
             "protocol": self.evaluation.protocol if self.evaluation else None,
             "best": best,
             "statistics": statistics,
-            "per_seed": {str(seed): self.values[seed] for seed in self.seeds if seed in self.values},
+            "per_seed": {str(seed): values for seed, values in per_seed.items()},
             "classes": None,
             "stopped": None,
             "health": [],
