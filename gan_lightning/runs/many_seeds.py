@@ -8,7 +8,7 @@ import math
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
@@ -19,31 +19,25 @@ import numpy as np
 import torch
 from hydra.utils import instantiate
 from lightning import __version__ as lightning_version
-from lightning import seed_everything
-from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
-from rich.table import Table
-from scipy import stats
+from omegaconf import DictConfig
 
 from gan_lightning.callbacks.checkpoint import reason
 from gan_lightning.callbacks.evaluation import Evaluation
 from gan_lightning.callbacks.preemption import SIGNALS, STOPPED_BY_HAND, TRY_AGAIN, Interrupted
 from gan_lightning.callbacks.progress import Progress
-from gan_lightning.data.toys import ToyData
 from gan_lightning.figures.images import save_picture
 from gan_lightning.figures.seeds import seeds_figure
-from gan_lightning.game import Latent, TrainState
-from gan_lightning.gan import GAN
 from gan_lightning.loggers import read_table
 from gan_lightning.randomness import generator_for
 from gan_lightning.runs.checkpoints import read_checkpoint
-from gan_lightning.runs.report import written
 from gan_lightning.runs.resume import ResumePoint
 from gan_lightning.runs.run_dir import write_start
+from gan_lightning.runs.seed_games import build_game, settings_of_seeds
+from gan_lightning.runs.seed_statistics import print_seeds, statistics_of
 from gan_lightning.trainer.hardware import uses_gpu
 from gan_lightning.trainer.stacked import StackedGames
 from gan_lightning.utils.checksum import KEY, structure_digest
-from gan_lightning.utils.conf import leaves, plain
+from gan_lightning.utils.conf import plain
 from gan_lightning.utils.errors import UserError
 from gan_lightning.utils.files import atomic_write, write_json
 from gan_lightning.utils.instantiation import user_errors
@@ -330,80 +324,3 @@ class SeedsRun:
         text = f"{self.received.name}: saved iteration {self.games.iterations}; to resume: ckpt_path="
         text += os.path.relpath(self.directory)
         raise Interrupted(STOPPED_BY_HAND if self.received == signal.SIGINT else TRY_AGAIN, text)
-
-
-def settings_of_seeds(config: DictConfig, seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
-    """Yield the settings of `data` and `gan` of each seed: all that refers to `seed` follows it."""
-    job = config.copy()
-    first, second = (resolved(job, seed) for seed in (seeds[0], seeds[0] + 1))
-    other = dict(leaves(second))
-    following = [key for key, value in leaves(first) if other.get(key) != value]
-    for seed in seeds:
-        settings = OmegaConf.create(first)
-        for key in following:
-            OmegaConf.update(settings, key, seed)
-        found = OmegaConf.to_container(settings)
-        assert isinstance(found, dict)
-        yield {"seed": seed, **{str(key): value for key, value in found.items()}}
-
-
-def resolved(config: DictConfig, seed: int) -> dict[str, Any]:
-    """Return the settings of `data` and `gan` with another seed, every interpolation filled in."""
-    config.seed = seed
-    return {name: OmegaConf.to_container(config[name], resolve=True) for name in ("data", "gan")}
-
-
-def build_game(settings: Mapping[str, Any]) -> tuple[ToyData, GAN]:
-    """Build the data and the GAN of one seed, as `runs.training.build` does.
-
-    Raises:
-        ValueError: the data are no vectors of a known distribution, or latents hold more than noise.
-    """
-    seed_everything(settings["seed"], verbose=False)
-    data = instantiate(settings["data"], _convert_="all")
-    if not isinstance(data, ToyData):
-        raise ValueError("seeds=N is for data=gaussian, data=ring and data=grid: leave seeds out for other data")
-    data.prepare_data()
-    data.setup("fit")
-    gan = instantiate(settings["gan"], _convert_="all")
-    if type(gan) is not GAN:
-        raise ValueError(f"seeds=N trains a GAN of two players, not a {type(gan).__name__}: leave seeds out")
-    latent = gan.prior.sample(2, torch.Generator().manual_seed(0))
-    if type(latent) is not Latent or latent.labels is not None:
-        raise ValueError("seeds=N is for latents that are noise alone: choose prior=gaussian or prior=uniform")
-    gan.state = TrainState()
-    return data, gan
-
-
-def statistics_of(values: Sequence[Mapping[str, float]]) -> dict[str, dict[str, Any]]:
-    """Return mean, standard deviation and Student's 95 % interval of the mean of each number over the seeds.
-
-    Seeds whose number is not finite are left out of them and counted in `diverged`.
-    """
-    found = {}
-    for name in values[0]:
-        numbers = np.array([row.get(name, math.nan) for row in values], dtype=float)
-        finite = numbers[np.isfinite(numbers)]
-        count = len(finite)
-        mean = float(finite.mean()) if count else math.nan
-        std = float(finite.std(ddof=1)) if count > 1 else math.nan
-        half = float(stats.t.ppf(0.975, count - 1)) * std / math.sqrt(count) if count > 1 else math.nan
-        found[name] = {"mean": mean, "std": std, "interval": [mean - half, mean + half]}
-        found[name] |= {"n": count, "diverged": len(numbers) - count}
-    return found
-
-
-def print_seeds(result: Mapping[str, Any], directory: Path) -> None:
-    """Print the statistics over the seeds, and the paths of what was written."""
-    console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
-    count = len(result["seeds"])
-    console.print(
-        f"\n{result['status']}: {count} seeds of {result['iterations']} iterations, {result['seconds']:.0f} s"
-    )
-    table = Table("metric", "mean", "std", "95 % of the mean", box=None, pad_edge=False)
-    for name, of in result["statistics"].items():
-        low, high = of["interval"]
-        table.add_row(name, f"{of['mean']:.4g}", f"{of['std']:.3g}", f"{low:.4g} to {high:.4g}")
-    console.print(table)
-    for label, path in written(directory):
-        console.print(f"{label:<12} {path}")
