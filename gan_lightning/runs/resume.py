@@ -63,7 +63,12 @@ class ResumePoint:
         )
         finished = self.iterations >= config.max_iterations
         if not finished:
-            self.stopped = stop_reason(**config.stop, **self._content["callbacks"].get(Stop.__qualname__, {}))
+            counts = self._content["callbacks"].get(Stop.__qualname__, {})
+            try:
+                self.stopped = stop_reason(**config.stop, **counts)
+            except TypeError as problem:
+                error = f"the state of its callbacks is damaged: {counts!r:.40}"
+                raise UserError(f"{self.checkpoint} cannot be restored ({error}): give another ckpt_path") from problem
         self.over = finished or self.stopped is not None
         if self.over and config.resume is None:
             why = f"has stopped: {self.stopped}" if self.stopped else f"has made {self.iterations} iterations"
