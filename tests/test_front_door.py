@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -181,6 +183,15 @@ def test_a_run_that_is_refused_or_crashes_says_so_in_its_log(tmp_path: Path) -> 
     assert (logging.getLogger("gan_lightning").handlers, logging.getLogger("gan_lightning").level) == ([], level)
 
 
+@pytest.fixture
+def in_the_foreground() -> Iterator[None]:
+    """A job in the background, as these tests may be, ignores Ctrl+C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("in_the_foreground")
 def test_interrupting_saves_and_raises_what_python_raises(tmp_path: Path) -> None:
     asked = (
         "+callbacks.asked._target_=helpers.tiny_gan.Signalled",
