@@ -21,7 +21,8 @@ INTRODUCTION = """# Experiments beside their papers
 
 An experiment trains small networks within a short budget, so that its settings are not the paper's. Its file in
 `conf/experiment/` states the paper's in a block `published:`; here is what differs. A setting that the paper does not
-state, or that has not been looked up, is left out of the block. This page is what the command writes:
+state, or that has not been looked up, is left out of the block. The values that are there have not all been checked
+against the papers' text: look there before you rely on one. This page is what the command writes:
 
     gan-published                      # all, as below
     gan-published wgan_gp              # one

@@ -38,7 +38,7 @@ def start_block(
     data, choices, stop = settings["data"], settings.get("choices", {}), settings["stop"]
     shape = " x ".join(map(str, data["shape"]))
     size = "fresh samples for ever" if data.get("train_size") is None else f"{data['train_size']} samples"
-    weights, work = parameters(gan), multiply_adds(gan, settings.get("wrappers") or {})
+    weights, work = parameters(gan), multiply_adds(gan, settings.get("wrappers"))
     players = [
         f"{player} {in_words(count)} parameters"
         + (f", {in_words(work[player])} multiply-adds a sample" if player in work else "")
@@ -62,7 +62,7 @@ def start_block(
 
 
 @torch.no_grad()
-def multiply_adds(gan: GAN, wrappers: Mapping[str, Any] = {}) -> dict[str, int]:  # noqa: B006, only read
+def multiply_adds(gan: GAN, wrappers: Mapping[str, Any] | None = None) -> dict[str, int]:
     """Return each player's multiply-adds of a sample's forward pass in convolutions and matrix products.
 
     Counted in one forward pass by torch; nothing where the networks cannot be run so. Leaves no trace in `gan`.
@@ -71,7 +71,7 @@ def multiply_adds(gan: GAN, wrappers: Mapping[str, Any] = {}) -> dict[str, int]:
         gan: on any device.
         wrappers: settings of the discriminator's wrappers, whose `pack` samples are scored together.
     """
-    count = math.lcm(*(int(wrapper.get("pack", 1)) for wrapper in wrappers.values() if wrapper))
+    count = math.lcm(*(int(wrapper.get("pack", 1)) for wrapper in (wrappers or {}).values() if wrapper))
     generator, discriminator = FlopCounterMode(display=False), FlopCounterMode(display=False)
     try:
         with torch.random.fork_rng():
