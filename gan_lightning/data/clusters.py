@@ -7,6 +7,8 @@ GANs").
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
@@ -21,43 +23,85 @@ MOST_VALUES = 1024
 
 ITERATIONS = 50
 
+MOST_FITTED = 20_000
+"""Images that clusters are found among, where there are more; or `FITTED_EACH` for each cluster, if that is more."""
 
-def cluster_images(pixels: Tensor, clusters: int, seed: int = 0) -> Tensor:
+FITTED_EACH = 20
+
+Batches = Callable[[Tensor], Iterable[Tensor]]
+"""Yields the images of rows (count,) in their order, uint8 (up to some, channels, height, width)."""
+
+
+def cluster_images(images: Batches, count: int, clusters: int, seed: int = 0) -> Tensor:
     """Return the k-means cluster of each image, (count,) of int64, in the principal components of its pixels.
 
-    Clusters are numbered from the largest to the smallest. The same images, number and seed give the same clusters.
+    Of many images, clusters are found among those of `fitted_rows`, and each other one takes the cluster whose mean is
+    nearest. Clusters are numbered from the largest to the smallest. The same images, number and seed give the same
+    clusters.
 
     Args:
-        pixels: uint8 (count, channels, height, width).
+        images: yields them.
+        count: how many there are.
         clusters: how many, from 1 to the number of images.
-        seed: of the first centres.
+        seed: of the first centres, and of the images that clusters are found among.
 
     Raises:
         ValueError: there are fewer images than clusters.
     """
     check_int("data.clusters", clusters)
-    if clusters > len(pixels):
+    if clusters > count:
         raise ValueError(
-            f"data.clusters={clusters} is more than the {len(pixels)} images: choose at most {len(pixels)}, or about "
-            f"{max(len(pixels) // 100, 1)}, which is 100 images each"
+            f"data.clusters={clusters} is more than the {count} images: choose at most {count}, or about "
+            f"{max(count // 100, 1)}, which is 100 images each"
         )
-    values = coarse(pixels)
-    return k_means(principal_components(values, values, COMPONENTS), clusters, seed)
+    rows = fitted_rows(count, clusters, seed)
+    axes, points = fitted_points(images, rows)
+    labels = torch.empty(count, dtype=torch.int64)
+    labels[rows] = k_means(points, clusters, seed)
+    others = torch.ones(count, dtype=torch.bool).index_fill(0, rows, False).nonzero().squeeze(1)
+    if len(others):
+        labels[others] = nearest_of(images(others), axes, means_of(points, labels[rows]))
+    return labels
 
 
-def nearest_clusters(pixels: Tensor, clustered: Tensor, labels: Tensor) -> Tensor:
+def nearest_clusters(others: Iterable[Tensor], images: Batches, labels: Tensor, seed: int = 0) -> Tensor:
     """Return the cluster of other images, (count,) of int64: that whose mean is nearest in the principal components.
 
     Args:
-        pixels: uint8 (count, channels, height, width).
-        clustered: the images that `cluster_images` was given.
+        others: uint8 images (up to some, channels, height, width).
+        images: those that `cluster_images` was given.
         labels: their clusters.
+        seed: that of `cluster_images`.
     """
-    values = coarse(clustered)
-    points = principal_components(values, values, COMPONENTS)
-    counts = torch.bincount(labels.cpu())
-    centres = torch.zeros(len(counts), points.shape[1]).index_add_(0, labels.cpu(), points) / counts[:, None]
-    return nearest_centres(principal_components(coarse(pixels), values, COMPONENTS), centres)[1]
+    rows = fitted_rows(len(labels), int(labels.max()) + 1, seed)
+    axes, points = fitted_points(images, rows)
+    return nearest_of(others, axes, means_of(points, labels[rows]))
+
+
+def fitted_rows(count: int, clusters: int, seed: int) -> Tensor:
+    """Return the rows that clusters are found among, in order: all, or a draw of them where there are many."""
+    most = max(MOST_FITTED, FITTED_EACH * clusters)
+    if count <= most:
+        return torch.arange(count)
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:most].sort().values
+
+
+def fitted_points(images: Batches, rows: Tensor) -> tuple[PrincipalComponents, Tensor]:
+    """Return the principal components of the images of `rows`, and these images' coordinates (rows, components)."""
+    values = torch.cat([coarse(part) for part in images(rows)])
+    axes = PrincipalComponents(values, COMPONENTS)
+    return axes, axes(values)
+
+
+def nearest_of(images: Iterable[Tensor], axes: PrincipalComponents, centres: Tensor) -> Tensor:
+    """Return the number of the centre (clusters, components) that is nearest to each image, (count,) of int64."""
+    return torch.cat([nearest_centres(axes(coarse(part)), centres)[1] for part in images])
+
+
+def means_of(points: Tensor, labels: Tensor) -> Tensor:
+    """Return the mean (clusters, dim) of the points (count, dim) of each label (count,)."""
+    counts = torch.bincount(labels)
+    return torch.zeros(len(counts), points.shape[1]).index_add_(0, labels, points) / counts[:, None]
 
 
 def coarse(pixels: Tensor) -> Tensor:
@@ -65,20 +109,26 @@ def coarse(pixels: Tensor) -> Tensor:
     channels, height, width = pixels.shape[1:]
     shrink = (MOST_VALUES / (channels * height * width)) ** 0.5
     size = (height, width) if shrink >= 1 else (max(int(height * shrink), 1), max(int(width * shrink), 1))
-    parts = [adaptive_avg_pool2d(part.float(), size).flatten(1) for part in pixels.cpu().split(1000)]
-    return torch.cat(parts)
+    return adaptive_avg_pool2d(pixels.cpu().float(), size).flatten(1)
 
 
-def principal_components(values: Tensor, fitted: Tensor, components: int) -> Tensor:
-    """Return the coordinates of vectors (count, dim) along the directions in which `fitted` (others, dim) vary most.
+class PrincipalComponents:
+    """The directions in which vectors vary most.
 
-    Returns:
-        (count, components) of float32; no more components than dimensions.
+    Args:
+        values: the vectors, (count, dim) of float32.
+        components: how many directions; no more than dimensions.
     """
-    mean = fitted.double().mean(0)
-    centred = fitted.double() - mean
-    _, directions = torch.linalg.eigh(centred.T @ centred)  # by rising variance
-    return ((values.double() - mean) @ directions[:, -components:].flip(1)).float()
+
+    def __init__(self, values: Tensor, components: int) -> None:
+        self.mean = values.double().mean(0)
+        centred = values.double() - self.mean
+        _, directions = torch.linalg.eigh(centred.T @ centred)  # by rising variance
+        self.directions = directions[:, -components:].flip(1)
+
+    def __call__(self, values: Tensor) -> Tensor:
+        """Return the coordinates of vectors (count, dim) along the directions, (count, components) of float32."""
+        return ((values.double() - self.mean) @ self.directions).float()
 
 
 def k_means(points: Tensor, clusters: int, seed: int = 0, iterations: int = ITERATIONS) -> Tensor:

@@ -12,18 +12,17 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Subset
 
-from gan_lightning.data.base import Loader, fingerprint_of_files, rank_slice
+from gan_lightning.data.base import Loader, rank_slice
 from gan_lightning.data.decode import Decoding, Fit, colour
-from gan_lightning.data.file_loaders import Attempts, DiskLoader, MappedLoader, batch_or_error, raised
 from gan_lightning.data.files import ImageDataset, OnError
-from gan_lightning.data.image_data import ImageData, Images, fingerprint_of
+from gan_lightning.data.image_data import ImageData, Images, of_as_many
 from gan_lightning.data.image_options import check_choice, check_reference, check_size
 from gan_lightning.data.loader import DeterministicSampler
 from gan_lightning.data.mirror import Mirrored
-from gan_lightning.data.pixel_cache import Cached, cached_pixels
+from gan_lightning.data.pixel_cache import cached_pixels
 from gan_lightning.data.pixels import normalize
+from gan_lightning.data.stored_images import FileImages, MappedImages, StoredImages
 from gan_lightning.game import Batch
 from gan_lightning.randomness import generator_for
 from gan_lightning.utils.checks import check_bool, check_int
@@ -100,7 +99,7 @@ class DecodedImages(ImageData):
         self.decoding, self.on_error = Decoding(channels, size, fit, colour(background)), on_error
         self.mirror = check_bool("data.mirror", mirror)
         self.compared_with = check_reference(reference)
-        if self.classes is not None and self.num_classes is None:
+        if self.classes is not None and self.source_classes is None:
             raise ValueError("data.classes needs classes: the images have none, or data.num_classes=null leaves them")
         self.in_memory = in_memory
         if in_memory not in (None, True, False, "cache"):
@@ -108,7 +107,8 @@ class DecodedImages(ImageData):
         self.num_workers = check_int("data.num_workers", num_workers, minimum=0)
         self._ready = False
         self.kinds: Counter[str] = Counter()  # training images by format and mode, once they were decoded
-        self._mapped: dict[bool, Cached] = {}
+        self._stores: dict[bool, StoredImages] = {}
+        self._stored_clusters: dict[bool, Tensor] = {}
 
     @abstractmethod
     def find(self) -> Found:
@@ -129,8 +129,8 @@ class DecodedImages(ImageData):
 
     @property
     def class_names(self) -> tuple[str, ...] | None:  # type: ignore[override]
-        """Return the classes' names by number; None where there are no classes."""
-        return self.found.class_names
+        """Return the classes' names by number; None where there are no classes, or clusters in their place."""
+        return self.found.class_names if self.clusters is None else None
 
     def dataset(self, train: bool) -> ImageDataset:
         """Return the training images, or those that are held out; a ValueError if there are none."""
@@ -155,15 +155,12 @@ class DecodedImages(ImageData):
         """Find the images, decode them where they are to be at hand, and say what they are, once."""
         if stage != "fit" or self._ready:
             return
-        if self.clusters is not None and self.storage != "memory":
-            raise ValueError("data.clusters needs the images in memory: data.in_memory=true, or data.clusters=null")
         splits = [True] if self.reference == "train" else [True, False]
         for train in splits:
-            self.dataset(train)
             if self.storage == "memory":
                 self.split(train, self.placement().device)
-            elif self.storage == "cache":
-                self._cached(train)
+            else:
+                self._stored(train)
         self._say_what_was_found()
         self._ready = True
 
@@ -187,48 +184,61 @@ class DecodedImages(ImageData):
         rows, kinds = images.read_all(self.num_workers, pixels)
         if train:
             self.kinds.update(kinds)
-        return Images(pixels if len(rows) == len(pixels) else pixels[rows], self._labels(train, rows))
+        labels = torch.tensor(images.labels)[rows] if self.source_classes is not None else None
+        return Images(pixels if len(rows) == len(pixels) else pixels[rows], labels)
 
-    def _labels(self, train: bool, rows: Sequence[int]) -> Tensor | None:
-        if not self.labelled:
-            return None
-        return torch.tensor(self.dataset(train).labels, dtype=torch.int64)[list(rows)]
-
-    def _cached(self, train: bool) -> Cached:
-        if train not in self._mapped:
+    def _stored(self, train: bool) -> StoredImages:
+        """Return the images of a split that are not in memory."""
+        if train not in self._stores:
+            images = self.dataset(train)
+            if self.storage == "disk":
+                self._stores[train] = FileImages(images, self.num_workers)
+                return self._stores[train]
             folder = cache_folder()
             assert folder is not None
-            self._mapped[train] = cached_pixels(self.dataset(train), self.shape, self.num_workers, folder)
+            cached = cached_pixels(images, self.shape, self.num_workers, folder)
+            self._stores[train] = MappedImages(cached, torch.tensor(images.labels))
             if train:
-                self.kinds.update(self._mapped[train].kinds)
-        return self._mapped[train]
+                self.kinds.update(cached.kinds)
+        return self._stores[train]
+
+    def labels(self, train: bool) -> Tensor | None:
+        if self.storage == "memory":
+            return super().labels(train)
+        if self.clusters is None:
+            return self._labels_of_source(train)
+        if train not in self._stored_clusters:
+            images, clustered = self._stored(train), None if train else self.labels(train=True)
+            if clustered is None:
+                log.info("finding %d clusters of %d images", self.clusters, len(images))
+                self._stored_clusters[train] = images.clusters(self.clusters)
+            else:
+                self._stored_clusters[train] = images.nearest_clusters(self._stored(train=True), clustered)
+        return self._stored_clusters[train]
+
+    def _labels_of_source(self, train: bool) -> Tensor | None:
+        return None if self.source_classes is None else self._stored(train).labels
+
+    def take_clusters(self, clusters: Tensor) -> None:
+        if self.storage == "memory":
+            super().take_clusters(clusters)
+        else:
+            self._stored_clusters = {True: of_as_many(clusters, len(self._stored(train=True)))}
 
     def train_dataloader(self) -> Loader:
         """Return endless batches, from the step that the run has reached."""
-        batches = self._train_batches()
-        if not self.mirror:
-            return batches
-        _, rank, world_size = self.placement()
-        return Mirrored(batches, self.batch_size, self.seed, self.step, rank, world_size)
-
-    def _train_batches(self) -> Loader:
-        if self.storage == "memory":
-            return super().train_dataloader()
         device, rank, world_size = self.placement()
-        images = self.dataset(train=True)
-        if self.storage == "disk":
+        if self.storage == "memory":
+            batches = super().train_dataloader()
+        else:
+            images = self._stored(train=True)
             order = DeterministicSampler(len(images), self.batch_size, self.seed, rank, world_size)
-            return DiskLoader(images, self.labelled, order, device, self.num_workers, self.step)
-        pixels, rows, _ = self._cached(train=True)
-        order = DeterministicSampler(len(rows), self.batch_size, self.seed, rank, world_size)
-        return MappedLoader(pixels, torch.tensor(rows), self._labels(True, rows), order, device, self.step)
+            batches = images.loader(self.labels(train=True), order, device, self.step)
+        return Mirrored(batches, self.batch_size, self.seed, self.step, rank, world_size) if self.mirror else batches
 
     @property
     def reference_size(self) -> int:
-        if self.storage == "memory":
-            return super().reference_size
-        train = self.reference == "train"
-        return len(self.dataset(train)) if self.storage == "disk" else len(self._cached(train).rows)
+        return super().reference_size if self.storage == "memory" else len(self._stored(self.reference == "train"))
 
     @property
     def reference_split(self) -> str:
@@ -244,50 +254,19 @@ class DecodedImages(ImageData):
             yield from super().labelled_reference_batches(device, rank, world_size, batch_size)
             return
         train = self.reference == "train"
-        mine = rank_slice(self.reference_size, rank, world_size)
-        for images, labels in self._in_order(train, mine, batch_size):
-            yield normalize(images.to(device)), labels.to(device) if self.labelled else None
-
-    def _in_order(self, train: bool, rows: range, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield uint8 images of `rows` and their classes, which are 0 where there are none."""
-        images = self.dataset(train)
-        if self.storage == "cache":
-            pixels, whole, _ = self._cached(train)
-            labels = torch.tensor(images.labels)
-            for part in torch.tensor(whole)[rows.start : rows.stop].split(batch_size):
-                yield pixels[part], labels[part]
-            return
-        workers = self.num_workers if len(rows) > batch_size else 0  # one batch is read sooner than they have started
-        # A generator of its own: iterating would draw from the global one.
-        batches: DataLoader[Any] = DataLoader(
-            Attempts(Subset(images, rows)),
-            batch_size,
-            num_workers=workers,
-            collate_fn=batch_or_error,
-            generator=torch.Generator(),
-        )
-        yield from raised(batches)
+        rows = torch.tensor(rank_slice(self.reference_size, rank, world_size))
+        labels = self.labels(train)
+        batches = self._stored(train).batches(rows, batch_size)
+        for images, part in zip(batches, rows.split(batch_size), strict=True):
+            yield normalize(images.to(device)), None if labels is None else labels[part].to(device)
 
     def examples(self, count: int, device: torch.device | str, labels: Tensor | None = None) -> Tensor:
         if self.storage == "memory":
             return super().examples(count, device, labels)
         train = self.reference == "train"
-        if self.storage == "cache":
-            pixels, whole, _ = self._cached(train)
-            classes = self._labels(train, whole)
-            rows = self.example_rows(len(whole), count, classes, labels).tolist()
-            return normalize(pixels[[whole[row] for row in rows]].to(device))
-        images = self.dataset(train)
-        classes = self._labels(train, range(len(images)))
-        rows = self.example_rows(len(images), count, classes, labels).tolist()
-        return normalize(torch.stack([images[row][0] for row in rows]).to(device))
-
-    def label_counts(self) -> Tensor | None:
-        if self.storage == "memory":
-            return super().label_counts()
-        if not self.labelled:
-            return None
-        return torch.bincount(torch.tensor(self.dataset(train=True).labels), minlength=self.num_classes or 0)
+        images = self._stored(train)
+        rows = self.example_rows(len(images), count, self.labels(train), labels)
+        return normalize(next(images.batches(rows, len(rows))).to(device))
 
     def fingerprint(self, train: bool | None = None) -> str | None:
         """See `RealData`; of images that are read again and again, the names and contents of their files.
@@ -297,12 +276,16 @@ class DecodedImages(ImageData):
         split = self.reference == "train" if train is None else train
         if self.storage == "memory":
             return super().fingerprint(train)
-        if self.storage == "cache":
-            pixels, rows, _ = self._cached(split)
-            return fingerprint_of(Images(pixels, self._labels(split, rows)))
-        images = self.dataset(split)
-        names = {f"{path}\0{label}": path for path, label in zip(images.paths, images.labels, strict=True)}
-        return fingerprint_of_files(f"{self.shape} {self.num_classes} {self.decoding}", names)
+        return self._fingerprint_of_stored(split, self.labels(split), self.num_classes)
+
+    def source_fingerprint(self) -> str | None:
+        if self.storage == "memory":
+            return super().source_fingerprint()
+        train = self.reference == "train"
+        return self._fingerprint_of_stored(train, self._labels_of_source(train), self.source_classes)
+
+    def _fingerprint_of_stored(self, train: bool, labels: Tensor | None, classes: int | None) -> str:
+        return self._stored(train).fingerprint(labels, f"{self.shape} {classes} {self.decoding}")
 
 
 def counted(kinds: Counter[str]) -> str:

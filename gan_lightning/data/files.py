@@ -91,6 +91,10 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
         paths, labels = [self.paths[row] for row in rows], [self.labels[row] for row in rows]
         return ImageDataset(self.key, paths, self.to, labels, self.on_error)
 
+    def labelled(self, labels: Sequence[int]) -> ImageDataset:
+        """Return the dataset with other classes."""
+        return ImageDataset(self.key, self.paths, self.to, labels, self.on_error)
+
     def read_all(self, workers: int, pixels: Tensor) -> tuple[list[int], Counter[str]]:
         """Read all images in order into `pixels`, (count, channels, height, width) of uint8.
 

@@ -57,11 +57,11 @@ class HFDataset(DecodedImages):
         """
         rows = read_rows(self.source)
         held_out = self._held_out() if self.compared_with == "test" else None
-        names = rows.class_names if self.labelled else None
+        names = None if self.source_classes is None else rows.class_names
         return Found(self._images(rows), held_out, names, [f"{self.source.name}, split {self.source.split}"])
 
     def _images(self, rows: Rows) -> ImageDataset:
-        labels = rows.labels if self.labelled else None
+        labels = None if self.source_classes is None else rows.labels
         images = ImageDataset("data.name", rows.images, self.decoding, labels, self.on_error)
         if labels is None:
             return images

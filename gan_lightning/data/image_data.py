@@ -13,13 +13,16 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import resize
 
 from gan_lightning.data.base import Loader, RealData, rank_slice
-from gan_lightning.data.clusters import cluster_images, nearest_clusters
+from gan_lightning.data.clusters import Batches, cluster_images, nearest_clusters
 from gan_lightning.data.loader import DeterministicSampler, InMemoryLoader
 from gan_lightning.data.pixels import normalize
 from gan_lightning.game import Batch
 from gan_lightning.randomness import generator_for
 from gan_lightning.utils.checks import check_int
 from gan_lightning.utils.class_names import class_numbers
+
+CLUSTERED_AT_ONCE = 1000
+"""Images whose cluster is looked for at a time."""
 
 
 class Images(NamedTuple):
@@ -78,16 +81,15 @@ class ImageData(RealData):
                 f"data.num_classes={num_classes} must be that of the clusters: leave it out, or set "
                 f"data.num_classes={clusters}"
             )
-        self.labelled = self.num_classes is not None and self.clusters is None
         self.source_classes = self.num_classes if self.clusters is None else source_classes
-        self.given_names = None if class_names is None or not self.labelled else tuple(class_names)
+        self.given_names = None if self.num_classes is None or class_names is None else tuple(class_names)
         self._splits: dict[bool, Images] = {}
         self._source_labels: dict[bool, Tensor | None] = {}
 
     @property
     def class_names(self) -> tuple[str, ...] | None:  # type: ignore[override]
-        """See `RealData`."""
-        return self.given_names
+        """See `RealData`; clusters have none."""
+        return self.given_names if self.clusters is None else None
 
     @abstractmethod
     def read(self, train: bool) -> Images:
@@ -104,7 +106,7 @@ class ImageData(RealData):
             images = self._select(self.read(train))
             if self.clusters is not None:
                 self._source_labels[train] = images.labels
-                images = Images(images.pixels, self._clusters_of(images.pixels, train))
+                images = Images(images.pixels, self._clusters_of(train, images.pixels))
             self._splits[train] = images
         pixels, labels = self._splits[train]
         self._splits[train] = Images(pixels.to(device), None if labels is None else labels.to(device))
@@ -122,28 +124,36 @@ class ImageData(RealData):
         order = DeterministicSampler(len(pixels), self.batch_size, self.seed, rank, world_size)
         return InMemoryLoader(pixels, labels, order, device, self.step)
 
+    def labels(self, train: bool) -> Tensor | None:
+        """Return the classes of a split, which are clusters where there are these, (size,) of int64; None without."""
+        return self._read_split(train).labels
+
     def label_counts(self) -> Tensor | None:
         """See `RealData`."""
-        labels = self._read_split(train=True).labels
+        labels = self.labels(train=True)
         return None if labels is None else torch.bincount(labels.cpu(), minlength=self.num_classes or 0)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the clusters of the training images, which a resumed run keeps."""
-        return {} if self.clusters is None else {"clusters": self._read_split(train=True).labels}
+        return {} if self.clusters is None else {"clusters": self.labels(train=True)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the clusters of a checkpoint."""
+        """Take the clusters of a checkpoint; a ValueError if they are of another number of images."""
         if "clusters" in state_dict:
-            pixels, _ = self._read_split(train=True)
-            self._splits = {True: Images(pixels, state_dict["clusters"].to(pixels.device))}
+            self.take_clusters(state_dict["clusters"])
 
-    def _clusters_of(self, pixels: Tensor, train: bool) -> Tensor:
+    def take_clusters(self, clusters: Tensor) -> None:
+        """Label the training images by `clusters`."""
+        pixels, _ = self._read_split(train=True)
+        self._splits = {True: Images(pixels, of_as_many(clusters, len(pixels)).to(pixels.device))}
+
+    def _clusters_of(self, train: bool, pixels: Tensor) -> Tensor:
         assert self.clusters is not None
         if train:
-            return cluster_images(pixels, self.clusters)
+            return cluster_images(batches_of(pixels), len(pixels), self.clusters)
         clustered, labels = self._read_split(train=True)
         assert labels is not None
-        return nearest_clusters(pixels, clustered, labels)
+        return nearest_clusters(pixels.split(CLUSTERED_AT_ONCE), batches_of(clustered), labels.cpu())
 
     @property
     def reference_size(self) -> int:
@@ -244,6 +254,18 @@ class ImageData(RealData):
                 f"choose from {available}"
             )
         return torch.isin(labels, torch.tensor(self.classes)).nonzero().squeeze(1)
+
+
+def batches_of(pixels: Tensor) -> Batches:
+    """Return images in memory as `cluster_images` wants them."""
+    return lambda rows: (pixels[part] for part in rows.to(pixels.device).split(CLUSTERED_AT_ONCE))
+
+
+def of_as_many(clusters: Tensor, images: int) -> Tensor:
+    """Return the clusters of a checkpoint; a ValueError if they are of another number of images."""
+    if len(clusters) != images:
+        raise ValueError(f"the checkpoint's clusters are of {len(clusters)} training images, and there are {images}")
+    return clusters
 
 
 def fingerprint_of(*sets: Images) -> str:

@@ -48,8 +48,8 @@ class ImageFolder(DecodedImages):
         listing = list_images("data.root", self.root)
         layout = layout_of(listing)
         labels, names = None, None
-        if self.labelled and self.num_classes is not None:
-            labels, names = self.labels_of(listing, layout, self.num_classes)
+        if self.source_classes is not None:
+            labels, names = self.labels_of(listing, layout, self.source_classes)
         train = self._images("data.root", listing, layout.train, labels)
         remarks = [*self._sizes()]
         remarks += [f"left out: {left_out_words(listing.left_out)}"] if listing.left_out else []
@@ -82,7 +82,7 @@ class ImageFolder(DecodedImages):
         """Return the images of a folder that metrics compare with, their classes numbered as the training images'."""
         listing = list_images("data.reference", Path(path).expanduser())
         layout = layout_of(listing)
-        if names is None:
+        if names is None or (self.clusters is not None and layout.labels is None):
             return self._images("data.reference", listing, layout.train, None)
         if layout.labels is None or layout.class_names is None:
             raise ValueError(f"data.reference={path} has no folders of classes as data.root has: {', '.join(names)}")

@@ -30,8 +30,7 @@ def with_default_variant(arguments: Sequence[str]) -> list[str]:
     """
     keys = [argument.partition("=")[0].lstrip("+~") for argument in arguments]
     decided = any(key in DECIDES or key == "prior" or key.startswith(("prior.", "wrappers")) for key in keys)
-    streamed = "data.in_memory=false" in arguments
-    if decided or streamed:
+    if decided:
         return list(arguments)
     allowed = all(has_clusters(file) and is_given(file, keys) for file in chosen_files("data", arguments))
     allowed = allowed and all(is_unconditional(file) for file in chosen_files("model", arguments))

@@ -6,14 +6,17 @@ import torch
 from scipy.cluster.vq import kmeans2
 from torch import Tensor
 
+from gan_lightning.data import clusters as module
 from gan_lightning.data.clusters import (
+    PrincipalComponents,
     cluster_images,
     coarse,
     first_centres,
+    fitted_rows,
     k_means,
     nearest_clusters,
-    principal_components,
 )
+from gan_lightning.data.image_data import batches_of
 
 
 def blobs(count: int = 50) -> tuple[Tensor, Tensor]:
@@ -54,7 +57,7 @@ def test_equal_points_leave_no_cluster_empty_where_there_are_enough():
 def test_principal_components_are_those_of_the_singular_value_decomposition():
     values = torch.randn(40, 6, generator=torch.Generator().manual_seed(0)) * torch.tensor([5.0, 4, 3, 2, 1, 0.5])
     u, s, _ = np.linalg.svd((values - values.mean(0)).double().numpy(), full_matrices=False)
-    found = principal_components(values, values, 3)
+    found = PrincipalComponents(values, 3)(values)
     torch.testing.assert_close(found.abs().double(), torch.from_numpy(np.abs(u[:, :3] * s[:3])), rtol=1e-4, atol=1e-4)
 
 
@@ -68,9 +71,10 @@ def test_large_images_are_averaged_and_small_ones_kept():
 def test_images_of_two_kinds_are_separated_and_the_same_every_time():
     dark = torch.randint(60, (20, 3, 8, 8), dtype=torch.uint8)
     light = torch.randint(190, 250, (30, 3, 8, 8), dtype=torch.uint8)
-    found = cluster_images(torch.cat([dark, light]), 2)
+    images = batches_of(torch.cat([dark, light]))
+    found = cluster_images(images, 50, 2)
     assert found.tolist() == [1] * 20 + [0] * 30
-    assert torch.equal(cluster_images(torch.cat([dark, light]), 2), found)
+    assert torch.equal(cluster_images(images, 50, 2), found)
 
 
 def test_other_images_take_the_cluster_whose_mean_is_nearest():
@@ -78,11 +82,38 @@ def test_other_images_take_the_cluster_whose_mean_is_nearest():
     light = torch.randint(190, 250, (30, 3, 8, 8), dtype=torch.uint8)
     images, labels = torch.cat([dark, light]), torch.tensor([0] * 20 + [1] * 30)
     others = torch.stack([torch.full((3, 8, 8), value, dtype=torch.uint8) for value in (10, 100, 160, 255)])
-    assert nearest_clusters(others, images, labels).tolist() == [0, 0, 1, 1]
-    assert torch.equal(nearest_clusters(images, images, labels), labels)
-    assert nearest_clusters(others, images, 1 - labels).tolist() == [1, 1, 0, 0]
+    clustered = batches_of(images)
+    assert nearest_clusters([others], clustered, labels).tolist() == [0, 0, 1, 1]
+    assert torch.equal(nearest_clusters(images.split(7), clustered, labels), labels)
+    assert nearest_clusters(others.split(1), clustered, 1 - labels).tolist() == [1, 1, 0, 0]
+
+
+def test_clusters_of_many_images_are_found_among_a_draw_and_the_others_join_the_nearest(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(module, "MOST_FITTED", 40)
+    monkeypatch.setattr(module, "FITTED_EACH", 1)
+    levels = torch.randint(4, (300,), generator=torch.Generator().manual_seed(0)) * 60 + 20
+    images = (levels[:, None, None, None] + torch.randint(20, (300, 3, 8, 8))).to(torch.uint8)
+    read: list[int] = []
+
+    def batches(rows: Tensor):
+        read.extend(rows.tolist())
+        return images[rows].split(16)
+
+    found = cluster_images(batches, 300, 4)
+    assert read[:40] == fitted_rows(300, 4, seed=0).tolist() == sorted(set(read[:40]))
+    assert sorted(read) == list(range(300))  # each image is read once
+    assert len(set(zip(levels.tolist(), found.tolist(), strict=True))) == len(set(found.tolist())) == 4
+
+
+def test_the_draw_is_large_enough_for_the_clusters():
+    assert fitted_rows(20_000, 100, seed=0).tolist() == list(range(20_000))
+    assert len(fitted_rows(30_000, 100, seed=0)) == 20_000
+    assert len(fitted_rows(30_000, 1400, seed=0)) == 28_000
+    assert not torch.equal(fitted_rows(30_000, 100, seed=0), fitted_rows(30_000, 100, seed=1))
 
 
 def test_more_clusters_than_images_are_refused():
     with pytest.raises(ValueError, match="data.clusters=9 is more than the 8 images"):
-        cluster_images(torch.zeros(8, 1, 4, 4, dtype=torch.uint8), 9)
+        cluster_images(batches_of(torch.zeros(8, 1, 4, 4, dtype=torch.uint8)), 8, 9)

@@ -9,7 +9,7 @@ import torch
 from hydra.utils import instantiate
 from PIL import Image
 
-from gan_lightning.data import decoded_images
+from gan_lightning.data import clusters, decoded_images
 from gan_lightning.data.file_loaders import DiskLoader
 from gan_lightning.data.loader import InMemoryLoader
 
@@ -189,6 +189,50 @@ def test_memory_and_cache_give_the_same(folder, num_classes, reference):
         assert all(torch.equal(a, b) for a, b in batches)
     assert memory.fingerprint() == cache.fingerprint()
     assert torch.equal(memory.examples(5, "cpu"), cache.examples(5, "cpu"))
+
+
+def test_clusters_are_the_same_wherever_images_are_held(folder, tmp_path, write_images, monkeypatch):
+    write_images(tmp_path / "val", "amber")
+    monkeypatch.setattr(clusters, "MOST_FITTED", 8)  # of the twelve, so that some join the nearest
+    monkeypatch.setattr(clusters, "FITTED_EACH", 1)
+    changes = {"clusters": 3, "num_classes": 3, "source_classes": 2, "reference": str(tmp_path / "val")}
+    (tmp_path / "train").mkdir()
+    for name in ("amber", "blue"):
+        (tmp_path / name).rename(tmp_path / "train" / name)
+    sources = [folder(root=str(tmp_path / "train"), in_memory=each, **changes) for each in (True, False, "cache")]
+    memory, *others = sources
+    for source in sources:
+        source.setup("fit")
+        assert source.class_names is None
+    for other in others:
+        assert torch.equal(memory.label_counts(), other.label_counts())
+        assert torch.equal(memory.state_dict()["clusters"], other.state_dict()["clusters"])
+        for (a, x), (b, y) in islice(zip(memory.train_dataloader(), other.train_dataloader(), strict=True), 3):
+            assert torch.equal(a, b)
+            assert torch.equal(x, y)
+        for rank in range(2):
+            pair = (source.labelled_reference_batches("cpu", rank, 2, batch_size=2) for source in (memory, other))
+            for (a, x), (b, y) in zip(*pair, strict=True):
+                assert torch.equal(a, b)
+                assert torch.equal(x, y)
+        assert torch.equal(*(each.examples(2, "cpu", torch.tensor([1, 1])) for each in (memory, other)))
+    assert memory.fingerprint() == others[1].fingerprint()
+
+
+@pytest.mark.parametrize("in_memory", [True, False, "cache"])
+def test_clusters_of_a_checkpoint_are_kept_and_numbers_are_of_the_classes_that_data_come_with(folder, in_memory):
+    source = folder(in_memory=in_memory, clusters=2, num_classes=2, source_classes=2)
+    found = source.state_dict()["clusters"]
+    source.load_state_dict({"clusters": 1 - found})
+    assert torch.equal(source.labels(train=True).cpu(), 1 - found)
+    assert source.label_counts().tolist() == torch.bincount(1 - found).tolist()
+    real, labels = next(iter(source.train_dataloader()))
+    by_colour = dict(zip(pixel(real), labels.tolist(), strict=True))
+    images = torch.cat(list(source.reference_batches("cpu")))
+    assert [by_colour[colour] for colour in pixel(images)] == (1 - found).tolist()
+    assert source.source_fingerprint() == folder(in_memory=in_memory, num_classes=2).fingerprint()
+    with pytest.raises(ValueError, match="the checkpoint's clusters are of 11 training images, and there are 12"):
+        source.load_state_dict({"clusters": found[:11]})
 
 
 @pytest.mark.parametrize("in_memory", [True, False, "cache"])
