@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from gan_lightning.gan import GAN
+from gan_lightning.sweeps.collect import read_run
 
 ITERATIONS = 3
 WHOLE = (
@@ -147,3 +148,25 @@ def test_every_optimizer_and_schedule_trains(group: str, name: str, tmp_path: Pa
 @pytest.mark.parametrize("name", answers("prior"))
 def test_every_prior_trains(name: str, tmp_path: Path):
     play_part(f"prior={name}", directory=tmp_path)
+
+
+# Debug runs
+
+
+@pytest.mark.parametrize("name", answers("debug"))
+def test_every_debug_run_trains_into_a_directory_of_its_own_kind_and_is_marked(name: str, tmp_path: Path):
+    overrides = ("experiment=ring", f"debug={name}", *SMALL[1:], "data.reference_size=200", "metrics.num_fakes=200")
+    with composed(*overrides, "logger=csv", directory=tmp_path) as config:
+        assert str(config.hydra.run.dir).startswith("outputs/debug/")
+        result = train(job_part(config))
+    assert (result["status"], result["iterations"]) == ("finished", 2)
+    assert read_run(tmp_path).debug == name
+    assert (tmp_path / "fit-profile.txt").is_file() == (name == "profile")
+    assert bool(result["final"]) == (name != "profile")
+
+
+@pytest.mark.parametrize(("name", "sent"), [("fast", False), ("profile", False), ("overfit", True)])
+def test_debug_runs_that_are_short_leave_wandb_out(name: str, sent: bool):
+    with composed("experiment=digits", f"debug={name}") as config:
+        assert ("wandb" in config.logger) is sent
+        assert config.max_iterations <= 100 or sent

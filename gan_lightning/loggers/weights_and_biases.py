@@ -136,10 +136,10 @@ class WandB(WandbLogger):
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """Keep `params` as the run's config; the answers in `params` of data, model, loss and experiment are tags."""
+        """Keep `params` as the run's config; its data, model, loss, experiment and debug are tags."""
         given = dict(params) if isinstance(params, Mapping) else vars(params)
         if self._experiment is None:
-            words = [str(given[key]) for key in ("data", "model", "loss", "experiment") if given.get(key)]
+            words = [str(given[key]) for key in ("data", "model", "loss", "experiment", "debug") if given.get(key)]
             tags = [tag[:LONGEST_TAG] for tag in (*self._wandb_init["tags"], *words)]
             self._wandb_init["tags"] = list(dict.fromkeys(tags))
         self._attempt(lambda: self.experiment.config.update(given, allow_val_change=True))

@@ -42,7 +42,7 @@ def many_seeds(config: DictConfig) -> Iterator[str]:
             "another with -m seed=0,1,..."
         )
     kept: dict[str, Any] = {"share_fakes": False, "micro_batches": 1, "trainer.devices": 1, "trainer.num_nodes": 1}
-    kept |= {"trainer.compile": False, "stop.patience": None, "stop.max_hours": None}
+    kept |= {"trainer.compile": False, "stop.patience": None, "stop.max_hours": None, "callbacks.one_batch": None}
     for key, value in kept.items():
         now = OmegaConf.select(config, key)
         if now != value:

@@ -75,11 +75,18 @@ class RunRecord:
             if key.partition(".")[0] not in left_out and key.rpartition(".")[2] != "seed"
         }
 
+    @property
+    def debug(self) -> str | None:
+        """The answer to ``debug=`` of a run that tries the program out; None for a real one."""
+        return self.config.get("choices.debug")
+
     def measured(self) -> str:
         """Return what has to be equal for numbers to stand in one table."""
         protocol = self.result.get("protocol")
         fields = comparable_fields(protocol, self.monitor) if protocol else None
-        return json.dumps([self.monitor, self.config.get("metrics.mode"), fields], sort_keys=True, default=str)
+        return json.dumps(
+            [self.monitor, self.config.get("metrics.mode"), fields, self.debug], sort_keys=True, default=str
+        )
 
     @cached_property
     def rows(self) -> list[dict[str, float]]:
@@ -218,5 +225,7 @@ def tables(runs: Sequence[RunRecord]) -> tuple[list[Table], list[RunRecord]]:
         members.sort(key=lambda group, sign=sign: sign * group.summary().mean)  # type: ignore[misc]
         protocol = first.result.get("protocol")
         lines = describe(protocol) if protocol else ["its protocol is not known"]
+        if first.debug:
+            lines = [f"debug={first.debug}: these runs try the program out, and compare with no others", *lines]
         found.append(Table(first.monitor, first.config.get("metrics.mode"), lines, members))
     return found, [run for run in runs if run.best is None]

@@ -45,7 +45,8 @@ class Listed:
         """Return the cells of its line, see `HEADINGS`."""
         count = "" if self.iterations is None else str(self.iterations)
         best = "" if self.best is None else f"{self.monitor} {self.best:.4g}"
-        return self.status, count, best, age(now - self.began), os.path.relpath(self.directory), settings
+        status = f"{self.status}, debug" if "debug" in self.typed else self.status
+        return status, count, best, age(now - self.began), os.path.relpath(self.directory), settings
 
 
 def listed(directory: Path) -> Listed:

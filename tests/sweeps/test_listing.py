@@ -47,6 +47,11 @@ def test_runs_are_listed_newest_first_with_what_differs(tmp_path: Path, monkeypa
     ]
 
 
+def test_a_debug_run_is_marked(tmp_path: Path):
+    run(tmp_path / "tried", "debug=fast", result=FINISHED)
+    assert lines(tmp_path)[1][:2] == ["finished,", "debug"]
+
+
 def test_a_running_run_is_told_from_a_dead_one_by_its_lock(tmp_path: Path):
     for name, process in (("alive", os.getpid()), ("killed", 2**22 + 1), ("unlocked", None), ("stale", os.getpid())):
         folder = run(tmp_path / name, result=RUNNING)

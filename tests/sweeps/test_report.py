@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 from helpers.run_directories import write_run
 from PIL import Image
 
@@ -53,6 +54,15 @@ def test_numbers_of_different_protocols_stand_in_different_tables(sweep: Path):
     found, _ = tables(read_runs([sweep]))
     names = sorted([group.name for group in table.groups] for table in found)
     assert names == [["loss=hinge"], ["loss=lsgan", "loss=gan"]]
+
+
+def test_debug_runs_stand_in_no_table_with_real_ones(sweep: Path):
+    run = write_run(sweep, "hinge", 0, 1.0)
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    (run / "config.yaml").write_text(yaml.safe_dump({**config, "choices": {"debug": "fast"}}))
+    report(sweep)
+    real, debug = sorted((sweep / "summary.md").read_text().split("## ")[1:3], key=lambda table: "debug" in table)
+    assert "loss=hinge" not in real and "debug=fast: these runs try the program out" in debug
 
 
 def test_a_run_given_twice_is_one_sample(sweep: Path):
