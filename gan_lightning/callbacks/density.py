@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
@@ -26,7 +27,7 @@ from gan_lightning.figures.images import (
     save_animation,
     save_picture,
 )
-from gan_lightning.figures.scene import Scene, Snapshot
+from gan_lightning.figures.scene import DAMAGED, Scene, Snapshot
 from gan_lightning.figures.theory import Array, Box, bounds, game_value
 from gan_lightning.game import Objective, discriminate, has_critic, takes_labels
 from gan_lightning.gan import GAN
@@ -47,8 +48,8 @@ class DensityPlot(Periodic):
     that is trained, not of its average, and of networks in training mode, by batches as large as a device's. With
     `regularizer=label_smoothing` they are of the smoothed game, see `figures.theory`; other regularizers are no part of
     the value. Below the densities the figure shows the first three as curves.
-    Training waits for these numbers, not for the pictures: they are drawn after it. A resumed run draws what happened
-    since it was resumed.
+    Training waits for these numbers, not for the pictures: they are drawn after it. Checkpoints carry the frames,
+    together at most a megabyte, so that a resumed run draws all of its training.
 
     A discriminator of packs of samples, or a class-conditional one, does not score a single point: it is left out of
     the pictures then, and there is neither V(D, G) nor an error.
@@ -69,6 +70,7 @@ class DensityPlot(Periodic):
         self.count = check_int("callbacks.density.count", count, 2)
         self.paths: list[Path] = []
         self.box: Box | None = None
+        self._saved: list[Any] = []  # frames of a checkpoint
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         gan = as_gan(pl_module)
@@ -80,12 +82,15 @@ class DensityPlot(Periodic):
             # Without the run's seed, so that the estimates of several runs are made against the same data.
             self.real = distribution.sample(self.count, generator_for("density")).to(gan.device)
             # A resumed run keeps the part of space that it began with, and so the same estimates.
-            self.box = self.box or bounds(array(self.real), array(self.fakes(gan)))
+            fresh = self.box is None
+            self.box = bounds(array(self.real), array(self.fakes(gan))) if fresh else checked_box(self.box, self.real)
             objectives = gan.objectives.values()
             self.scene = Scene(
                 array(self.real), self.box, distribution.log_density, has_critic(objectives), smoothing(objectives)
             )
             self.points = self.scene.points.centres().to(gan.device)
+            for frame in map(self.scene.restored, self._saved):
+                self.reel.add(frame.iteration, frame)
         super().on_train_start(trainer, gan)
 
     @torch.no_grad()
@@ -122,7 +127,8 @@ class DensityPlot(Periodic):
             probabilities = array(real_logits.sigmoid()), array(fake_logits.sigmoid())
             error = self.scene.discriminator_error(samples, *probabilities)
         frame = Snapshot(gan.iterations, samples, scores, value, self.scene.optimal_value(samples), error)
-        self.reel.add(gan.iterations, frame)
+        self.newest = frame
+        self.reel.add(gan.iterations, frame.compact())
         values = {"val/optimal_value": frame.optimal_value}
         if value is not None and error is not None:
             values |= {"val/game_value": value, "val/discriminator_error": error}
@@ -135,7 +141,7 @@ class DensityPlot(Periodic):
         frames = self.reel.frames
         if not frames:
             return
-        picture = density_figure(self.scene, frames, PICTURE_DPI).draw(frames[-1])
+        picture = density_figure(self.scene, frames, PICTURE_DPI).draw(self.newest)
         log_picture(trainer.loggers, "density", picture, frames[-1].iteration)
         directory = Path(trainer.default_root_dir)
         still, moving = directory / "density.png", directory / "evolution.gif"
@@ -149,10 +155,21 @@ class DensityPlot(Periodic):
             log_animation(trainer.loggers, moving, frames[-1].iteration)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"box": self.box}
+        return {"box": self.box, "frames": [frame.state() for frame in self.reel.frames]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.box = state_dict["box"]
+        self.box, self._saved = state_dict["box"], list(state_dict["frames"])
+
+
+def checked_box(box: Any, real: Tensor) -> Box:
+    """Return the `box` of a checkpoint if it is a part of the space of `real`; a ValueError if it is damaged."""
+    try:
+        low, high = (tuple(float(corner[axis]) for axis in range(real.shape[1])) for corner in box)
+        if all(-math.inf < a < b < math.inf for a, b in zip(low, high, strict=True)):
+            return low, high
+    except (TypeError, ValueError, LookupError):
+        pass
+    raise ValueError(f"{DAMAGED}: {box!r:.60} is no part of space")
 
 
 def known_distribution(data: RealData) -> Distribution:

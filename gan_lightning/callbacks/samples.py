@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +20,11 @@ from gan_lightning.figures.images import (
     MOST_FRAMES,
     AnimationFrames,
     Pixels,
+    corner_of_grid,
     log_animation,
     log_picture,
     make_image_grid,
+    read_picture,
     row_names,
     save_animation,
     save_picture,
@@ -30,16 +35,15 @@ from gan_lightning.models.cyclegan import is_translator
 from gan_lightning.randomness import generator_for
 from gan_lightning.utils.checks import check_int
 
-IMAGES_IN_MOTION = 16
-"""How many images the animation shows: few enough to follow, and for a small file."""
+ACROSS_IN_MOTION = 4
+"""Images in a row and in a column of a grid's animation: few enough to follow, and for a small file."""
 
 
 class Pictures(Periodic, ABC):
     """Writes ``samples/iteration_<n>.png`` in the run directory, and logs it where images are taken.
 
     ``samples/best.png`` is the picture at the best evaluation. At the end ``samples/evolution.gif`` shows how the
-    pictures came to be; both are logged. The pictures that a resumed run wrote before
-    it was stopped stay, but are not in its animation.
+    pictures came to be, those from before a run was resumed as well; both are logged. It is made from the files.
 
     Args:
         every: iterations between two pictures.
@@ -55,44 +59,43 @@ class Pictures(Periodic, ABC):
         self.last_path: Path | None = None
 
     @abstractmethod
-    def draw(self, gan: GAN) -> tuple[Pixels, Pixels]:
-        """Return the picture, and the frame of the animation."""
+    def draw(self, gan: GAN) -> Pixels:
+        """Return the picture."""
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        gan = as_gan(pl_module)
-        self.reel: AnimationFrames[Pixels] = AnimationFrames(gan.max_iterations / MOST_FRAMES)
-        super().on_train_start(trainer, gan)
+    def in_motion(self, gan: GAN) -> Callable[[Pixels], Pixels]:
+        """Return a function from a picture to the part of it that the animation shows."""
+        return lambda picture: picture
 
     def run(self, trainer: Trainer, gan: GAN) -> None:
         if not trainer.is_global_zero:
             return
-        picture, frame = self.draw(gan)
+        picture = self.draw(gan)
         path = folder(trainer) / f"iteration_{gan.iterations:06d}.png"
         with self.dispensable(path):
             save_picture(picture, path)
             self.last_path = path
         log_picture(trainer.loggers, "samples", picture, gan.iterations)
-        self.reel.add(gan.iterations, frame)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep the picture of an evaluation that was the best yet."""
         if trainer.is_global_zero and any(part.improved for part in evaluations(trainer)):
             path = folder(trainer) / "best.png"
             with self.dispensable(path):
-                save_picture(self.draw(as_gan(pl_module))[0], path)
+                save_picture(self.draw(as_gan(pl_module)), path)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.is_global_zero:
             return
-        iterations = as_gan(pl_module).iterations
+        gan = as_gan(pl_module)
+        iterations = gan.iterations
         for evaluation in evaluations(trainer):
             if evaluation.best is not None and (best := folder(trainer) / "best.png").is_file():
                 caption = f"best {evaluation.monitor} {evaluation.best:.4g} at iteration {evaluation.best_iteration}"
                 log_picture(trainer.loggers, "samples_best", np.asarray(Image.open(best)), iterations, caption)
-        if self.reel.frames:
+        if pictures := pictures_until(iterations, folder(trainer), self.in_motion(gan)):
             path = folder(trainer) / "evolution.gif"
             with self.dispensable(path):
-                save_animation(self.reel.frames, len(self.reel.frames), path)
+                save_animation(pictures, len(pictures), path)
                 log_animation(trainer.loggers, path, iterations)
 
 
@@ -128,11 +131,13 @@ class SampleGrid(Pictures):
         """Return the latents of the grid, always the same, and how many stand in a row."""
         return gan.prior.grid(self.count, generator_for(gan.seed, "samples", device=gan.device))
 
-    def draw(self, gan: GAN) -> tuple[Pixels, Pixels]:
+    def draw(self, gan: GAN) -> Pixels:
         latent, columns = self.latent(gan)
-        images = gan.generate(latent)
-        frame = make_image_grid(images[:IMAGES_IN_MOTION], least_width_px=250)
-        return make_image_grid(images, columns=columns, row_names=self.row_names), frame
+        return make_image_grid(gan.generate(latent), columns=columns, row_names=self.row_names)
+
+    def in_motion(self, gan: GAN) -> Callable[[Pixels], Pixels]:
+        latent, columns = self.latent(gan)
+        return partial(corner_of_grid, shape=gan.generate(latent).shape, columns=columns, across=ACROSS_IN_MOTION)
 
 
 class Translations(Pictures):
@@ -148,10 +153,9 @@ class Translations(Pictures):
     def __init__(self, every: int, count: int = 10) -> None:
         super().__init__(every, count)
 
-    def draw(self, gan: GAN) -> tuple[Pixels, Pixels]:
+    def draw(self, gan: GAN) -> Pixels:
         z = gan.prior.sample(self.count, generator_for(gan.seed, "samples", device=gan.device)).z
-        picture = make_image_grid(translate_there_and_back(gan, z), columns=self.count)
-        return picture, picture
+        return make_image_grid(translate_there_and_back(gan, z), columns=self.count)
 
 
 @torch.no_grad()
@@ -179,3 +183,22 @@ def evaluations(trainer: Trainer) -> list[Evaluation]:
 def folder(trainer: Trainer) -> Path:
     """Return the folder of the pictures."""
     return Path(trainer.default_root_dir) / "samples"
+
+
+def pictures_until(last: int, directory: Path, part: Callable[[Pixels], Pixels]) -> list[Pixels]:
+    """Return `part` of the pictures of a run up to iteration `last`, thinned out for an animation.
+
+    Those that cannot be read, or are of another size than the newest, are left out.
+    """
+    found = ((re.fullmatch(r"iteration_(\d{6,9})", path.stem), path) for path in directory.glob("iteration_*.png"))
+    paths = {int(name[1]): path for name, path in found if name}
+    reel: AnimationFrames[Path] = AnimationFrames(last / MOST_FRAMES)
+    for iteration in sorted(paths):
+        if iteration <= last:
+            reel.add(iteration, paths[iteration])
+    pictures, shape = [], None
+    for path in reversed(reel.frames):
+        picture = read_picture(path)
+        if picture is not None and picture.shape == (shape := shape or picture.shape):
+            pictures.append(part(picture).copy())
+    return pictures[::-1]

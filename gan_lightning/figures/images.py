@@ -31,6 +31,9 @@ MOST_FRAMES = 50
 """Of an animation."""
 FRAME_MS, LAST_FRAME_MS = 120, 2500
 
+GAP = 2
+"""Pixels around each image of a grid."""
+
 
 def make_image_grid(
     images: Tensor, least_width_px: int = 560, columns: int | None = None, row_names: Sequence[str] | None = None
@@ -52,10 +55,29 @@ def make_image_grid(
             "for samples that are not images choose callbacks.samples=null"
         )
     columns = columns or -int(-(len(images) ** 0.5) // 1)
-    grid: Pixels = make_grid(to_uint8(images), nrow=columns, padding=2, pad_value=128).permute(1, 2, 0).cpu().numpy()
+    grid: Pixels = make_grid(to_uint8(images), nrow=columns, padding=GAP, pad_value=128).permute(1, 2, 0).cpu().numpy()
     factor = -(-least_width_px // grid.shape[1])
     grid = grid.repeat(factor, axis=0).repeat(factor, axis=1)
     return grid if row_names is None else np.hstack([row_labels(row_names, len(grid)), grid])
+
+
+def corner_of_grid(grid: Pixels, shape: Sequence[int], columns: int, across: int) -> Pixels:
+    """Return the upper right `across` times `across` images, or all where there are fewer, of a grid with their gaps.
+
+    Args:
+        grid: of `make_image_grid`; the names of rows stand on the left.
+        shape: of the images in it, (count, channels, height, width).
+        columns: images in a row of it.
+        across: images in a row and in a column of what is returned.
+    """
+    count, _, height, width = shape
+    if count == 1:  # which has no gap around it
+        return grid
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    factor = len(grid) // (rows * (height + GAP) + GAP)
+    bottom, left = ((min(n, across) * (size + GAP) + GAP) * factor for n, size in ((rows, height), (columns, width)))
+    return grid[:bottom, -left:]
 
 
 def row_names(labels: Tensor, columns: int, names: Sequence[str] | None) -> list[str]:
@@ -82,6 +104,15 @@ def save_picture(picture: Pixels, path: Path) -> None:
     """Write a PNG, whole or not at all."""
     with atomic_write(path) as unfinished:
         Image.fromarray(picture).save(unfinished, format="PNG")
+
+
+def read_picture(path: Path) -> Pixels | None:
+    """Return the pixels of a file of `save_picture`; None where it cannot be read, or is of another kind."""
+    try:
+        with Image.open(path) as picture:
+            return np.asarray(picture) if picture.mode == "RGB" else None
+    except Exception:  # a file is damaged in any way
+        return None
 
 
 class AnimationFrames(Generic[T]):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from gan_lightning.figures.theory import (
@@ -16,6 +18,11 @@ from gan_lightning.figures.theory import (
     discriminator_error,
     optimal_value,
 )
+
+KEPT_SAMPLES = 2500
+"""Of a snapshot in an animation."""
+
+DAMAGED = "the checkpoint cannot be restored, give another ckpt_path: the state of callbacks.density is damaged"
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,15 @@ class Snapshot:
     game_value: float | None
     optimal_value: float
     discriminator_error: float | None = None
+
+    def compact(self) -> Snapshot:
+        """Return it as `state` keeps it: at most `KEPT_SAMPLES`, and arrays rounded to half precision."""
+        return Snapshot(**{name: from_half(value) for name, value in self.state().items()})
+
+    def state(self) -> dict[str, Any]:
+        """Return plain values and float16 tensors, for a checkpoint."""
+        kept = replace(self, samples=self.samples[:KEPT_SAMPLES])
+        return {field.name: to_half(getattr(kept, field.name)) for field in fields(kept)}
 
 
 class Scene:
@@ -78,6 +94,22 @@ class Scene:
         self.bandwidth_cells = best_bandwidth_cells(self.lattice, self.density, real)
         self.data_value = self.optimal_value(real)
 
+    def restored(self, state: object) -> Snapshot:
+        """Return the snapshot of this scene whose `state` a checkpoint holds; a ValueError if it is damaged."""
+        kinds = {
+            "iteration": lambda part: isinstance(part, int),
+            "samples": lambda part: is_table(part, self.real.shape[1:]) and 0 < len(part) <= KEPT_SAMPLES,
+            "scores": lambda part: part is None or (is_table(part, ()) and len(part) == self.points.count),
+            "game_value": lambda part: part is None or isinstance(part, float),
+            "optimal_value": lambda part: isinstance(part, float),
+            "discriminator_error": lambda part: part is None or isinstance(part, float),
+        }
+        if not isinstance(state, dict) or state.keys() != kinds.keys():
+            raise ValueError(f"{DAMAGED}: a frame is no snapshot")
+        if damaged := [name for name, is_whole in kinds.items() if not is_whole(state[name])]:
+            raise ValueError(f"{DAMAGED}: {damaged[0]} of a frame")
+        return Snapshot(**{name: from_half(value) for name, value in state.items()})
+
     def estimate(self, samples: Array) -> Array:
         """Return the probability of each cell of the lattice, estimated from `samples`."""
         return self.lattice.sample_masses(samples, self.bandwidth_cells)
@@ -94,3 +126,18 @@ class Scene:
         )
         fake = self.estimate(samples)
         return discriminator_error(self.lattice, self.density, fake, points, probabilities, self.smoothing)
+
+
+def to_half(value: object) -> Any:
+    """Return an array as a float16 tensor, and any other value as it is."""
+    return torch.from_numpy(value).half() if isinstance(value, np.ndarray) else value
+
+
+def from_half(value: object) -> Any:
+    """Return a tensor as a float32 array, and any other value as it is."""
+    return value.float().numpy() if isinstance(value, Tensor) else value
+
+
+def is_table(value: object, row: Sequence[int]) -> bool:
+    """Return whether `value` is a floating-point tensor of rows of that shape."""
+    return isinstance(value, Tensor) and value.is_floating_point() and value.ndim > 0 and value.shape[1:] == tuple(row)

@@ -53,6 +53,10 @@ class DensityGrid:
         return (self.cells,) * len(self.low)
 
     @property
+    def count(self) -> int:
+        return math.prod(self.shape)
+
+    @property
     def axes(self) -> list[Array]:
         """Return the cells' centres along each axis, (cells,)."""
         middles = (np.arange(self.cells) + 0.5) / self.cells
@@ -80,7 +84,7 @@ class DensityGrid:
         Probability outside the box is left out: the masses then sum to less than 1.
         """
         flat = self.cells_of(samples)
-        shares = np.bincount(flat[flat >= 0], minlength=math.prod(self.shape)) / len(samples)
+        shares = np.bincount(flat[flat >= 0], minlength=self.count) / len(samples)
         return blurred(shares.astype(np.float32).reshape(self.shape), bandwidth_cells)
 
     def cells_of(self, samples: Array) -> NDArray[np.int64]:

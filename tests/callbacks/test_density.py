@@ -134,7 +134,7 @@ def test_frames_show_the_discriminator_of_their_moment(tmp_path: Path):
     gan, plot = small_gan(2), DensityPlot(1, count=50)
     fit(gan, 2, tmp_path, plot)
     (x, y), cells = plot.scene.points.axes, plot.scene.points.cells
-    before, after = plot.reel.frames[0].scores, plot.reel.frames[-1].scores
+    before, after = plot.reel.frames[0].scores, plot.newest.scores
     assert before is not None and after is not None
     scores = after.reshape(cells, cells)
     corner = gan.score(torch.tensor([[x[-1], y[0]]]))
@@ -209,6 +209,84 @@ def test_a_resumed_run_keeps_its_part_of_space(tmp_path: Path):
         small_gan(2, max_iterations=21), data(2), ckpt_path=tmp_path / "last.ckpt"
     )
     assert again.box == first.box
+
+
+def interrupted_and_whole(axes: int, directory: Path) -> tuple[Path, Path]:
+    """Train 5 of 10 iterations, resume, and train as many in one go; return the directories."""
+    pieces, whole = directory / "pieces", directory / "whole"
+    first, second, alone = (DensityPlot(2, count=30) for _ in range(3))
+    fit(small_gan(axes, 4), axes, pieces, first, Checkpoint(100, pieces))
+    trainer = quiet_trainer(callbacks=[second, Checkpoint(100, pieces)], default_root_dir=pieces)
+    trainer.fit(small_gan(axes, 10), data(axes), ckpt_path=pieces / "last.ckpt")
+    fit(small_gan(axes, 10), axes, whole, alone, Checkpoint(100, whole))
+    return pieces, whole
+
+
+@pytest.mark.parametrize("axes", [1, 2])
+def test_a_resumed_run_draws_all_of_its_training(axes: int, tmp_path: Path):
+    pieces, whole = interrupted_and_whole(axes, tmp_path)
+    for name in ("density.png", "evolution.gif"):
+        assert (pieces / name).read_bytes() == (whole / name).read_bytes()
+    with Image.open(pieces / "evolution.gif") as animation:
+        assert getattr(animation, "n_frames", 1) == 6
+    states = [saved(directory)["frames"] for directory in (pieces, whole)]
+    assert [frame["iteration"] for frame in states[0]] == [0, 2, 4, 6, 8, 10]
+    torch.testing.assert_close(states[0], states[1], rtol=0, atol=0)
+
+
+def saved(directory: Path) -> dict[str, Any]:
+    """Return the state of the callback in a checkpoint."""
+    content = torch.load(directory / "last.ckpt", weights_only=True)
+    state: dict[str, Any] = content["callbacks"][DensityPlot.__qualname__]
+    return state
+
+
+def test_the_frames_of_a_longer_run_are_thinned_out_in_a_checkpoint_of_the_shorter(tmp_path: Path):
+    fit(small_gan(max_iterations=50), 1, tmp_path, DensityPlot(1, count=9), Checkpoint(100, tmp_path))
+    again = DensityPlot(1, count=9)
+    trainer = quiet_trainer(callbacks=[again, Checkpoint(100, tmp_path)], default_root_dir=tmp_path)
+    trainer.fit(small_gan(max_iterations=100), data(1), ckpt_path=tmp_path / "last.ckpt")
+    assert [frame.iteration for frame in again.reel.frames] == list(range(0, 101, 2))
+
+
+@pytest.mark.parametrize("axes", [1, 2])
+def test_a_checkpoint_holds_a_megabyte_of_frames_at_most(axes: int, tmp_path: Path):
+    plot = DensityPlot(1, count=5000)
+    fit(small_gan(axes, 1), axes, tmp_path, plot)
+    samples, scores = (plot.state_dict()["frames"][-1][name] for name in ("samples", "scores"))
+    assert samples.shape == (2500, axes) and samples.dtype == scores.dtype == torch.float16
+    assert (MOST_FRAMES + 1) * (samples.nbytes + scores.nbytes) < (320_000, 1_000_000)[axes - 1]
+
+
+def frame(**changes: Any) -> dict[str, Any]:
+    known = {"iteration": 0, "samples": torch.zeros(3, 1).half(), "scores": torch.zeros(512).half()}
+    return {**known, "game_value": -1.0, "optimal_value": -1.0, "discriminator_error": 0.1, **changes}
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"box": "garbage"},
+        {"box": 3},
+        {"box": ([0.0], [float("nan")])},
+        {"box": ([1.0], [0.0])},
+        {"box": ([], [])},
+        {"frames": [3]},
+        {"frames": [{}]},
+        {"frames": [frame(more=1)]},
+        *({"frames": [frame(), frame(**{name: "x"})]} for name in frame()),
+        {"frames": [frame(samples=torch.zeros(3, 2))]},
+        {"frames": [frame(samples=torch.zeros(0, 1))]},
+        {"frames": [frame(samples=torch.zeros(3, 1, dtype=torch.int64))]},
+        {"frames": [frame(samples=torch.zeros(9999, 1))]},
+        {"frames": [frame(scores=torch.zeros(511))]},
+    ],
+)
+def test_a_damaged_state_is_one_sentence(state: dict[str, Any], tmp_path: Path):
+    plot = DensityPlot(1, count=20)
+    plot.load_state_dict({"box": ((0.0,), (1.0,)), "frames": [], **state})
+    with pytest.raises(ValueError, match=r"^the checkpoint cannot be restored, .*: .*[^\n]$"):
+        fit(small_gan(), 1, tmp_path, plot)
 
 
 def test_only_the_first_rank_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

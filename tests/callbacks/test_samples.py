@@ -11,14 +11,14 @@ import torch
 from helpers.tiny_gan import quiet_trainer
 from lightning import Trainer
 from lightning.pytorch.loggers import Logger
-from PIL import Image
+from PIL import Image, ImageSequence
 from torch.optim import Adam
 
 from gan_lightning.callbacks import samples
 from gan_lightning.callbacks.samples import SampleGrid
 from gan_lightning.data.mnist import Mnist10k
 from gan_lightning.ema import Averaging
-from gan_lightning.figures.images import Pixels, make_image_grid
+from gan_lightning.figures.images import MOST_FRAMES, Pixels, make_image_grid
 from gan_lightning.gan import GAN
 from gan_lightning.losses.adversarial import NonSaturating
 from gan_lightning.models.mlp import MLPDiscriminator, MLPGenerator
@@ -110,6 +110,33 @@ def test_a_resumed_run_continues_its_pictures(digits: Mnist10k, tmp_path: Path):
     assert all(file.stat().st_mtime_ns == then for file, then in before.items())
     added = {file.stem for file in (tmp_path / "samples").glob("iteration_*.png")} - {file.stem for file in before}
     assert added == {"iteration_000006", "iteration_000008"}
+    fit(small_gan(8), digits, tmp_path / "whole", SampleGrid(2, count=4))
+    assert moving(tmp_path) == moving(tmp_path / "whole") and len(moving(tmp_path)) == 5
+
+
+def moving(directory: Path) -> list[bytes]:
+    """Return the frames of a run's animation."""
+    with Image.open(directory / "samples" / "evolution.gif") as animation:
+        return [frame.convert("RGB").tobytes() for frame in ImageSequence.Iterator(animation)]
+
+
+def test_pictures_of_another_size_damaged_ones_and_those_to_come_are_not_in_the_animation(
+    digits: Mnist10k, tmp_path: Path
+):
+    folder = tmp_path / "samples"
+    folder.mkdir()
+    (folder / "iteration_000002.png").write_bytes(b"\x89PNG garbage")
+    (folder / "iteration_x.png").write_bytes(b"")
+    for name in ("iteration_000003.png", "iteration_000009.png"):
+        Image.new("RGB", (10, 10)).save(folder / name)
+    fit(small_gan(4), digits, tmp_path, SampleGrid(4, count=9))
+    assert len(moving(tmp_path)) == 2
+
+
+def test_a_long_run_has_few_frames(digits: Mnist10k, tmp_path: Path):
+    fit(small_gan(110), digits, tmp_path, SampleGrid(1, count=2))
+    assert len(list((tmp_path / "samples").glob("iteration_*"))) == 111
+    assert MOST_FRAMES - 15 <= len(moving(tmp_path)) <= MOST_FRAMES + 1
 
 
 def test_only_the_first_rank_writes(digits: Mnist10k, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -14,6 +14,7 @@ from gan_lightning.figures.images import (
     LAST_FRAME_MS,
     AnimationFrames,
     Pixels,
+    corner_of_grid,
     log_picture,
     make_image_grid,
     row_labels,
@@ -147,3 +148,24 @@ def test_only_loggers_that_take_images_are_given_one():
     assert takes.given.keys() == {"key", "images", "step", "caption"}
     assert (takes.given["key"], takes.given["step"]) == ("samples", 40)
     assert takes.given["images"][0].dtype == np.uint8
+
+
+@pytest.mark.parametrize(("count", "columns", "across"), [(9, 3, 2), (30, 10, 4), (5, 4, 4), (3, 8, 2), (1, 1, 4)])
+@pytest.mark.parametrize("names", [None, ["a", "longer"]])
+def test_the_corner_of_a_grid_is_a_grid_of_its_upper_right_images(
+    count: int, columns: int, across: int, names: list[str] | None
+):
+    images = torch.rand(count, 3, 6, 9, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    rows = -(-count // columns)
+    grid = make_image_grid(images, columns=columns, row_names=names and (names * rows)[:rows])
+    if count == 1:
+        assert corner_of_grid(grid, images.shape, columns, across) is grid
+        return
+    wide = min(columns, count)
+    kept = [n for n in range(rows * wide) if n // wide < across and n % wide >= wide - across]
+    padded = torch.cat([images, torch.full((rows * wide - count, 3, 6, 9), 128 / 127.5 - 1)])
+    plain = make_image_grid(padded[kept], least_width_px=1, columns=min(wide, across))
+    factor = grid.shape[0] // (rows * 8 + 2)
+    corner = corner_of_grid(grid, images.shape, columns, across)
+    assert np.abs(corner[::factor, ::factor].astype(int) - plain).max() <= 1
+    assert corner.shape[:2] == (factor * plain.shape[0], factor * plain.shape[1])
