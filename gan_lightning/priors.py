@@ -11,14 +11,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cosine_similarity, one_hot
+from torch.nn.functional import one_hot
 
 from gan_lightning.game import Latent
 from gan_lightning.utils.checks import check_int, check_ints, check_positive
-
-PARALLEL = 1e-6
-"""Sine of an angle below which two vectors lie on one line, where a sphere has no one way from here to there."""
-
+from gan_lightning.utils.interpolate import lerp, slerp
 
 MOST_ROWS = 16
 """Classes up to which a grid has a row for each."""
@@ -318,32 +315,3 @@ def spread_labels(classes: Sequence[int], count: int) -> Tensor:
     if count < len(classes):
         raise ValueError(f"count={count} is fewer than the {len(classes)} classes: choose count={len(classes)} or more")
     return torch.tensor(classes)[torch.arange(count) * len(classes) // count]
-
-
-def lerp(start: Tensor, end: Tensor, share: Tensor) -> Tensor:
-    """Return the points on the line, exact at both ends."""
-    return start * (1 - share) + end * share
-
-
-def slerp(start: Tensor, end: Tensor, share: Tensor) -> Tensor:
-    """Return points on the arc of a great circle (White 2016, "Sampling Generative Networks", section 2.1).
-
-    Gaussian noise of many dimensions lies near the sphere of radius sqrt(dim). The line between two samples leads
-    through its inside, at half way to 1/sqrt(2) of the radius, where no noise of training ever was; the arc stays on
-    it. Vectors on one line, as all of one dimension are, have no one arc: between them it is the line. Both ends are
-    exact.
-
-    Args:
-        start: (batch, dim).
-        end: (batch, dim).
-        share: of the way, (batch, 1), from 0 to 1.
-    """
-    first, second = start.double(), end.double()
-    cosine = cosine_similarity(first, second, dim=1).clamp(-1, 1)[:, None]
-    angle, along = cosine.acos(), share.double()
-    sine = angle.sin()
-    on_line = sine < PARALLEL
-    sine = sine.where(~on_line, 1.0)
-    here = torch.where(on_line, 1 - along, (angle * (1 - along)).sin() / sine)
-    there = torch.where(on_line, along, (angle * along).sin() / sine)
-    return (first * here + second * there).to(start)

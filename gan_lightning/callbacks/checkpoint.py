@@ -14,7 +14,7 @@ from lightning.pytorch import callbacks as lightning_callbacks
 from gan_lightning.callbacks.evaluation import Evaluation
 from gan_lightning.callbacks.periodic import Periodic, as_gan
 from gan_lightning.data.decode import UnreadableImageError
-from gan_lightning.diagnostics.probe import not_finite
+from gan_lightning.diagnostics.finite import not_finite
 from gan_lightning.gan import GAN
 from gan_lightning.utils.checksum import KEY, structure_digest
 from gan_lightning.utils.files import UNFINISHED, atomic_write

@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from lightning import LightningModule, Trainer
 
 from gan_lightning.callbacks.checkpoint import Checkpoint
 from gan_lightning.callbacks.evaluation import Evaluation, real_data
+from gan_lightning.callbacks.health_of_metrics import MetricSymptoms
 from gan_lightning.callbacks.periodic import Periodic, as_gan
 from gan_lightning.diagnostics import symptoms
-from gan_lightning.diagnostics.probe import (
-    bad_loss,
-    bad_network,
-    bad_objective,
-    batch_for,
-    distance_at_start,
-    largest_weight,
-    probe,
-    spread_samples,
-)
-from gan_lightning.diagnostics.symptoms import ADVICE, AT_START, FEWEST_TURNS, Record, SymptomTracker
+from gan_lightning.diagnostics.finite import bad_loss, bad_network, bad_objective, largest_weights
+from gan_lightning.diagnostics.probe import batch_for, distance_at_start, probe, spread_samples
+from gan_lightning.diagnostics.symptoms import ADVICE, AT_START, Record, SymptomTracker
 from gan_lightning.game import Batch, has_critic
 from gan_lightning.gan import GAN
 from gan_lightning.loggers import WandB
-from gan_lightning.utils.checks import check_int, check_positive
+from gan_lightning.utils.checks import check_fraction, check_int, check_positive
 
 log = logging.getLogger(__name__)
 
@@ -36,15 +29,12 @@ LOOKS_OF_SCALED = 4
 a smaller scale, and in half precision a single bad moment is nothing special."""
 
 
-KEPT = (
-    *("probed_at", "evaluated_at", "bad_looks", "absent", "most_modes", "first_monitored", "monitored"),
-    "start_distance",
-)
-"""What a checkpoint keeps beside the course of the symptoms."""
+KEPT = ("probed_at", "bad_looks", "absent", "start_distance")
+"""What a checkpoint keeps beside the course of the symptoms, and what `MetricSymptoms` keeps."""
 
 
 class DivergedError(ArithmeticError):
-    """The game holds numbers that are infinite or none, and cannot go on."""
+    """The game holds numbers that are infinite or none, and cannot continue."""
 
 
 class Health(Periodic):
@@ -126,25 +116,20 @@ class Health(Periodic):
         self.probe_every = check_int(f"{key}.probe_every", probe_every)
         self.count = check_int(f"{key}.count", count, minimum=2)
         self.grace_images = check_int(f"{key}.grace_images", grace_images, minimum=0)
-        self.least_diversity = fraction(f"{key}.least_diversity", least_diversity)
-        self.least_entropy = fraction(f"{key}.least_entropy", least_entropy)
-        self.least_modes = fraction(f"{key}.least_modes", least_modes)
-        self.separable = fraction(f"{key}.separable", separable)
+        self.least_diversity = check_fraction(f"{key}.least_diversity", least_diversity)
+        self.separable = check_fraction(f"{key}.separable", separable)
         self.vanishing = check_positive(f"{key}.vanishing", vanishing)
         self.least_spread = check_positive(f"{key}.least_spread", least_spread)
-        self.least_inside = fraction(f"{key}.least_inside", least_inside)
-        self.stale = check_int(f"{key}.stale", stale, minimum=FEWEST_TURNS + 2)
-        self.swing = check_positive(f"{key}.swing", swing)
+        self.least_inside = check_fraction(f"{key}.least_inside", least_inside)
         self.further = check_positive(f"{key}.further", further)
-        self.worse = check_positive(f"{key}.worse", worse)
+        self.of_metrics = MetricSymptoms(
+            key, least_entropy=least_entropy, least_modes=least_modes, stale=stale, swing=swing, worse=worse
+        )
         self.course = SymptomTracker(check_int(f"{key}.patience", patience))
-        self.probed_at = self.evaluated_at = 0
+        self.probed_at = 0
         self.bad_looks = 0  # in a row, the last ones
         self.absent: list[str] = []  # symptoms of networks at their start that these did not show at some time
-        self.most_modes = 0.0
         self.start_distance: float | None = None
-        self.first_monitored: float | None = None
-        self.monitored: list[float] = []  # since the best, the newest last
 
     @property
     def records(self) -> list[Record]:
@@ -155,8 +140,7 @@ class Health(Periodic):
         self.data = data
         callbacks = getattr(trainer, "callbacks", [])
         self.evaluation = next((part for part in callbacks if isinstance(part, Evaluation)), None)
-        if self.evaluation is None or self.evaluation.best is None:
-            self.first_monitored, self.monitored = None, []  # of what the run before measured in another way
+        self.of_metrics.start(data, self.evaluation)
         if trainer.is_global_zero:
             batch = data.batch_size // trainer.world_size // gan.micro_batches
             count = batch_for(gan.discriminator, min(self.count, batch, data.reference_size))
@@ -184,16 +168,16 @@ class Health(Periodic):
         self.look_at_metrics(trainer, as_gan(pl_module))
 
     def run(self, trainer: Trainer, gan: GAN) -> None:
-        self.stop_if_diverged(trainer, gan)
-        if trainer.is_global_zero:
-            seen = {"weights_out_of_scale": symptoms.weights_out_of_scale(*largest_weight(gan))}
-            self.note(trainer, gan.iterations, seen)
-        due = gan.iterations // self.probe_every > self.probed_at // self.probe_every
-        if trainer.is_global_zero and due and self.real is not None:
+        weights = largest_weights(gan)
+        self.stop_if_diverged(trainer, gan, weights)
+        if not trainer.is_global_zero:
+            return
+        self.note(trainer, gan.iterations, {"weights_out_of_scale": symptoms.weights_out_of_scale(weights)})
+        if self.real is not None and gan.iterations // self.probe_every > self.probed_at // self.probe_every:
             self.probed_at = gan.iterations
             self.note(trainer, gan.iterations, self.after_the_start(gan, self.examined(gan, self.real)))
 
-    def stop_if_diverged(self, trainer: Trainer, gan: GAN) -> None:
+    def stop_if_diverged(self, trainer: Trainer, gan: GAN, weights: Mapping[str, float]) -> None:
         """End the run if a weight is not finite, on all ranks at once.
 
         So it is with an objective's state and a loss; under a gradient scaler only if they stay so (`LOOKS_OF_SCALED`).
@@ -204,7 +188,8 @@ class Health(Periodic):
         passing = bad_objective(gan) or bad_loss(gan)
         self.bad_looks = self.bad_looks + 1 if passing else 0
         scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
-        found = bad_network(gan) or (passing if self.bad_looks >= (LOOKS_OF_SCALED if scaled else 1) else None)
+        lasting = passing if self.bad_looks >= (LOOKS_OF_SCALED if scaled else 1) else None
+        found = bad_network(gan, weights) or lasting
         if trainer.strategy.reduce_boolean_decision(found is None):
             return
         saw = f"{found or 'a number of another rank'} is not finite"
@@ -215,14 +200,14 @@ class Health(Periodic):
         )
 
     def after_the_start(self, gan: GAN, seen: dict[str, str | None]) -> dict[str, str | None]:
-        """What of `seen` counts: not what networks show until they have learned something."""
+        """Return what of `seen` counts: not what networks show until they have learned something."""
         well = [symptom for symptom in AT_START if symptom in seen and seen[symptom] is None]
         self.absent = sorted({*self.absent, *well})
         waiting = () if gan.images >= self.grace_images else set(AT_START) - set(self.absent)
         return {symptom: saw for symptom, saw in seen.items() if symptom not in waiting}
 
     def examined(self, gan: GAN, real: Batch) -> dict[str, str | None]:
-        """What a probe beside the data `real` shows of each symptom that it can show."""
+        """Return what a probe beside the data `real` shows of each symptom that it can show."""
         found = probe(gan, real, self.data.value_range)
         seen: dict[str, str | None] = {}
         if found.diversity is not None:
@@ -237,42 +222,12 @@ class Health(Periodic):
         return seen
 
     def look_at_metrics(self, trainer: Trainer, gan: GAN) -> None:
-        """Judge the newest evaluation, once."""
-        if not trainer.is_global_zero or not gan.metrics or self.evaluated_at == gan.iterations:
-            return
-        self.evaluated_at = gan.iterations
-        seen: dict[str, str | None] = {}
-        classes = symptoms.evenly_over_classes(self.data, classes_read(self.evaluation))
-        if "val/class_entropy" in gan.metrics and classes > 0:
-            seen["missing_classes"] = symptoms.few_classes(
-                gan.metrics["val/class_entropy"], classes, self.least_entropy
-            )
-        if "val/modes" in gan.metrics:
-            self.most_modes = max(self.most_modes, gan.metrics["val/modes"])
-            expected = max(self.most_modes, symptoms.number_of_modes(self.data))
-            seen["missing_modes"] = symptoms.few_modes(gan.metrics["val/modes"], expected, self.least_modes)
-        monitor = None if self.evaluation is None else self.evaluation.monitor
-        if self.evaluation is not None and monitor in gan.metrics:
-            seen["oscillation"] = self.swung(self.evaluation, monitor, gan)
-            if self.evaluation.mode == "min":
-                value = gan.metrics[monitor]
-                seen["metric_out_of_scale"] = symptoms.metric_out_of_scale(
-                    monitor, value, self.first_monitored, self.worse
-                )
-        self.note(trainer, gan.iterations, seen)
-
-    def swung(self, evaluation: Evaluation, monitor: str, gan: GAN) -> str | None:
-        """What the last values of the monitored metric show, those since it was best; keeps them."""
-        value = gan.metrics[monitor]
-        if self.first_monitored is None and math.isfinite(value):
-            self.first_monitored = value
-        self.monitored = [] if evaluation.best_iteration == gan.iterations else [*self.monitored, value][-self.stale :]
-        if len(self.monitored) < self.stale or self.first_monitored is None or evaluation.best is None:
-            return None
-        return symptoms.oscillating(monitor, self.monitored, abs(self.first_monitored - evaluation.best), self.swing)
+        """Look at the newest evaluation, once."""
+        if trainer.is_global_zero:
+            self.note(trainer, gan.iterations, self.of_metrics.observe(gan))
 
     def note(self, trainer: Trainer, iteration: int, seen: dict[str, str | None]) -> None:
-        """Tell what has begun, and what is gone."""
+        """Report what has begun, and what is gone."""
         for record in self.course.observe(iteration, seen):
             name = record["symptom"].replace("_", " ")
             if record["until"] is not None:
@@ -285,33 +240,20 @@ class Health(Periodic):
                 alert(trainer, record)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a continued run must know."""
+        """Return what a resumed run must know."""
         kept = {name: getattr(self, name) for name in KEPT}
-        return {"records": self.course.records, "streaks": self.course.streaks, **kept}
+        return {"records": self.course.records, "streaks": self.course.streaks, **kept, **self.of_metrics.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from what a checkpoint knows."""
+        """Take what a checkpoint knows."""
         self.course.records, self.course.streaks = state_dict["records"], state_dict["streaks"]
         for name in KEPT:
             setattr(self, name, state_dict.get(name, getattr(self, name)))  # earlier versions did not save them all
-
-
-def fraction(key: str, value: object) -> float:
-    """`value` as a float if it is above 0 and at most 1; else a ValueError that names `key`."""
-    share = check_positive(key, value)
-    if share > 1:
-        raise ValueError(f"{key} must be above 0 and at most 1, not {value!r}")
-    return share
-
-
-def classes_read(evaluation: Evaluation | None) -> int | None:
-    """How many classes there are for the metric that gives ``val/class_entropy``; None where that is not known."""
-    metrics = () if evaluation is None else evaluation.metrics.values()
-    return next((getattr(metric, "num_classes", None) for metric in metrics if "class_entropy" in metric.keys), None)
+        self.of_metrics.load_state_dict(state_dict)
 
 
 def left(trainer: Trainer) -> str:
-    """What a run that ends now has saved, in a few words."""
+    """Return what a run that ends now has saved, in a few words."""
     for part in getattr(trainer, "callbacks", []):
         if isinstance(part, Checkpoint) and (path := part.directory / "last.ckpt").exists():
             return f"{os.path.relpath(path)} is from before"
@@ -319,7 +261,7 @@ def left(trainer: Trainer) -> str:
 
 
 def alert(trainer: Trainer, record: Record) -> None:
-    """Tell those who follow the run elsewhere."""
+    """Send an alert of W&B."""
     for logger in trainer.loggers:
         if isinstance(logger, WandB):
             title = f"{record['symptom'].replace('_', ' ')} since iteration {record['since']}"

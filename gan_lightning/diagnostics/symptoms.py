@@ -12,24 +12,23 @@ from gan_lightning.data.distributions import GaussianMixture
 from gan_lightning.data.toys import ToyData
 from gan_lightning.diagnostics.probe import Scores
 
+AT_ONCE = ("weights_out_of_scale", "samples_out_of_scale", "metric_out_of_scale")
+"""Symptoms that are no passing moment, and count when they are first seen."""
+
 ADVICE = {
     "mode_collapse": "lower optimizer.discriminator.lr, or choose variant=pacgan, loss=wgan_gp or regularizer=[r1]",
-    "missing_classes": "choose variant=pacgan, loss=wgan_gp or regularizer=[r1], or a larger data.batch_size",
-    "missing_modes": "choose variant=pacgan, loss=wgan_gp or regularizer=[r1], or a larger data.batch_size",
+    **dict.fromkeys(
+        ("missing_classes", "missing_modes"),
+        "choose variant=pacgan, loss=wgan_gp or regularizer=[r1], or a larger data.batch_size",
+    ),
     "discriminator_wins": "lower optimizer.discriminator.lr, or choose regularizer=[r1], "
     "regularizer=[label_smoothing], loss=wgan_gp or, with few data, wrapper=[diffaugment]",
     "discriminator_dead": "lower optimizer.discriminator.lr, or choose another seed or model",
     "saturation": "lower optimizer.generator.lr, or set clip_gradient_norm",
     "oscillation": "lower optimizer.lr, raise ema.half_life_images, or choose schedule=linear or regularizer=[r1]",
-    "diverged": "lower optimizer.lr, set clip_gradient_norm, or choose regularizer=[r1]",
-    "weights_out_of_scale": "lower optimizer.lr, set clip_gradient_norm, or choose regularizer=[r1]",
-    "samples_out_of_scale": "lower optimizer.lr, set clip_gradient_norm, or choose regularizer=[r1]",
-    "metric_out_of_scale": "lower optimizer.lr, set clip_gradient_norm, or choose regularizer=[r1]",
+    **dict.fromkeys(("diverged", *AT_ONCE), "lower optimizer.lr, set clip_gradient_norm, or choose regularizer=[r1]"),
 }
 """What to try, by symptom."""
-
-AT_ONCE = ("weights_out_of_scale", "samples_out_of_scale", "metric_out_of_scale")
-"""Symptoms that are no passing moment, and count when they are first seen."""
 
 MOST_WEIGHT = 1e3
 """Absolute value of a weight beyond any scale: the largest of 145 networks that learned was 7.1."""
@@ -127,11 +126,12 @@ def oscillating(name: str, values: Sequence[float], won: float, swing: float) ->
     )
 
 
-def weights_out_of_scale(network: str, largest: float) -> str | None:
-    """Detect a weight that no game on data of common scale needs; `largest` is the largest absolute value."""
-    if not largest > MOST_WEIGHT:
+def weights_out_of_scale(largest: Mapping[str, float]) -> str | None:
+    """Detect a weight that no game on data of common scale needs; `largest` holds each network's, by name."""
+    network = max(largest, key=lambda name: largest[name])
+    if not largest[network] > MOST_WEIGHT:
         return None
-    return f"a weight of the {network.replace('_', ' ')} is {largest:.2g} in size (above {MOST_WEIGHT:g})"
+    return f"a weight of the {network.replace('_', ' ')} is {largest[network]:.2g} in size (above {MOST_WEIGHT:g})"
 
 
 def samples_out_of_scale(distance: float | None, at_start: float | None, level: float, further: float) -> str | None:

@@ -25,7 +25,7 @@ from gan_lightning.callbacks.health import DivergedError, Health
 from gan_lightning.callbacks.preemption import Interrupted
 from gan_lightning.callbacks.stop import why_ended_early
 from gan_lightning.data.decode import UnreadableImageError
-from gan_lightning.diagnostics.probe import not_finite
+from gan_lightning.diagnostics.finite import not_finite
 from gan_lightning.gan import GAN
 from gan_lightning.runs.init_weights import start_from
 from gan_lightning.runs.lock import one_writer

@@ -29,6 +29,13 @@ def check_positive(key: str, value: object) -> float:
     return check_finite(key, value)
 
 
+def check_fraction(key: str, value: object) -> float:
+    """Return `value` as a float if it is above 0 and at most 1; else raise a ValueError that names `key`."""
+    if check_positive(key, value) > 1:
+        raise ValueError(f"{key} must be above 0 and at most 1, not {value!r}")
+    return check_positive(key, value)
+
+
 def check_bool(key: str, value: object) -> bool:
     """Return `value` if it is true or false; else raise a ValueError that names `key`."""
     if not isinstance(value, bool):
