@@ -47,7 +47,9 @@ def start_block(
     root = trainer.strategy.root_device
     device = torch.cuda.get_device_name(root) if root.type == "cuda" else root.type
     images = settings["max_iterations"] * gan.discriminator_steps * data["batch_size"]
-    limits = [f"stop.{key}={value}" for key, value in stop.items() if value is not None]
+    monitor = settings["metrics"]["monitor"]
+    limits = [f"evaluated every {settings['evaluate_every']}, the best by {monitor}"] if monitor else []
+    limits += [f"stop.{key}={value}" for key, value in stop.items() if value is not None]
     before = f" of which {iterations} are made" if iterations else ""
     wandb = next((part for part in trainer.loggers if isinstance(part, WandB)), None)
     page = "not used" if wandb is None else str(wandb.url or wandb.offline_dir or "offline")
