@@ -78,31 +78,6 @@ def micro_batches(
 
 
 @dataclass
-class TrainState:
-    """How far training has come, which a checkpoint keeps, and what is being computed.
-
-    Attributes:
-        iterations: generator updates made.
-        discriminator_updates: likewise.
-        images: real samples that the discriminator has seen, over all ranks.
-        player: whose update is being computed.
-        within_step: a step is half done, so that this is no state to save.
-        compiled: calling the networks differs from their `forward`.
-    """
-
-    iterations: int = 0
-    discriminator_updates: int = 0
-    images: int = 0
-    player: Player = "discriminator"
-    within_step: bool = False
-    compiled: bool = False
-
-    def counters(self) -> dict[str, int]:
-        """Return what a checkpoint keeps."""
-        return {name: getattr(self, name) for name in ("iterations", "discriminator_updates", "images")}
-
-
-@dataclass
 class Round:
     """The samples of one update of one player. Outputs of the discriminator are computed when first read, then kept.
 

@@ -5,25 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from itertools import islice
-from operator import add, attrgetter
-from typing import Any, cast
+from operator import add
+from typing import cast
 
 import torch
-from lightning import LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.optim import Optimizer, lr_scheduler
 
 from gan_lightning import game
 from gan_lightning.ema import Averaging, MovingAverage, frozen_copy
-from gan_lightning.game import Batch, Latent, MicroBatch, Objective, Player, Round, TrainState
+from gan_lightning.game import Batch, Latent, MicroBatch, Objective, Player, Round
 from gan_lightning.priors import Prior, spread_labels
 from gan_lightning.randomness import Noise, generator_for, reseed, seed_of
 from gan_lightning.schedules import clip, frozen
+from gan_lightning.train_state import Counted
 from gan_lightning.utils.checks import check_int, check_positive
 
 
-class GAN(LightningModule):
+class GAN(Counted):
     """Algorithm 1 of Goodfellow et al. 2014, "Generative Adversarial Nets", for any objectives.
 
     A step updates the discriminator with one batch; every `discriminator_steps`-th also updates the generator, which
@@ -49,10 +49,6 @@ class GAN(LightningModule):
     Raises:
         ValueError: a number is out of range, or an objective forbids the discriminator's batch norm.
     """
-
-    iterations = property(attrgetter("state.iterations"))
-    discriminator_updates = property(attrgetter("state.discriminator_updates"))
-    images = property(attrgetter("state.images"))
 
     def __init__(
         self,
@@ -89,7 +85,6 @@ class GAN(LightningModule):
         self.micro_batches = check_int("micro_batches", micro_batches)
         if clip_gradient_norm is not None:
             check_positive("clip_gradient_norm", clip_gradient_norm)
-        self.state = TrainState()
         self.losses: dict[str, Tensor] = {}  # the last, by player/objective, detached; reading one waits for the device
         self.metrics: dict[str, float] = {}  # of the last evaluation, for display
 
@@ -221,9 +216,3 @@ class GAN(LightningModule):
     def score(self, samples: Tensor) -> Tensor:
         """Return the discriminator's logits, (batch,) of float32, in evaluation mode and without autocast."""
         return game.score(self.discriminator, samples)
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint |= {"game": self.state.counters(), "precision": str(self.trainer.precision)}
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.state = TrainState(**checkpoint["game"])

@@ -338,3 +338,8 @@ def test_samples_are_conditioned_on_their_labels():
     assert gan.sample(6, labels=[3, 1]).tolist() == [3, 3, 3, 1, 1, 1]
     with pytest.raises(ValueError, match="class"):
         tiny_gan().sample(6, labels=[3])
+
+
+def test_lightnings_own_way_to_load_names_ours():
+    with pytest.raises(TypeError, match=r"^GAN\.load_from_checkpoint cannot .*gl\.load\(\.\.\.\)`$"):
+        GAN.load_from_checkpoint("last.ckpt", map_location="cpu")

@@ -11,8 +11,9 @@ from lightning import seed_everything
 from omegaconf import DictConfig, OmegaConf
 
 from gan_lightning.data.toys import ToyData
-from gan_lightning.game import Latent, TrainState
+from gan_lightning.game import Latent
 from gan_lightning.gan import GAN
+from gan_lightning.train_state import TrainState
 from gan_lightning.utils.conf import leaves
 
 

@@ -14,9 +14,10 @@ from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
 from gan_lightning.data.loader import BATCHES_PER_BLOCK, StreamLoader
 from gan_lightning.data.toys import ToyData
-from gan_lightning.game import Player, TrainState
+from gan_lightning.game import Player
 from gan_lightning.gan import GAN
 from gan_lightning.randomness import Noise, seed_of
+from gan_lightning.train_state import TrainState
 from gan_lightning.trainer.stacked_round import Draw, KnownNoise, RecordedNoise, Terms
 
 ELEMENTWISE = (Adam, AdamW, RMSprop, SGD)

@@ -114,10 +114,8 @@ def test_a_resumed_run_equals_an_uninterrupted_one(trained, command: Command, tm
     for name, tensor in state(run).items():
         assert torch.equal(whole[name], tensor), name
     assert json.loads((tmp_path / "half" / "result.json").read_text())["iterations"] == 6
-    overrides = (tmp_path / "half" / "overrides.yaml").read_text()
-    for line in ("experiment=gaussian", "ckpt_path=half", "max_iterations=6", "logger=wandb"):
-        assert f"- {line}\n" in overrides
-    assert "logger=csv" not in overrides
+    began = yaml.safe_load((tmp_path / "half" / "overrides.yaml").read_text())
+    assert began == [*TINY, "logger=csv", "max_iterations=3"]
     assert not (tmp_path / "outputs").exists()
 
 
