@@ -100,9 +100,9 @@ class FrechetDistance(FeatureMetric):
         if fewest > dim:
             return None
         return (
-            f"fid: {fewest} samples are too few for {dim} features: the covariance is rank-deficient, and the distance too "
-            f"large, to be compared under equal numbers alone: use at least {dim + 1} fakes and real samples, or kid, "
-            "which has no bias"
+            f"fid: {fewest} samples are too few for {dim} features: the covariance is rank-deficient, and the distance "
+            f"too large, to be compared under equal numbers alone: use at least {dim + 1} fakes and real samples, "
+            "or kid, which has no bias"
         )
 
     def accumulate_features(self, features: Features, real: bool) -> None:

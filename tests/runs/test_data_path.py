@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers.compose import answers, composed
 from helpers.run_script import Command, run_without_torch
-from PIL import Image
+from PIL import ExifTags, Image, ImageDraw
 
 from gan_lightning.runs.api import checked_overrides
 from gan_lightning.runs.data_path import expand_data_path, expand_moved_data
@@ -15,6 +17,11 @@ from gan_lightning.runs.validate import validate
 from gan_lightning.utils.errors import UserError
 
 NAMES = ["photos", "my photos", "a,b", "x=1", "été 日本", "it's", '"q"', "${seed}", "(1) [2] {3}", "a'\\", "#1", "~a"]
+
+SMALL = (
+    *("metrics=sliced_wasserstein", "metrics.num_fakes=4", "logger=csv", "trainer.accelerator=cpu"),
+    *("model.generator.width=4", "model.discriminator.width=4", "data.batch_size=4", "data.num_workers=0"),
+)
 
 
 def photos(folder: Path, *classes: str, side: int = 30, mode: str = "RGB") -> Path:
@@ -43,7 +50,7 @@ def test_size_channels_classes_metrics_and_name_are_found_out(tmp_path: Path):
         assert config.data.num_classes == 3
         assert config.name == "My_cats_dogs-dcgan-gan-s0"
         assert list(config.metrics.metrics) == ["fid", "kid", "precision_recall"]
-        assert (config.metrics.num_fakes, config.metrics.monitor) == (1000, "val/fid")
+        assert (config.metrics.num_fakes, config.metrics.monitor) == (1000, "val/kid")
         assert config.extractor._target_.endswith(".Natural")
 
 
@@ -151,9 +158,7 @@ def test_from_python_a_folder_is_one_run(tmp_path: Path):
 
 def test_a_run_of_a_folder_resumes_and_is_evaluated_where_the_folder_is_now(tmp_path: Path, command: Command):
     folder, run = photos(tmp_path / "of pets", "cat", "dog", side=28), tmp_path / "run"
-    small = ["metrics=sliced_wasserstein", "metrics.num_fakes=4", "logger=csv", "trainer.accelerator=cpu"]
-    small += ["model.generator.width=4", "model.discriminator.width=4", "data.batch_size=4", "data.num_workers=0"]
-    done = command("train.py", "data=of pets", "max_iterations=1", *small, f"hydra.run.dir={run}")
+    done = command("train.py", "data=of pets", "max_iterations=1", *SMALL, f"hydra.run.dir={run}")
     assert done.returncode == 0, done.stderr
     folder.rename(tmp_path / "moved")
     again = ["max_iterations=2", f"ckpt_path={run}"]
@@ -162,3 +167,53 @@ def test_a_run_of_a_folder_resumes_and_is_evaluated_where_the_folder_is_now(tmp_
     (tmp_path / "moved").rename(tmp_path / "moved, again")
     done = command("eval.py", f"ckpt_path={run}", "data=moved, again", "device=cpu")
     assert done.returncode == 0, done.stderr
+
+
+def mixed_pictures(folder: Path) -> Path:
+    """Return the folder with two pictures of each of three shapes, in colour on dark, each stored in another way."""
+    shapes: dict[str, Callable[[ImageDraw.ImageDraw], None]] = {
+        "circle": lambda draw: draw.ellipse((4, 4, 12, 12), fill="red"),
+        "square": lambda draw: draw.rectangle((4, 4, 12, 12), fill="lime"),
+        "triangle": lambda draw: draw.polygon([(8, 3), (3, 12), (13, 12)], fill="blue"),
+    }
+    turned = Image.Exif()
+    turned[ExifTags.Base.Orientation] = 6
+    for name, draw in shapes.items():
+        picture = Image.new("RGBA", (16, 16), (0, 0, 0, 0))
+        draw(ImageDraw.Draw(picture))
+        (folder / name).mkdir(parents=True)
+        if name == "circle":  # grey of 16 bits, and a palette
+            deep = np.asarray(picture.convert("L")).astype(np.uint16) * 257
+            Image.fromarray(deep).save(folder / name / "deep.png")
+            picture.convert("RGB").quantize(8).save(folder / name / "palette.png")
+        else:  # transparent, and turned by what EXIF says
+            picture.save(folder / name / "clear.png")
+            quarter = picture.convert("RGB").transpose(Image.Transpose.ROTATE_90)
+            quarter.save(folder / name / "turned.png", exif=turned)
+    return folder
+
+
+def test_pictures_of_all_kinds_train_are_sampled_by_class_name_and_evaluated(tmp_path: Path, command: Command):
+    mixed_pictures(tmp_path / "kinds")
+    done = command("train.py", "data=kinds", "max_iterations=1", *SMALL, "hydra.run.dir=run")
+    assert done.returncode == 0, done.stderr
+    assert "3 classes: circle (0), square (1), triangle (2)" in done.stderr
+    kinds = "PNG RGBA with transparency 2, PNG RGB 2, PNG I;16 1, PNG P 1"
+    assert set(kinds.split(", ")) == set(done.stderr.partition("read 6 images (")[2].partition(")")[0].split(", "))
+    real = np.asarray(Image.open(tmp_path / "run" / "samples" / "real.png").convert("RGB")).astype(int)
+    height = len(real) // 3
+    most = [real[row * height : (row + 1) * height].reshape(-1, 3) for row in range(3)]
+    assert (most[0].max(0) == 255).all()  # the circle of 16 bits is grey, not clipped; its row has the red one too
+    for row, colour in ((0, 0), (1, 1), (2, 2)):  # rows are the classes in their order, each of its colour
+        others = [other for other in range(3) if other != colour]
+        assert (most[row][:, colour] - most[row][:, others].max(1)).max() > 200
+        assert all((most[row][:, other] - most[row][:, colour]).max() < 60 for other in others)
+    done = command("sample.py", "ckpt_path=run", "classes=[circle]", "count=2", "format=files", "output=out")
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in next((tmp_path / "out").iterdir()).iterdir()) == [
+        "0_circle.png",
+        "1_circle.png",
+    ]
+    done = command("eval.py", "ckpt_path=run", "device=cpu")
+    assert done.returncode == 0, done.stderr
+    assert "val/swd" in done.stdout
