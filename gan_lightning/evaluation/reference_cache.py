@@ -109,7 +109,10 @@ class ReferenceCache:
         if not isinstance(states, dict) or states.keys() != own.keys():
             return False
         for name, state in own.items():
-            if not isinstance(state, list) and (states[name].shape, states[name].dtype) != (state.shape, state.dtype):
+            kept = states[name]
+            if not isinstance(kept, Tensor):
+                return False
+            if not isinstance(state, list) and (kept.shape, kept.dtype) != (state.shape, state.dtype):
                 return False
         for name, state in own.items():
             setattr(metric, name, [states[name]] if isinstance(state, list) else states[name])

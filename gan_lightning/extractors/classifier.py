@@ -89,7 +89,8 @@ class Classifier(Extractor):
         classifier = classifier_training.new_classifier(channels, self.num_classes, size, self.seed)
         try:
             classifier.load_state_dict(weights)
-        except RuntimeError:
+        except (RuntimeError, AttributeError, TypeError):  # those of other layers, or no weights
+            log.warning("%s holds no such classifier: it is trained again", path)
             return None
         return classifier
 

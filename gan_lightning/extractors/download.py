@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
@@ -11,12 +13,31 @@ from urllib.request import urlopen
 
 import torch
 
+from gan_lightning.utils.checks import fingerprint
+
+log = logging.getLogger(__name__)
+
 CONNECT_SECONDS = 10.0
 
 
 def hub_file(url: str) -> Path:
     """Return where torch.hub keeps the file of `url`."""
     return Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
+
+
+def is_kept(url: str) -> bool:
+    """Return whether torch.hub keeps the file of `url`, with the content whose SHA-256 the name says."""
+    path = hub_file(url)
+    digits = path.stem.rpartition("-")[2]
+    if not path.is_file() or not re.fullmatch(r"[0-9a-f]{8,}", digits):
+        return path.is_file()
+    try:
+        whole = fingerprint(path).startswith(digits[:12])
+    except OSError:
+        whole = False
+    if not whole:
+        log.warning(f"{path} is damaged, its SHA-256 is not that in its name: it is downloaded again")
+    return whole
 
 
 def weights_file(given: str | Path | None, url: str, what: str, instead: str) -> Path | None:
@@ -31,7 +52,7 @@ def weights_file(given: str | Path | None, url: str, what: str, instead: str) ->
         if not found.is_file():
             raise FileNotFoundError(f"extractor.weights={given} does not exist: give the path of {kept.name}")
         return found
-    if kept.is_file():
+    if is_kept(url):
         return kept
     try:
         urlopen(url, timeout=CONNECT_SECONDS).close()
@@ -63,7 +84,7 @@ def download(url: str, what: str) -> Path:
     FileNotFoundError, which says that `what` needs it.
     """
     path = hub_file(url)
-    if not path.is_file():
+    if not is_kept(url):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(url, str(path), hash_prefix=path.stem.rpartition("-")[2])

@@ -7,6 +7,7 @@ typed stays, and so does what refers to other parts of the configuration. All el
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -32,6 +33,8 @@ GROUPS = ("model", "prior", "variant")
 OF_THE_DATA = ("image_size", "channels", "clusters")
 """Settings of data that the networks depend on."""
 
+log = logging.getLogger(__name__)
+
 TIMEOUT_SECONDS = 30.0
 
 
@@ -55,6 +58,9 @@ def downloaded(address: str) -> Path:
     cache = cache_folder()
     assert cache is not None
     path = cache / "checkpoints" / f"{blake2b(address.encode(), digest_size=16).hexdigest()}.ckpt"
+    if path.is_file() and not is_whole_zip(path):
+        log.warning(f"{path} is damaged, its checksums do not hold: downloaded again")
+        path.unlink(missing_ok=True)
     if not path.is_file():
         try:
             with urlopen(address, timeout=TIMEOUT_SECONDS) as answer, atomic_write(path) as unfinished:

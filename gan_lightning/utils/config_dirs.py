@@ -17,12 +17,12 @@ NAME = "config_dirs.txt"
 
 
 def remembered_config_dirs() -> list[Path]:
-    """Return the folders that were remembered and are there."""
+    """Return the folders that were remembered and are there; none where the list cannot be read."""
     try:
-        lines = _file().read_text(encoding="utf-8").splitlines()
+        lines = _file().read_text(encoding="utf-8").splitlines() if _file().is_file() else []
+        return [Path(line) for line in lines if Path(line).is_absolute() and Path(line).is_dir()]
     except (OSError, ValueError):
         return []
-    return [Path(line) for line in lines if Path(line).is_dir()]
 
 
 def remember_config_dir(folder: str) -> None:
@@ -30,9 +30,9 @@ def remember_config_dir(folder: str) -> None:
     scheme, _, name = folder.partition("://")
     path = _package_folder(name) if scheme == "pkg" else Path(name)
     known = remembered_config_dirs()
-    if path is not None and path.is_dir() and path not in known:
+    if path is not None and path.is_dir() and path.absolute() not in known:
         with suppress(OSError):
-            write_text(_file(), "".join(f"{each}\n" for each in [*known, path]))
+            write_text(_file(), "".join(f"{each}\n" for each in [*known, path.absolute()]))
 
 
 def _package_folder(package: str) -> Path | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import logging
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -12,6 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+
+log = logging.getLogger(__name__)
 
 VARIABLE = "GAN_LIGHTNING_CACHE"
 DIGEST_BYTES = 32
@@ -94,18 +97,21 @@ def save_cached(content: Any, path: Path) -> None:
 
 
 def load_cached(path: Path, device: Any = "cpu") -> Any:
-    """Return what `save_cached` wrote, on `device`; None where there is nothing, or a file that is not whole."""
+    """Return what `save_cached` wrote, on `device`; None where there is nothing, or what cannot be used: a warning."""
     import torch
 
     try:
+        if not path.is_file():  # a named pipe would be waited for
+            if path.exists():
+                raise ValueError("no file")
+            return None
         data = path.read_bytes()
-    except OSError:
-        return None
-    if hashlib.sha256(data[DIGEST_BYTES:]).digest() != data[:DIGEST_BYTES]:
-        return None
-    try:
+        if hashlib.sha256(data[DIGEST_BYTES:]).digest() != data[:DIGEST_BYTES]:
+            raise ValueError("its checksum does not hold")
         return torch.load(io.BytesIO(data[DIGEST_BYTES:]), map_location=device, weights_only=True)
-    except Exception:  # whatever another version of PyTorch may have written
+    except Exception as error:  # whatever another version of PyTorch may have written
+        reason = error.strerror if isinstance(error, OSError) else str(error).split("\n")[0]
+        log.warning(f"{path} cannot be used ({reason}): its content is computed again")
         return None
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -59,8 +61,6 @@ def test_workers_decode_the_same(pictures: Path, tmp_path: Path) -> None:
 
 
 def test_another_content_as_large_and_as_old_is_another_file(pictures: Path, tmp_path: Path) -> None:
-    import os
-
     for number in range(2):
         Image.new("RGB", (8, 8), (number, 0, 0)).save(pictures / "0.bmp")
         os.utime(pictures / "0.bmp", (1, 1))
@@ -105,3 +105,63 @@ def test_a_damaged_file_is_made_anew(pictures: Path, tmp_path: Path, caplog, dam
     assert torch.equal(cached_pixels(dataset(pictures), SHAPE, 0, tmp_path / "cache").pixels, first)
     assert "is damaged" in caplog.text
     assert torch.equal(torch.from_numpy(np.load(file)), first)
+
+
+def flipped(file: Path) -> None:
+    """Change one bit of a pixel: a file of the right size with another content."""
+    content = bytearray(file.read_bytes())
+    content[200] ^= 1
+    file.write_bytes(content)
+
+
+def without_checksum(file: Path) -> None:
+    """Write the end of the file as version 1 did."""
+    behind = b'{"rows": null, "kinds": {"PNG RGB": 6}}'
+    content = file.read_bytes()
+    end = len(content) - 8 - int.from_bytes(content[-8:], "little")
+    file.write_bytes(content[:end] + behind + len(behind).to_bytes(8, "little"))
+
+
+def named_pipe(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        flipped,
+        without_checksum,
+        named_pipe,
+        lambda file: file.write_bytes(file.read_bytes()[:-100]),
+        lambda file: file.write_bytes(file.read_bytes()[100:]),
+        lambda file: file.write_bytes(b"\x93NUMPY\x01\x00\xff\xff" + file.read_bytes()),
+    ],
+)
+def test_whatever_is_in_its_place_is_made_anew_with_one_line(
+    damage: Callable[[Path], object], pictures: Path, tmp_path: Path, caplog
+) -> None:
+    first = cached_pixels(dataset(pictures), SHAPE, 0, tmp_path / "cache").pixels.clone()
+    (file,) = files(tmp_path / "cache")
+    damage(file)
+    caplog.clear()
+    assert torch.equal(cached_pixels(dataset(pictures), SHAPE, 0, tmp_path / "cache").pixels, first)
+    (line,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert line.startswith(f"{file} is damaged (") and "\n" not in line
+    caplog.clear()
+    cached_pixels(dataset(pictures), SHAPE, 0, tmp_path / "cache")
+    assert not caplog.records
+
+
+def test_a_folder_in_its_place_is_one_sentence(pictures: Path, tmp_path: Path) -> None:
+    cached_pixels(dataset(pictures), SHAPE, 0, tmp_path / "cache")
+    (file,) = files(tmp_path / "cache")
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(
+        OSError, match=r"npy cannot be written \(Is a directory\): let GAN_LIGHTNING_CACHE name another"
+    ):
+        cached_pixels(dataset(pictures), SHAPE, 0, tmp_path / "cache")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"npy cannot be written \(.*\): let GAN_LIGHTNING_CACHE name another folder, or"):
+        cached_pixels(dataset(pictures), SHAPE, 0, tmp_path / "file")

@@ -17,6 +17,7 @@ from gan_lightning.metrics.fid import FrechetDistance
 from gan_lightning.metrics.kid import KernelDistance
 from gan_lightning.metrics.precision_recall import DensityCoverage, PrecisionRecall
 from gan_lightning.metrics.sliced_wasserstein import SlicedWasserstein
+from gan_lightning.utils.files import load_cached, save_cached
 
 
 def test_what_is_kept_gives_the_same_numbers_to_the_bit_without_a_look_at_the_data(tmp_path: Path):
@@ -72,6 +73,19 @@ def test_a_damaged_file_is_computed_anew_and_mended(tmp_path: Path, damage: str)
         )
     assert values(make_evaluator(tmp_path), RandomImages()) == plain
     assert images_seen(make_evaluator(tmp_path), RandomImages()) == 0
+
+
+@pytest.mark.parametrize("content", [3, {}, [torch.ones(2)], "values", "shapes"])
+def test_states_of_something_else_are_computed_anew(tmp_path: Path, content: Any):
+    plain = values(make_evaluator(tmp_path), RandomImages())
+    for path in tmp_path.glob("statistics/*.pt"):
+        states = load_cached(path)
+        others = {
+            "values": {name: 3 for name in states},
+            "shapes": {name: state[None] for name, state in states.items()},
+        }
+        save_cached(others.get(content) if isinstance(content, str) else content, path)
+    assert values(make_evaluator(tmp_path), RandomImages()) == plain
 
 
 def test_a_folder_that_cannot_be_written_to_changes_no_number(tmp_path: Path):

@@ -10,6 +10,7 @@ from gan_lightning.data.image_data import ImageData, Images
 from gan_lightning.data.toys import ring
 from gan_lightning.extractors import classifier as module
 from gan_lightning.extractors.classifier import Classifier
+from gan_lightning.utils.files import save_cached
 
 
 class Bars(ImageData):
@@ -92,10 +93,18 @@ def test_images_read_from_disk_are_refused(trainings: list[int]):
         prepared(None, data)
 
 
-def test_a_damaged_file_is_made_anew(tmp_path: Path, trainings: list[int]):
+OTHERS: list[Any] = [[1], 3, {}, {"x": torch.ones(2)}, {1: 2}, {"head.bias": "x"}, {"head.weight": torch.ones(9, 9)}]
+
+
+@pytest.mark.parametrize("content", [None, *OTHERS])
+def test_a_damaged_file_is_made_anew(content: Any, tmp_path: Path, trainings: list[int]):
+    """Or one that is whole and holds no such classifier."""
     first = prepared(tmp_path)
     (path,) = tmp_path.glob("classifiers/*.pt")
-    path.write_bytes(path.read_bytes()[:-50])
+    if content is None:
+        path.write_bytes(path.read_bytes()[:-50])
+    else:
+        save_cached(content, path)
     assert prepared(tmp_path).fingerprint == prepared(tmp_path).fingerprint == first.fingerprint
     assert len(trainings) == 2
 

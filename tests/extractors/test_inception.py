@@ -219,9 +219,24 @@ def test_one_file_has_one_identity_and_another_file_another(tmp_path: Path):
     assert a == b != c
 
 
-def test_the_file_in_torchs_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    path = tmp_path / "hub" / "checkpoints" / "weights-inception-2015-12-05-6726825d.pth"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"whatever")
-    assert Inception().path == path
+def test_the_file_in_torchs_folder_is_found(served: Path, tmp_path: Path):
+    kept = tmp_path / "torch" / "hub" / "checkpoints" / served.name
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"weights")
+    assert Inception().path == kept
+
+
+@pytest.mark.parametrize("content", [b"", b"weight", b"weighty", b"weights and more"])
+def test_a_damaged_file_in_torchs_folder_is_downloaded_again(
+    content: bytes, served: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    """With the right size and another content too."""
+    kept = tmp_path / "torch" / "hub" / "checkpoints" / served.name
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(content)
+    extractor = Inception()
+    assert extractor.path is None
+    with pytest.raises(ValueError, match="does not hold the weights"):
+        extractor.prepare()
+    assert kept.read_bytes() == b"weights"
+    assert "is damaged, its SHA-256 is not that in its name" in caplog.text

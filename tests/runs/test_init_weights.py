@@ -158,6 +158,10 @@ def test_weights_are_downloaded_whole_and_once(
     file = source_of(f"{address}/last.ckpt")
     assert file.read_bytes() == (source / "checkpoints" / "last.ckpt").read_bytes()
     assert file.is_relative_to(tmp_path / "cache") and source_of(f"{address}/last.ckpt") == file
+    for content in (b"", file.read_bytes()[:-9], file.read_bytes()[:5000] + b"x" + file.read_bytes()[5001:]):
+        file.write_bytes(content)  # damaged since
+        whole = source_of(f"{address}/last.ckpt")
+        assert whole.read_bytes() == (source / "checkpoints" / "last.ckpt").read_bytes()
     for wrong, words in (("nothing.ckpt", "404"), ("", "is not a checkpoint")):
         with pytest.raises(UserError, match=words):
             source_of(f"{address}/{wrong}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -72,3 +73,14 @@ def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path, monkeypatch:
 def test_a_package_that_is_trusted_stands_for_all_in_it(name: object, expected: bool):
     """But not for what is reached through its functions; and what conf/ names stands for itself alone."""
     assert is_allowed(name, {"torch.optim.Adam"}, ["mypkg"]) is expected
+
+
+@pytest.mark.parametrize("content", [b"\xff\x00", b"/" + b"x" * 300 + b"\n", b"\0\n.\n..\n", b"[2J\n", None])
+def test_a_list_of_garbage_names_no_folder(content: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """None is a named pipe, which would be waited for. Only whole paths are taken."""
+    monkeypatch.setenv("GAN_LIGHTNING_CACHE", str(tmp_path))
+    if content is None:
+        os.mkfifo(tmp_path / "config_dirs.txt")
+    else:
+        (tmp_path / "config_dirs.txt").write_bytes(content)
+    assert remembered_config_dirs() == []
