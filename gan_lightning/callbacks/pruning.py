@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
@@ -14,6 +14,12 @@ from gan_lightning.callbacks.evaluation import Evaluation
 from gan_lightning.callbacks.periodic import Periodic
 from gan_lightning.gan import GAN
 from gan_lightning.utils.distributed import run_on_rank_zero
+
+if TYPE_CHECKING:
+    from optuna.storages import JournalStorage
+
+LOCK_SECONDS = 15
+"""After so many seconds the lock of a study is taken from a process that was killed as it held it."""
 
 TRIAL_FILE = "trial.json"
 """In the run directory: ``journal``, the study's file; ``trial_id``; and ``first_step``, added to the iteration."""
@@ -57,11 +63,20 @@ class Pruning(Periodic, Checkpoint):
     def is_hopeless(self, trial_file: dict[str, Any], iteration: int, value: float) -> bool:
         """Report `value` to the study and return whether the pruner would end the trial."""
         import optuna
-        from optuna.storages import JournalStorage
-        from optuna.storages.journal import JournalFileBackend
 
-        storage = JournalStorage(JournalFileBackend(trial_file["journal"]))
+        storage = study_storage(Path(trial_file["journal"]))
         study = optuna.load_study(study_name=None, storage=storage, pruner=self.pruner)
         trial = optuna.trial.Trial(study, trial_file["trial_id"])
         trial.report(value, trial_file["first_step"] + iteration)
         return trial.should_prune()
+
+
+def study_storage(journal: Path) -> JournalStorage:
+    """Return the study kept in a file, which several processes may read and write.
+
+    Optuna's default lock, a symbolic link, never ends for a path that is relative, once its owner was killed.
+    """
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+    return JournalStorage(JournalFileBackend(str(journal), JournalFileOpenLock(str(journal), LOCK_SECONDS)))

@@ -46,7 +46,7 @@ class Outcome:
         """Return how the job ended, in a few words."""
         if self.error is not None:
             return f"failed: {self.error.splitlines()[0] if self.error else 'see its train.log'}"
-        words = f"{self.result.get('status', 'ended')}"
+        words = str(self.result.get("stopped") or self.result.get("status", "ended"))
         return words if self.value is None else f"{words}, best {self.result['monitor']} {self.value:.4g}"
 
 

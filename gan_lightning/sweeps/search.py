@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 import warnings
@@ -106,18 +107,19 @@ class Search(SweepBase):
     def study(self) -> Study:
         """Return the study of the directory, a new one where there is none."""
         import optuna
-        from optuna.storages import JournalStorage
-        from optuna.storages.journal import JournalFileBackend
+
+        from gan_lightning.callbacks.pruning import study_storage  # imports torch, which --help does without
 
         file = self.directory / JOURNAL
         if file.exists() and self.config.get("resume") != "auto":
             raise UserError(f"{self.directory} holds a study: add resume=auto to continue it")
         self.directory.mkdir(parents=True, exist_ok=True)
-        storage = JournalStorage(JournalFileBackend(str(file)))
-        return optuna.create_study(study_name="search", storage=storage, direction=self.direction, load_if_exists=True)
+        return optuna.create_study(
+            study_name="search", storage=study_storage(file), direction=self.direction, load_if_exists=True
+        )
 
     def fitting(self, overrides: Sequence[Override]) -> list[Override]:
-        """Return `overrides` without the defaults of the search for keys that this configuration does not have."""
+        """Return `overrides` without the defaults of the search for keys that this configuration does not read."""
         swept = {o.key_or_group: o for o in overrides if o.is_choice_sweep()}
         constants = [str(o.input_line) for o in overrides if not o.is_sweep_override()]
         loader = self.hydra_context.config_loader
@@ -130,7 +132,8 @@ class Search(SweepBase):
             if group in swept:
                 choices = [f"{group}={choice}" for choice in swept[group].sweep_string_iterator()]
                 configs = [loader.load_sweep_config(self.config, [*constants, choice]) for choice in choices]
-            return all(OmegaConf.select(config, key) is not None for config in configs)
+            # An experiment may set a key of its own optimizer, which another one does not read.
+            return all(re.search(rf"\${{{re.escape(key)}[}}\[]", OmegaConf.to_yaml(config)) for config in configs)
 
         return [override for override in overrides if fits(override)]
 
@@ -227,7 +230,10 @@ class Search(SweepBase):
             found |= {"directories": [str(self.directory / run) for run in best.user_attrs.get("runs", [])]}
             found |= {"command": self.command_of(best.params), "importance": importance(study)}
         OmegaConf.save(OmegaConf.create(found), self.directory / "optimization_results.yaml")
-        words = ", ".join(f"{count} {word}" for word, count in counts.items())
+        running = len(trials) - sum(counts.values())
+        words = ", ".join(
+            [f"{count} {word}" for word, count in counts.items()] + [f"{running} running"] * bool(running)
+        )
         say = self.progress.say
         say(f"\n{len(trials)} trials: {words}")
         if found["best_value"] is None:

@@ -4,19 +4,20 @@ import json
 from pathlib import Path
 
 import optuna
+import pytest
 from helpers.compose import composed, job_part
 from helpers.jobs import train
 from helpers.run_script import TINY
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from gan_lightning.callbacks.pruning import TRIAL_FILE, Pruning
+from gan_lightning.callbacks import pruning
+from gan_lightning.callbacks.pruning import TRIAL_FILE, Pruning, study_storage
 
 
 def study_of(folder: Path) -> optuna.Study:
-    storage = JournalStorage(JournalFileBackend(str(folder / "study.journal")))
-    return optuna.create_study(study_name="search", storage=storage, load_if_exists=True)
+    return optuna.create_study(
+        study_name="search", storage=study_storage(folder / "study.journal"), load_if_exists=True
+    )
 
 
 def trial_file(folder: Path, trial: optuna.Trial) -> dict:
@@ -32,6 +33,14 @@ def test_a_trial_is_hopeless_where_it_is_worse_than_the_median(tmp_path: Path):
     callback = Pruning(every=10, pruner=optuna.pruners.MedianPruner(n_startup_trials=3))
     assert not callback.is_hopeless(trial_file(tmp_path, study.ask()), 10, 1.9)
     assert callback.is_hopeless(trial_file(tmp_path, study.ask()), 10, 2.1)
+
+
+def test_the_lock_of_a_process_that_was_killed_is_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pruning, "LOCK_SECONDS", 3)
+    Path("study.journal.lock").touch()
+    study = optuna.create_study(storage=study_storage(Path("study.journal")))
+    assert study.ask().number == 0
 
 
 def test_a_pruned_run_ends_at_its_evaluation_with_the_reason_in_its_result(tmp_path: Path):

@@ -10,7 +10,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 
 from gan_lightning.sweeps.jobs import Job
-from gan_lightning.sweeps.launch import Progress, duration, run_jobs
+from gan_lightning.sweeps.launch import Outcome, Progress, duration, run_jobs
 from gan_lightning.sweeps.sweeper import Grid
 from gan_lightning.utils.errors import ReportedError
 
@@ -79,6 +79,13 @@ def test_failed_jobs_are_named_with_the_command_that_runs_them_again(
     told = capsys.readouterr().err
     assert "1 job of 3 failed:\n  seed=1: no images\n" in told
     assert "gan-train -m seed=0,1,2 resume=auto 'hydra.sweep.dir=" in told
+
+
+def test_a_pruned_job_is_told_from_one_that_made_all_its_iterations():
+    result = {"status": "finished", "monitor": "val/fid", "best": {"val/fid": 0.5}}
+    assert Outcome(JOBS[0], result).sentence() == "finished, best val/fid 0.5"
+    stopped = {**result, "stopped": "pruned at iteration 3"}
+    assert Outcome(JOBS[0], stopped).sentence() == "pruned at iteration 3, best val/fid 0.5"
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(41.4, "41 s"), (600, "10 min"), (9000, "2.5 h")])

@@ -5,11 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import optuna
+import pytest
 import yaml
 from helpers.run_script import TINY, Command
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from hydra._internal.callbacks import Callbacks
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import HydraContext, RunMode
 from optuna.trial import TrialState
+
+from gan_lightning.callbacks.pruning import study_storage
+from gan_lightning.sweeps.search import Search
+from gan_lightning.utils.conf import hydra_at_conf
 
 SEARCH = (
     "hparams_search=optuna",
@@ -23,8 +29,7 @@ SEARCH = (
 
 
 def trials(sweep: Path) -> list[optuna.trial.FrozenTrial]:
-    storage = JournalStorage(JournalFileBackend(str(sweep / "study.journal")))
-    return optuna.load_study(study_name="search", storage=storage).trials
+    return optuna.load_study(study_name="search", storage=study_storage(sweep / "study.journal")).trials
 
 
 def test_a_search_counts_trials_that_fail_and_is_extended(tmp_path: Path, command: Command):
@@ -52,3 +57,24 @@ def test_a_search_counts_trials_that_fail_and_is_extended(tmp_path: Path, comman
     assert found["best_value"] == min(values.values()) == values[found["best_trial"]]
     assert f"best trial {found['best_trial']}" in done.stderr
     assert found["command"] in done.stderr and "optimizer.lr=" in found["command"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "searched"),
+    [
+        (["experiment=ring"], {"optimizer.lr", "optimizer.betas"}),
+        (["experiment=ring", "optimizer=sgd"], {"optimizer.lr"}),  # the experiment sets Adam's betas all the same
+        (["experiment=ring", "optimizer=adam,sgd"], {"optimizer", "optimizer.lr"}),
+        (["loss=gan,lsgan", "optimizer.lr=1e-3"], {"loss", "optimizer.betas"}),
+        (["prior.dim=choice(8,16)"], {"prior.dim", "optimizer.lr", "optimizer.betas"}),
+    ],
+)
+def test_what_the_optimizer_reads_is_searched_by_default(typed: list[str], searched: set[str]):
+    with hydra_at_conf():
+        loader = GlobalHydra.instance().config_loader()
+        config = loader.load_configuration("train", ["hparams_search=optuna", *typed], RunMode.MULTIRUN)
+        sweeper = config.hydra.sweeper
+        search = Search(3, 1, 1, "minimize", sampler=optuna.samplers.RandomSampler, params=sweeper.params)
+        search.config, search.hydra_context = config, HydraContext(config_loader=loader, callbacks=Callbacks())
+        found = search.fitting(search.parsed(typed))
+    assert {str(o.key_or_group) for o in found if o.is_sweep_override()} == searched
