@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from helpers.composed_once import compose_once
 from helpers.run_script import Command, run_script
 
 from gan_lightning.trainer.ranks import RANK_VARIABLES
@@ -14,6 +15,7 @@ from gan_lightning.trainer.ranks import RANK_VARIABLES
 # Not the home directory; subprocesses and pytest's own workers inherit it.
 os.environ.setdefault("GAN_LIGHTNING_CACHE", tempfile.mkdtemp(prefix="gan_lightning-"))
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the networks are tiny, and tests may run side by side
+compose_once()
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.compose import CONF, SMALL, STAND_INS, answers, composed, job_part, resolved
+from helpers.compose import CONF, SMALL, STAND_INS, answers, composed, job_part
 from helpers.jobs import train
 from helpers.tiny_gan import Learned, quiet_trainer
 from hydra.utils import instantiate
@@ -38,7 +38,6 @@ ZERO_GRADIENT = {
 
 def job_of(*overrides: str, directory: Path) -> DictConfig:
     with composed(*overrides, directory=directory) as config:
-        resolved(config)
         return job_part(config)
 
 
@@ -77,8 +76,7 @@ def test_every_experiment_trains_every_weight_leaves_its_files_and_resumes_to_th
         f"+callbacks.watch.iteration={ITERATIONS - 1}",
     )
     run = tmp_path / "run"
-    with composed(f"experiment={name}", *STAND_INS.get(name, ()), *WHOLE, *watch, directory=run) as config:
-        resolved(config)
+    with composed(f"experiment={name}", *WHOLE, *STAND_INS.get(name, ()), *watch, directory=run) as config:
         job = job_part(config)
         train(job)
 

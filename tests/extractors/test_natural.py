@@ -76,7 +76,7 @@ def distance(real: Tensor, fake: Tensor, extractor: Natural) -> float:
 
 def test_halves_lie_nearer_than_a_half_and_its_blurred_or_noisy_other_half(tmp_path: Path):
     rng = torch.Generator().manual_seed(0)
-    images = render(draw_factors(400, rng), 64) * 2 - 1
+    images = render(draw_factors(240, rng), 64) * 2 - 1
     first, second = images.chunk(2)
     extractor = Natural([3, 64, 64])
     near = distance(first, second, extractor)

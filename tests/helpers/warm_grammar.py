@@ -1,12 +1,24 @@
-"""Composes one configuration on import: the parsers of Hydra and OmegaConf learn their grammars once, before a fork."""
+"""Composes configurations on import, before a fork: parsers learn their grammars, and files of conf/ are read."""
 
 from __future__ import annotations
 
-from hydra import compose, initialize_config_dir
+from hydra import compose
 
-from gan_lightning.utils.conf import conf_dir
+from gan_lightning.utils.conf import hydra_at_conf
+from helpers.composed_once import compose_once
 
-LINE = ["experiment=gaussian", "max_iterations=6", "optimizer.lr=1e-3", "optimizer.betas=[0.5,0.9]"]
+LINES = {
+    "train": (
+        [],
+        ["variant=self_conditioned"],
+        ["experiment=gaussian", "max_iterations=6", "optimizer.lr=1e-3", "optimizer.betas=[0.5,0.9]"],
+    ),
+    "eval": ([],),
+    "sample": ([],),
+}
 
-with initialize_config_dir(conf_dir(), version_base="1.3"):
-    compose("train", overrides=LINE)
+compose_once()
+with hydra_at_conf():
+    for name, lines in LINES.items():
+        for line in lines:
+            compose(name, overrides=line)

@@ -38,7 +38,8 @@ def parts() -> list[Any]:
         for loss in LOSSES
         for name, part in choose(f"loss={loss}", "regularizer=[]").loss.objectives.items()
     ]
-    chosen += [(name, name, choose(f"regularizer={name}").loss.objectives[name]) for name in REGULARIZERS]
+    together = choose(f"regularizer=[{','.join(REGULARIZERS)}]").loss.objectives
+    chosen += [(name, name, together[name]) for name in REGULARIZERS]
     return [pytest.param(name, make(part), id=f"{file}-{name}") for file, name, part in chosen]
 
 
@@ -160,7 +161,7 @@ def test_penalties_that_a_loss_brings_are_as_their_regularizers_bring_them() -> 
     for loss in LOSSES:
         for name, part in choose(f"loss={loss}", "regularizer=[]").loss.objectives.items():
             if name in REGULARIZERS:
-                other = choose(f"regularizer={name}").loss.objectives[name]
+                other = choose(f"regularizer=[{','.join(REGULARIZERS)}]").loss.objectives[name]
                 assert part.keys() == other.keys(), (loss, name)
                 assert part["_target_"] == other["_target_"]
 

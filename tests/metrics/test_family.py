@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -83,10 +84,15 @@ def samples(choice: str, seed: int, count: int = 41) -> Tensor:
         distribution = next(iter(config(choice)["metrics"].values())).centers
         rows = torch.randint(len(distribution), (count,), generator=rng)
         return distribution[rows] + 0.015 * torch.randn(count, 2, generator=rng)
-    images = read_idx(DIGITS / "t10k-images-idx3-ubyte.gz")
+    images = digits()
     channels = 3 if choice == "stacked_mnist" else 1
     rows = torch.randint(len(images), (count, channels), generator=rng)
     return images[rows].float() / 127.5 - 1.0
+
+
+@cache
+def digits() -> Tensor:
+    return read_idx(DIGITS / "t10k-images-idx3-ubyte.gz")
 
 
 def shown_all(choice: str, real: Tensor, fake: Tensor) -> SampleMetric:

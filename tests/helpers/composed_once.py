@@ -1,0 +1,63 @@
+"""Hydra reads each file of conf/ once a test session, and composes equal command lines once."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Hashable
+from typing import Any
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import ConfigRepository, IConfigRepository
+from hydra.core.utils import JobRuntime
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from gan_lightning.utils.conf import conf_dir
+
+UNCHANGING = {"pkg://hydra.conf", f"file://{conf_dir()}", "structured://"}
+"""Sources whose files stay as they are while tests run."""
+
+_compose, _read = ConfigLoaderImpl.load_configuration, ConfigRepository.load_config
+_composed: dict[Hashable, bytes] = {}
+_files: dict[Hashable, bytes] = {}
+
+
+def compose_once() -> None:
+    """Have Hydra do so from now on, for configurations of conf/ alone. What it returns is a copy each time."""
+    ConfigLoaderImpl.load_configuration = load_configuration  # type: ignore[method-assign]
+    ConfigRepository.load_config = load_config  # type: ignore[method-assign]
+
+
+def load_configuration(
+    self: ConfigLoaderImpl,
+    config_name: str | None,
+    overrides: list[str],
+    run_mode: RunMode,
+    from_shell: bool = True,
+    validate_sweep_overrides: bool = True,
+) -> DictConfig:
+    """Stand in for the method of the same name."""
+    arguments = (config_name, overrides, run_mode, from_shell, validate_sweep_overrides)
+    key = (config_name, *overrides, *arguments[2:], JobRuntime.instance().conf.get("name"))
+    if not is_unchanging(self.repository) or any(override.startswith("hydra.searchpath") for override in overrides):
+        return _compose(self, *arguments)
+    if key not in _composed:
+        _composed[key] = pickle.dumps(_compose(self, *arguments))
+    config: DictConfig = pickle.loads(_composed[key])
+    config.hydra.runtime.cwd = os.getcwd()
+    return config
+
+
+def load_config(self: ConfigRepository, config_path: str) -> Any:
+    """Stand in for the method of the same name."""
+    if not is_unchanging(self):
+        return _read(self, config_path)
+    if config_path not in _files:
+        _files[config_path] = pickle.dumps(_read(self, config_path))
+    return pickle.loads(_files[config_path])
+
+
+def is_unchanging(repository: IConfigRepository) -> bool:
+    """Return whether a repository looks for files in conf/ and Hydra alone."""
+    return {source.full_path() for source in repository.get_sources()} <= UNCHANGING
