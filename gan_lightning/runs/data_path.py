@@ -9,7 +9,7 @@ from pathlib import Path
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-from gan_lightning.utils.conf import conf_dir, quoted
+from gan_lightning.utils.conf import conf_dir, quoted, unquoted
 from gan_lightning.utils.errors import UserError
 
 FOLDER_DATA = "image_folder"
@@ -107,11 +107,6 @@ def choices_in(value: str) -> list[str]:
         return [unquoted(choice) for choice in override.sweep_string_iterator()]
     parsed = override.value()
     return [str(parsed) if isinstance(parsed, str) else value]
-
-
-def unquoted(choice: str) -> str:
-    """Return a value of a sweep without Hydra's quotes."""
-    return str(OverridesParser.create().parse_override(f"data={choice}").value())
 
 
 def not_there(path: str, known: Sequence[str]) -> Iterator[str]:

@@ -22,7 +22,7 @@ from gan_lightning.runs.init_networks import network_lines
 from gan_lightning.runs.resume_policy import may_change
 from gan_lightning.runs.run_dir import RUNS, checkpoint_of, newest_run
 from gan_lightning.trainer.ranks import is_sweep
-from gan_lightning.utils.conf import quoted
+from gan_lightning.utils.conf import quoted, unquoted
 from gan_lightning.utils.errors import UserError
 
 COMPARED = ("ckpt_path", "data.root", "trainer.precision")
@@ -45,11 +45,10 @@ def expand_resume_overrides(arguments: Sequence[str]) -> list[str]:
         typed = OverridesParser.create().parse_overrides(given)
     except HydraException:
         return list(arguments)  # Hydra tells what is wrong with it
-    start, resume, source = (value_of(key, typed) for key in ("ckpt_path", "resume", "init_from"))
-    if start is None and source is not None:
-        if any(override.key_or_group == "init_from" and override.is_sweep_override() for override in typed):
-            raise UserError("init_from names one run: give one, and sweep over other settings")
-        lines = network_lines(str(source), typed)
+    start, resume = (value_of(key, typed) for key in ("ckpt_path", "resume"))
+    sources = values_of("init_from", typed)
+    if start is None and sources:
+        lines = common_network_lines(sources, typed)
         given, arguments = [*given, *lines], [*arguments, *lines]
         typed = OverridesParser.create().parse_overrides(given)
     if start is None and resume != "auto":
@@ -75,6 +74,33 @@ def value_of(key: str, overrides: Sequence[Override]) -> Any:
     """Return what the last of `overrides` for `key` sets it to; None where there is none."""
     values = [override.value() for override in overrides if override.key_or_group == key and not override.is_delete()]
     return values[-1] if values else None
+
+
+def values_of(key: str, overrides: Sequence[Override]) -> list[str]:
+    """Return what the last of `overrides` for `key` sets it to, the values of a sweep one by one; null is none."""
+    last = next((override for override in reversed(overrides) if override.key_or_group == key), None)
+    if last is None or last.is_delete() or last.value() is None:
+        return []
+    return (
+        [unquoted(value) for value in last.sweep_string_iterator()] if last.is_sweep_override() else [str(last.value())]
+    )
+
+
+def common_network_lines(sources: Sequence[str], typed: Sequence[Override]) -> list[str]:
+    """Return `network_lines`, on which the checkpoints of a sweep must agree: a sweep is composed as a whole.
+
+    Raises:
+        UserError: there is no such checkpoint, or they differ.
+    """
+    found = [network_lines(source, typed) for source in sources]
+    for source, lines in zip(sources, found, strict=True):
+        if lines != found[0]:
+            differing = sorted(set(lines) ^ set(found[0]))
+            raise UserError(
+                f"init_from: {source} and {sources[0]} have other networks ({', '.join(differing)}): sweep over runs "
+                "of one model, prior and variant, or type these"
+            )
+    return found[0]
 
 
 def lines_from(start: str, typed: Sequence[Override]) -> list[str]:

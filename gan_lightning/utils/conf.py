@@ -259,6 +259,11 @@ def quoted(text: str) -> str:
     return "'" + re.sub(r"(\\+)$", r"\1\1", escaped).replace("${", "\\${") + "'"
 
 
+def unquoted(choice: str) -> str:
+    """Return a value of a sweep without Hydra's quotes."""
+    return str(OverridesParser.create().parse_override(f"key={choice}").value())
+
+
 def quote_paths(arguments: Sequence[str]) -> list[str]:
     """Return `arguments` with quotes about paths that are there and that Hydra would read as lists.
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.compose import composed, job_part
-from helpers.run_script import TINY
+from helpers.run_script import TINY, Command
 from hydra.utils import instantiate
 from PIL import Image
 from torch import Tensor, nn
@@ -23,6 +23,7 @@ import gan_lightning as gl
 from gan_lightning.game import discriminate
 from gan_lightning.runs.init_networks import source_of
 from gan_lightning.runs.init_weights import freeze_layers, take_weights
+from gan_lightning.runs.overrides import expand_resume_overrides
 from gan_lightning.utils.errors import UserError
 
 SETTINGS = (*TINY, "callbacks.density=null", "logger=csv", "max_iterations=3", "checkpoint_every=1")
@@ -127,6 +128,38 @@ def test_what_cannot_start_is_refused(typed: str, words: str, tmp_path: Path):
     with pytest.raises(UserError, match=re.escape(words)):
         gl.train([*SETTINGS, typed], tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def test_a_sweep_starts_from_each_of_its_runs(source: Path, tmp_path: Path, command: Command):
+    narrow = gl.train([*SETTINGS, "model.generator.width=6"], tmp_path / "narrow, run").directory
+    sweep = ("-m", f"init_from={source},'{narrow}'", *still(), "hydra.sweep.dir=sweep")
+    done = command("train.py", *sweep)
+    assert done.returncode == 0, done.stderr
+    jobs = [path.parent for path in (tmp_path / "sweep").glob("*/checkpoints")]
+    assert [job.name.startswith("init_from=") for job in jobs] == [True, True]
+    for run in (source, narrow):
+        expected = weights(run)["generator.hidden.0.0.weight"]
+        assert sum(torch.equal(weights(job)["generator.hidden.0.0.weight"], expected) for job in jobs) == 1
+
+
+def test_runs_of_other_networks_are_no_sweep(source: Path, tmp_path: Path):
+    other = gl.train([*SETTINGS, "variant=pacgan"], tmp_path / "packed").directory
+    with pytest.raises(UserError, match=r"packed and .*source have other networks \(variant=none, variant=pacgan\)"):
+        expand_resume_overrides(["-m", f"init_from={source},{other}"])
+    assert expand_resume_overrides(["-m", f"init_from={source},{other}", "variant=none", "model=mlp", "prior=gaussian"])
+
+
+@pytest.mark.slow
+def test_on_two_ranks_a_new_run_starts_with_the_same_weights(source: Path, tmp_path: Path, command: Command):
+    for devices in (1, 2):
+        typed = (*SETTINGS, f"init_from={source}", f"trainer.devices={devices}", f"hydra.run.dir=ranks{devices}")
+        done = command("train.py", *typed)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.count("starts from the weights of") == 1
+    one, two, before = (weights(run) for run in (tmp_path / "ranks1", tmp_path / "ranks2", source))
+    for name, weight in one.items():
+        torch.testing.assert_close(two[name], weight, rtol=1e-4, atol=1e-5, msg=name)
+        assert not torch.equal(weight, before[name]) or "num_batches" in name
 
 
 def test_as_many_layers_as_there_are_cannot_be_frozen(source: Path, tmp_path: Path):
