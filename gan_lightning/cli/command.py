@@ -16,7 +16,7 @@ from gan_lightning.cli.help import help_text
 from gan_lightning.trainer.ranks import is_sweep
 from gan_lightning.utils.composition import COMPOSITION_ERRORS, mistakes, parse, problems_of
 from gan_lightning.utils.conf import hydra_at_conf, quote_paths, register_resolvers
-from gan_lightning.utils.config_dirs import remember_config_dir
+from gan_lightning.utils.config_dirs import name_config_dirs
 from gan_lightning.utils.errors import ReportedError, UserError
 
 
@@ -47,8 +47,7 @@ def run_command(
                 f"{' '.join(strange)} cannot be read: options come before all overrides or after them, see --help"
             )
         search_path = search_path_of(arguments.config_dir, arguments.overrides)
-        for folder in search_path:
-            remember_config_dir(folder)
+        name_config_dirs(search_path)
         if config_name != "train":  # which is checked more closely once it is composed
             refuse_additions(arguments.overrides)
         with hydra_at_conf(search_path):

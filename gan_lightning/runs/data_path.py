@@ -88,13 +88,13 @@ def data_sets(arguments: Sequence[str]) -> list[str]:
 
 
 def config_folders(arguments: Sequence[str]) -> list[Path]:
-    """Return the folders of configuration: conf/, and the one that --config-dir names."""
-    folders = [Path(conf_dir())]
+    """Return the folders of configuration, in the order in which Hydra looks: that of --config-dir, and conf/."""
+    folders: list[Path] = []
     for option, value in zip(arguments, [*arguments, ""][1:], strict=True):
         name, _, joined = option.partition("=")
         if name in ("--config-dir", "-cd"):
             folders.append(Path(joined or value))
-    return folders
+    return [*folders, Path(conf_dir())]
 
 
 def choices_in(value: str) -> list[str]:

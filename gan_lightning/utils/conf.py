@@ -73,14 +73,14 @@ def hydra_at_conf(search_path: Sequence[str] = ()) -> Iterator[None]:
     """Within, Hydra composes files of conf/; afterwards it is initialised as before.
 
     Args:
-        search_path: further folders like conf/, as ``file:///folder`` or ``pkg://package.conf``.
+        search_path: further folders like conf/, as ``file:///folder`` or ``pkg://package.conf``, to look in before it.
     """
     register_resolvers()
     running = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     path = create_config_search_path(conf_dir())
     for folder in search_path:
-        path.prepend("command-line", folder, SearchPathQuery(provider="schema"))
+        path.prepend("command-line", folder, SearchPathQuery(provider="main"))
     try:
         Hydra.create_main_hydra2(task_name="train", config_search_path=path)
         yield

@@ -1,4 +1,6 @@
-"""Folders of one's own laid out as conf/, remembered once ``--config-dir`` or ``hydra.searchpath=`` names them.
+"""Folders of one's own laid out as conf/, which ``--config-dir`` and ``hydra.searchpath=`` name: first, and remembered.
+
+Their files replace those of the same names in conf/.
 
 They are remembered for this user on this machine. What is in them is trusted as conf/ is, so that a run made with one
 is resumed, sampled and evaluated without naming the folder again. A run itself cannot name one: it may come from a
@@ -7,6 +9,8 @@ stranger.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +18,21 @@ from pathlib import Path
 from gan_lightning.utils.files import cache_folder, write_text
 
 NAME = "config_dirs.txt"
+
+VARIABLE = "GAN_LIGHTNING_CONFIG_DIRS"
+"""Names the folders of this command, a line each, to the processes that it starts too."""
+
+
+def name_config_dirs(folders: Sequence[str]) -> None:
+    """Have Hydra look in ``file:///folder`` or ``pkg://package.conf`` before conf/, and remember them."""
+    os.environ[VARIABLE] = "\n".join(folders)
+    for folder in folders:
+        remember_config_dir(folder)
+
+
+def named_config_dirs() -> list[str]:
+    """Return the folders that the command names."""
+    return os.environ.get(VARIABLE, "").splitlines()
 
 
 def remembered_config_dirs() -> list[Path]:

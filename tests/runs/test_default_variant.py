@@ -41,6 +41,14 @@ def test_ones_own_data_set_counts(tmp_path):
     assert with_default_variant([*where, "data=points"]) == [*where, "data=points"]
 
 
+def test_ones_own_file_replaces_that_of_conf(tmp_path):
+    (tmp_path / "model").mkdir()
+    where = ["--config-dir", str(tmp_path)]
+    assert with_default_variant(where) == [*where, DEFAULT_VARIANT]
+    (tmp_path / "model" / "dcgan.yaml").write_text("energies: true\n")
+    assert with_default_variant(where) == where
+
+
 def test_python_has_the_same_default():
     assert checked_overrides(["seed=1"]) == [DEFAULT_VARIANT, "seed=1"]
 

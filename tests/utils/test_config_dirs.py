@@ -84,3 +84,15 @@ def test_a_list_of_garbage_names_no_folder(content: bytes | None, tmp_path: Path
     else:
         (tmp_path / "config_dirs.txt").write_bytes(content)
     assert remembered_config_dirs() == []
+
+
+@pytest.mark.parametrize("option", ["--config-dir={folder}", "hydra.searchpath=[file://{folder}]"])
+def test_ones_own_file_replaces_that_of_conf(option: str, tmp_path: Path):
+    """Also where the command is composed, which Hydra does by itself."""
+    (tmp_path / "own" / "schedule").mkdir(parents=True)
+    (tmp_path / "own" / "schedule" / "constant.yaml").write_text("mine: 5\n")
+    option = option.format(folder=tmp_path / "own")
+    done = run_without_torch(tmp_path, "train.py", option, "schedule=constant", "--cfg", "job", "--package", "schedule")
+    assert done.stdout.splitlines()[-1] == "mine: 5", done.stderr
+    done = run_without_torch(tmp_path, "train.py", option, "schedule=constant", "schedule.nope=1")
+    assert done.returncode == 2 and "schedule has mine" in done.stderr
