@@ -29,7 +29,7 @@ from scipy.stats import binomtest
 
 import gan_lightning as gl
 from benchmarks.common import hardware, positive
-from gan_lightning.sweeps.statistics import bootstrap_interval, p_value
+from gan_lightning.utils.statistics import bootstrap_interval, p_value
 
 TARGETS = ((3.0, 0.5), (3.0, 0.2), (-2.0, 0.5))
 """Mean and standard deviation of the data."""

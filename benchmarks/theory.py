@@ -33,7 +33,7 @@ from gan_lightning.data.distributions import Gaussian
 from gan_lightning.game import DiscriminatorOutput, Latent, Round
 from gan_lightning.losses.adversarial import Minimax
 from gan_lightning.models.mlp import MLPDiscriminator
-from gan_lightning.sweeps.statistics import summarize
+from gan_lightning.utils.statistics import summarize
 
 DATA, FIXED = Gaussian(3.0, 0.5), Gaussian(2.0, 1.0)
 SIZES = (50, 200, 800, 3200, 12800)

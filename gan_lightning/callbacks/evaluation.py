@@ -152,3 +152,18 @@ class Evaluation(Periodic):
 def real_data(trainer: Any) -> RealData:
     """Return the trainer's data module, an attribute that its type does not declare."""
     return trainer.datamodule
+
+
+def evaluated(evaluation: Evaluation | None) -> dict[str, Any]:
+    """Return what ``result.json`` says of the evaluations of a run: the best, when the last was, how they measured."""
+    if evaluation is None:
+        return {"monitor": None, "final_iteration": None, "protocol": None, "best": {}}
+    best: dict[str, Any] = {}
+    if evaluation.monitor is not None and evaluation.best is not None:
+        best = {evaluation.monitor: evaluation.best, "iteration": evaluation.best_iteration}
+    return {
+        "monitor": evaluation.monitor,
+        "final_iteration": evaluation.last_iteration,
+        "protocol": evaluation.protocol,
+        "best": best,
+    }

@@ -16,7 +16,6 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
-from gan_lightning.callbacks.preemption import STOPPED_BY_HAND, Interrupted
 from gan_lightning.gan import GAN
 from gan_lightning.loggers import read_table
 from gan_lightning.runs import checkpoints, training
@@ -37,6 +36,7 @@ from gan_lightning.utils.conf import quoted, typed
 from gan_lightning.utils.errors import UserError
 from gan_lightning.utils.files import read_json
 from gan_lightning.utils.instantiation import user_errors
+from gan_lightning.utils.stop_signals import STOPPED_BY_HAND, Interrupted
 
 Which = Literal["last", "best"]
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import math
 import os
-import signal
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,16 +19,15 @@ from lightning import __version__ as lightning_version
 from omegaconf import DictConfig
 
 from gan_lightning.callbacks.checkpoint import reason
-from gan_lightning.callbacks.evaluation import Evaluation
-from gan_lightning.callbacks.preemption import SIGNALS, STOPPED_BY_HAND, TRY_AGAIN, Interrupted
+from gan_lightning.callbacks.evaluation import Evaluation, evaluated
 from gan_lightning.callbacks.progress import Progress
 from gan_lightning.figures.images import save_picture
 from gan_lightning.figures.seeds import seeds_figure
-from gan_lightning.loggers import read_table
+from gan_lightning.loggers import read_table, write_table
 from gan_lightning.randomness import generator_for
 from gan_lightning.runs.checkpoints import read_checkpoint
 from gan_lightning.runs.resume import ResumePoint
-from gan_lightning.runs.run_dir import write_start
+from gan_lightning.runs.run_dir import write_result, write_start
 from gan_lightning.runs.seed_games import build_game, settings_of_seeds
 from gan_lightning.runs.seed_statistics import print_seeds, statistics_of
 from gan_lightning.trainer.hardware import uses_gpu
@@ -39,8 +35,9 @@ from gan_lightning.trainer.stacked import StackedGames
 from gan_lightning.utils.checksum import KEY, structure_digest
 from gan_lightning.utils.conf import plain
 from gan_lightning.utils.errors import UserError
-from gan_lightning.utils.files import atomic_write, write_json
+from gan_lightning.utils.files import atomic_write
 from gan_lightning.utils.instantiation import user_errors
+from gan_lightning.utils.stop_signals import Interrupted, StopSignals
 
 log = logging.getLogger(__name__)
 
@@ -107,15 +104,16 @@ class SeedsRun:
         self.saves = "checkpoint" in callbacks
         self.rows: list[dict[str, Any]] = []
         self.values: dict[int, dict[str, float]] = {}
-        self.received: signal.Signals | None = None
+        self.signals = StopSignals()
 
     def train(self) -> dict[str, Any]:
         """Train to the end of the budget; return the content of ``result.json``, which is written however it ends."""
         started, status, error = time.monotonic(), "failed", None
+        write_result(self.directory, {"status": "running", "error": None, "seconds": None, **self.summary()})
+        self.signals.listen()
         try:
-            with self.noting_signals():
-                self.prepare()
-                self.loop()
+            self.prepare()
+            self.loop()
             status = "finished"
         except Interrupted:
             status = "interrupted"
@@ -124,10 +122,11 @@ class SeedsRun:
             error = f"{type(problem).__name__}: {problem}"
             raise
         finally:
+            self.signals.restore()
             if self.progress is not None:
                 self.progress.close()
             result = {"status": status, "error": error, "seconds": time.monotonic() - started, **self.summary()}
-            write_json(self.directory / "result.json", result)
+            write_result(self.directory, result)
         return result
 
     def prepare(self) -> None:
@@ -156,8 +155,10 @@ class SeedsRun:
                 self.progress.on_train_batch_end(None, self.first, None, None, 0)  # type: ignore[arg-type]
             if over:
                 break
-            if self.received is not None:
-                self.leave()
+            if self.signals.received is not None:
+                self.save()
+                text = f"saved iteration {games.iterations}; to resume: ckpt_path={os.path.relpath(self.directory)}"
+                raise Interrupted(self.signals.received, text)
         if self.progress is not None:
             self.progress.on_train_end(None, self.first)  # type: ignore[arg-type]
         self.draw()
@@ -183,7 +184,8 @@ class SeedsRun:
         self.first.metrics.update(means)
         if evaluation.monitor is not None:
             evaluation.remember(means[evaluation.monitor], self.games.iterations)
-        self.write_rows()
+        columns = list(dict.fromkeys(name for row in self.rows for name in row))
+        write_table(self.directory / "metrics.csv", columns, self.rows)
 
     def density_values(self, index: int) -> dict[str, float]:
         """Return V(D, G), C(G) and |D - D*| of one game as it is played, for data on the line; see `DensityPlot`."""
@@ -201,17 +203,6 @@ class SeedsRun:
     def is_finite(self, index: int) -> bool:
         """Return whether all weights of a game are finite."""
         return all(bool(value[index].isfinite().all()) for value in self.games.state_dict().values())
-
-    def write_rows(self) -> None:
-        """Write ``metrics.csv``, a row for each seed of each evaluation."""
-        columns = list(dict.fromkeys(name for row in self.rows for name in row))
-        with (
-            atomic_write(self.directory / "metrics.csv") as unfinished,
-            unfinished.open("w", newline="", encoding="utf-8") as file,
-        ):
-            writer = csv.DictWriter(file, columns)
-            writer.writeheader()
-            writer.writerows(self.rows)
 
     def save(self) -> None:
         """Save ``last.ckpt``, all games in one, unless a weight is not finite; a full disk is a line in the log."""
@@ -277,50 +268,16 @@ class SeedsRun:
 
     def summary(self) -> dict[str, Any]:
         """Return what was reached: counters, each seed's last numbers, and their statistics."""
-        monitor = self.evaluation.monitor if self.evaluation else None
         per_seed = {seed: self.values[seed] for seed in self.seeds if seed in self.values}
         statistics = statistics_of(list(per_seed.values())) if per_seed else {}
-        best: dict[str, Any] = {}
-        if self.evaluation is not None and monitor is not None and self.evaluation.best is not None:
-            best = {monitor: self.evaluation.best, "iteration": self.evaluation.best_iteration}
         return {
             **self.games.state.counters(),
             "seeds": self.seeds,
-            "monitor": monitor,
             "final": {name: of["mean"] for name, of in statistics.items()},
-            "final_iteration": self.evaluation.last_iteration if self.evaluation else None,
-            "protocol": self.evaluation.protocol if self.evaluation else None,
-            "best": best,
+            **evaluated(self.evaluation),
             "statistics": statistics,
             "per_seed": {str(seed): values for seed, values in per_seed.items()},
             "classes": None,
             "stopped": None,
             "health": [],
         }
-
-    @contextmanager
-    def noting_signals(self) -> Iterator[None]:
-        """Within, a signal to stop ends the run after the running step, its state saved."""
-        try:
-            before = {number: signal.signal(number, self.note_signal) for number in SIGNALS}
-        except ValueError:  # only the main thread can listen
-            before = {}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def note_signal(self, number: int, frame: Any) -> None:
-        """Note a signal; the second Ctrl+C quits at once."""
-        if self.received is not None and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.received = self.received or signal.Signals(number)
-
-    def leave(self) -> None:
-        """Save and end the run."""
-        assert self.received is not None
-        self.save()
-        text = f"{self.received.name}: saved iteration {self.games.iterations}; to resume: ckpt_path="
-        text += os.path.relpath(self.directory)
-        raise Interrupted(STOPPED_BY_HAND if self.received == signal.SIGINT else TRY_AGAIN, text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import shutil
@@ -22,6 +23,8 @@ from gan_lightning.runs.safe_targets import flaw_of
 from gan_lightning.utils.conf import PACKAGE
 from gan_lightning.utils.errors import UserError
 from gan_lightning.utils.files import write_json, write_text
+
+log = logging.getLogger(__name__)
 
 RUNS = Path("outputs/runs")
 """Where runs lie that were given no directory; conf/train.yaml says so too."""
@@ -50,6 +53,15 @@ def write_start(directory: Path, settings: Mapping[str, Any], overrides: Sequenc
     if not (directory / "overrides.yaml").is_file():
         write_text(directory / "overrides.yaml", OmegaConf.to_yaml(OmegaConf.create(list(overrides))))
     write_json(directory / "environment.json", environment())
+
+
+def write_result(directory: Path, result: Mapping[str, Any]) -> None:
+    """Write ``result.json``; that it cannot be written is logged, as how the run ended is known by other means."""
+    path = directory / "result.json"
+    try:
+        write_json(path, result)
+    except OSError as error:
+        log.error(f"{os.path.relpath(path)} cannot be written ({error.strerror}): the run ended as {result['status']}")
 
 
 def require_writable(directory: Path) -> None:

@@ -20,9 +20,8 @@ from lightning.pytorch import callbacks as lightning_callbacks
 from omegaconf import DictConfig
 
 from gan_lightning.callbacks.checkpoint import NotSavedError
-from gan_lightning.callbacks.evaluation import Evaluation
+from gan_lightning.callbacks.evaluation import Evaluation, evaluated
 from gan_lightning.callbacks.health import DivergedError, Health
-from gan_lightning.callbacks.preemption import Interrupted
 from gan_lightning.callbacks.stop import why_ended_early
 from gan_lightning.data.decode import UnreadableImageError
 from gan_lightning.diagnostics.finite import not_finite
@@ -33,16 +32,17 @@ from gan_lightning.runs.logged import description, end_loggers, run_url
 from gan_lightning.runs.many_seeds import train_seeds
 from gan_lightning.runs.report import print_report
 from gan_lightning.runs.resume import ResumePoint
-from gan_lightning.runs.run_dir import write_start
+from gan_lightning.runs.run_dir import write_result, write_start
 from gan_lightning.runs.start_block import log_start
 from gan_lightning.trainer.hardware import configure_hardware, trainer_settings
 from gan_lightning.trainer.launcher import RankDiedError
 from gan_lightning.trainer.ranks import kept_environment, started_as_rank_zero
 from gan_lightning.utils.conf import plain
 from gan_lightning.utils.errors import UserError, WorkError
-from gan_lightning.utils.files import read_json, write_json
+from gan_lightning.utils.files import read_json
 from gan_lightning.utils.instantiation import user_errors
 from gan_lightning.utils.log_handler import as_lines, file_log
+from gan_lightning.utils.stop_signals import Interrupted
 
 log = logging.getLogger(__name__)
 
@@ -240,15 +240,6 @@ def write_running(trainer: Trainer, gan: GAN, start: ResumePoint) -> dict[str, A
     return before
 
 
-def write_result(directory: Path, result: Mapping[str, Any]) -> None:
-    """Write ``result.json``; that it cannot be written is logged, as how the run ended is known by other means."""
-    path = directory / "result.json"
-    try:
-        write_json(path, result)
-    except OSError as error:
-        log.error(f"{os.path.relpath(path)} cannot be written ({error.strerror}): the run ended as {result['status']}")
-
-
 def was_restoring(problem: BaseException) -> bool:
     """Return whether an exception was raised as Lightning read the content of a checkpoint."""
     files = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(problem.__traceback__)]
@@ -268,20 +259,13 @@ def summarize(trainer: Trainer, gan: GAN) -> dict[str, Any]:
     callbacks: list[Callback] = getattr(trainer, "callbacks", [])  # not declared by its type
     evaluation = next((part for part in callbacks if isinstance(part, Evaluation)), None)
     health = next((part for part in callbacks if isinstance(part, Health)), None)
-    monitor = evaluation.monitor if evaluation else None
-    best: dict[str, Any] = {}
-    if evaluation is not None and monitor is not None and evaluation.best is not None:
-        best = {monitor: evaluation.best, "iteration": evaluation.best_iteration}
     return {
         "iterations": gan.iterations,
         "discriminator_updates": gan.discriminator_updates,
         "images": gan.images,
         "classes": getattr(getattr(trainer, "datamodule", None), "class_names", None),
-        "monitor": monitor,
         "final": dict(gan.metrics),
-        "final_iteration": evaluation.last_iteration if evaluation else None,
-        "protocol": evaluation.protocol if evaluation else None,
-        "best": best,
+        **evaluated(evaluation),
         "health": health.records if health else [],
     }
 

@@ -16,10 +16,10 @@ from gan_lightning.evaluation.protocol import comparable_fields, describe
 from gan_lightning.loggers import read_table
 from gan_lightning.runs.status import read_result, status_of
 from gan_lightning.sweeps.labels import LOADER, differing, label, typed_settings
-from gan_lightning.sweeps.statistics import Summary, Verdict, summarize, verdict
 from gan_lightning.utils.conf import leaves
 from gan_lightning.utils.errors import UserError
 from gan_lightning.utils.job_names import LONGEST_NAME, NO_SETTING, of_game
+from gan_lightning.utils.statistics import Summary, Verdict, summarize, verdict
 
 REPEATED = ("gan", "metrics", "extractor")
 """Parts that repeat others, or that the protocol of a number states."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from gan_lightning.sweeps.collect import Group, RunRecord, Table
-from gan_lightning.sweeps.statistics import TEST, Summary
+from gan_lightning.utils.statistics import TEST, Summary
 
 
 def sentence(table: Table) -> str:

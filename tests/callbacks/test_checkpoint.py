@@ -12,8 +12,9 @@ from lightning import Callback, LightningModule, Trainer
 
 from gan_lightning.callbacks.checkpoint import Checkpoint, NotSavedError
 from gan_lightning.callbacks.evaluation import Evaluation
-from gan_lightning.callbacks.preemption import Interrupted, Preemption
+from gan_lightning.callbacks.preemption import Preemption
 from gan_lightning.gan import GAN
+from gan_lightning.utils.stop_signals import Interrupted
 
 
 class Scripted(Evaluation):

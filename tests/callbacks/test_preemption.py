@@ -14,8 +14,9 @@ from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from gan_lightning.callbacks.checkpoint import Checkpoint, NotSavedError
-from gan_lightning.callbacks.preemption import SIGNALS, Interrupted, Preemption
+from gan_lightning.callbacks.preemption import Preemption
 from gan_lightning.gan import GAN
+from gan_lightning.utils.stop_signals import SIGNALS, Interrupted
 
 
 @pytest.fixture(autouse=True)

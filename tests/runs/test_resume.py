@@ -19,8 +19,8 @@ from helpers.compose import composed, job_part
 from helpers.jobs import train
 from helpers.run_script import ROOT, TINY, Command, start_script
 
-from gan_lightning.callbacks.preemption import Interrupted
 from gan_lightning.utils.errors import UserError, WorkError
+from gan_lightning.utils.stop_signals import Interrupted
 
 SMALL_RING = (
     "experiment=ring",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gan_lightning.sweeps.statistics import bootstrap_interval, compare, holm, p_value, summarize, verdict
+from gan_lightning.utils.statistics import bootstrap_interval, compare, holm, p_value, summarize, verdict
 
 LOW, HIGH = [1.0, 1.1, 0.9, 1.05], [2.0, 2.2, 1.9, 2.1]
 
