@@ -1,4 +1,4 @@
-"""Loggers: metrics.csv, Weights & Biases, TensorBoard."""
+"""Loggers: metrics.csv, Weights & Biases, TensorBoard, MLflow."""
 
 from gan_lightning.loggers.metrics_csv import MetricsCSV, read_table, write_table
 from gan_lightning.loggers.weights_and_biases import WandB

@@ -39,7 +39,7 @@ def user_errors() -> Iterator[None]:
 def instantiation_problem(error: InstantiationException) -> str:
     """Return what a constructor says, in one line; its key stands before what does not name it."""
     cause, message = error.__cause__, str(error)
-    if isinstance(cause, (ValueError, OSError)):
+    if isinstance(cause, (ValueError, OSError)) or (isinstance(cause, ImportError) and "pip install" in str(cause)):
         return str(cause)
     if located := re.search(r"Error locating target '([^']+)'", message):
         while cause is not None and cause.__cause__ is not None:
