@@ -18,6 +18,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from lightning import Callback, LightningModule, Trainer
+from matplotlib.figure import Figure
 from omegaconf import DictConfig, open_dict
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -207,6 +208,30 @@ def arguments_of(description: str | None, *, rounds: int, iterations: int, warm_
         "--warm-up", type=positive, default=warm_up, help=f"iterations before the clock starts (default: {warm_up})"
     )
     return parser
+
+
+def report_arguments(description: str | None, *, seeds: int, quick: str) -> argparse.ArgumentParser:
+    """Return a parser of the arguments that reports over seeds share.
+
+    Args:
+        description: of the report.
+        seeds: the default.
+        quick: the size of the quick form, in words.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=positive, default=seeds, help=f"seeds of each setting (default: {seeds})")
+    parser.add_argument("--first", type=int, default=10, help="the first of them (default: 10)")
+    parser.add_argument("--quick", action="store_true", help=quick)
+    parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results", help="where the report goes")
+    return parser
+
+
+def write_report(folder: Path, name: str, text: str, figure: Figure) -> None:
+    """Write ``<name>.md`` and ``<name>.png``, and print the text and both paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.md").write_text(text, encoding="utf-8")
+    figure.savefig(folder / f"{name}.png", dpi=100)
+    print(text, folder / f"{name}.md", folder / f"{name}.png", sep="\n")
 
 
 def positive(text: str) -> int:

@@ -12,7 +12,6 @@ they do not touch; a Gaussian of the right width that is .65 standard deviations
 
 from __future__ import annotations
 
-import argparse
 import csv
 import math
 from collections.abc import Sequence
@@ -28,7 +27,7 @@ from rich.progress import track
 from scipy.stats import binomtest
 
 import gan_lightning as gl
-from benchmarks.common import hardware, positive
+from benchmarks.common import hardware, positive, report_arguments, write_report
 from gan_lightning.utils.statistics import bootstrap_interval, p_value
 
 TARGETS = ((3.0, 0.5), (3.0, 0.2), (-2.0, 0.5))
@@ -233,14 +232,10 @@ def page(cells: Sequence[Cell], seeds: int, first: int, iterations: int) -> str:
 
 def main() -> None:
     """Train all settings and write the table and the figure."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=positive, default=20, help="seeds of each setting (default: 20)")
-    parser.add_argument("--first", type=int, default=10, help="the first of them (default: 10)")
+    parser = report_arguments(__doc__, seeds=20, quick="2 seeds, 100 iterations")
     parser.add_argument("--iterations", type=positive, default=4000, help="updates of each player (default: 4000)")
-    parser.add_argument("--quick", action="store_true", help="2 seeds, 100 iterations")
     parser.add_argument("--no-train", action="store_true", help="only the table and the figure, from the runs")
     parser.add_argument("--runs", type=Path, default=Path("outputs/gaussian_report"), help="where the runs lie")
-    parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results", help="where the table goes")
     given = parser.parse_args()
     seeds, iterations = (2, 100) if given.quick else (given.seeds, given.iterations)
     cells = [
@@ -256,13 +251,7 @@ def main() -> None:
         parser.error(f"there is no run in {missing[0]}: leave --no-train out")
     for cell in () if given.no_train else track(cells, "settings", console=console):
         cell.train(seeds, given.first, iterations)
-    given.results.mkdir(parents=True, exist_ok=True)
-    text = page(cells, seeds, given.first, iterations)
-    (given.results / "gaussian.md").write_text(text, encoding="utf-8")
-    figure(cells).savefig(given.results / "gaussian.png", dpi=100)
-    print(text)
-    print(given.results / "gaussian.md")
-    print(given.results / "gaussian.png")
+    write_report(given.results, "gaussian", page(cells, seeds, given.first, iterations), figure(cells))
 
 
 if __name__ == "__main__":

@@ -14,10 +14,8 @@ proposition 2, from several starts.
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -28,7 +26,7 @@ from rich.progress import track
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from benchmarks.common import hardware, positive
+from benchmarks.common import hardware, report_arguments, write_report
 from gan_lightning.data.distributions import Gaussian
 from gan_lightning.game import DiscriminatorOutput, Latent, Round
 from gan_lightning.losses.adversarial import Minimax
@@ -218,11 +216,7 @@ def interval(bounds: tuple[float, float] | None) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure both and write the tables and the figure."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=positive, default=10, help="seeds of each size (default: 10)")
-    parser.add_argument("--first", type=int, default=10, help="the first of them (default: 10)")
-    parser.add_argument("--quick", action="store_true", help="2 seeds, 100 and 100 steps, two sizes and starts")
-    parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results", help="where the tables go")
+    parser = report_arguments(__doc__, seeds=10, quick="2 seeds, 100 and 100 steps, two sizes and starts")
     given = parser.parse_args(arguments)
     seeds, steps = (2, (100, 100)) if given.quick else (given.seeds, (2000, 300))
     sizes, starts = (SIZES[:2], STARTS[:2]) if given.quick else (SIZES, STARTS)
@@ -235,13 +229,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         start: values_of_training(start, given.first, steps[1])
         for start in track(starts, "theorem 1", console=Console(stderr=True))
     }
-    given.results.mkdir(parents=True, exist_ok=True)
-    text = page(errors, paths, given.first, steps)
-    (given.results / "theory.md").write_text(text, encoding="utf-8")
-    draw(errors, example, paths).savefig(given.results / "theory.png", dpi=90)
-    print(text)
-    print(given.results / "theory.md")
-    print(given.results / "theory.png")
+    write_report(given.results, "theory", page(errors, paths, given.first, steps), draw(errors, example, paths))
 
 
 if __name__ == "__main__":

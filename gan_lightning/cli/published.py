@@ -12,7 +12,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from gan_lightning.runs.compose import hydra_job
-from gan_lightning.utils.conf import conf_dir
+from gan_lightning.utils.conf import conf_dir, plain_value
 
 DESCRIPTION = """List what the settings of experiments are beside the paper's, as their `published:` blocks state them.
 Without names, the page docs/published.md."""
@@ -92,7 +92,7 @@ def different(block: Mapping[str, Any], config: DictConfig) -> Iterator[Differen
             continue
         else:
             pairs = [(key, paper, setting_of(key, config))]
-        yield from (Difference(part, *values) for part, *values in pairs if plain(values[0]) != plain(values[1]))
+        yield from (Difference(part, *values) for part, *values in pairs if values[0] != plain_value(values[1]))
 
 
 def setting_of(key: str, config: DictConfig) -> Any:
@@ -107,11 +107,6 @@ def setting_of(key: str, config: DictConfig) -> Any:
     if key in ("optimizer", "schedule"):
         return config.choices.get(key)
     return OmegaConf.select(config, KEYS[key])
-
-
-def plain(value: Any) -> Any:
-    """Return a value as plain Python has it."""
-    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
 
 
 def table(name: str) -> str:
@@ -129,7 +124,7 @@ def table(name: str) -> str:
 
 def text(value: Any) -> str:
     """Return a value as a cell of a table has it."""
-    value = plain(value)
+    value = plain_value(value)
     if isinstance(value, list):
         return ", ".join(map(text, value)) or "none"
     return "not set" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

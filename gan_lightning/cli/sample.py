@@ -69,7 +69,7 @@ def sample(cfg: DictConfig) -> list[Path]:
     from gan_lightning.sampling import writers
     from gan_lightning.trainer.hardware import device_named
 
-    config, gan = load(checkpoint, device_named(cfg.device), cfg.trust)
+    config, gan, _ = load(checkpoint, device_named(cfg.device), cfg.trust)
     if is_translator(gan.averaged_generator):
         if task in (INTERPOLATION, TRAVERSAL):
             raise UserError(f"{task.name} is for a model that is fed noise, and this one is fed images: leave it out")

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from gan_lightning.data.pixels import to_uint8
 from gan_lightning.explore.samples import (
-    Checkpoint,
     Choice,
     Pin,
     can_truncate,
@@ -27,6 +26,7 @@ from gan_lightning.explore.samples import (
     samples,
     training_images,
 )
+from gan_lightning.runs.checkpoints import LoadedRun
 from gan_lightning.utils.errors import UserError
 
 NO_TRUNCATION = 4.0
@@ -45,7 +45,7 @@ img {image-rendering: pixelated}
 THEME = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])  # none to be fetched
 
 
-def explorer(runs: Sequence[tuple[str, Sequence[Checkpoint]]]) -> gr.Blocks:
+def explorer(runs: Sequence[tuple[str, Sequence[LoadedRun]]]) -> gr.Blocks:
     """Return the page of runs, each by its name and its checkpoints, beside one another."""
     title = " and ".join(name for name, _ in runs)
     with gr.Blocks(title=f"Explore {title}", analytics_enabled=False, fill_width=True) as page:
@@ -71,7 +71,7 @@ def explorer(runs: Sequence[tuple[str, Sequence[Checkpoint]]]) -> gr.Blocks:
     return page
 
 
-def add_run(page: gr.Blocks, key: str, name: str, checkpoints: Sequence[Checkpoint], shared: list[Any]) -> None:
+def add_run(page: gr.Blocks, key: str, name: str, checkpoints: Sequence[LoadedRun], shared: list[Any]) -> None:
     """Add the controls and the pictures of one run to the page, within a column.
 
     Args:
@@ -103,7 +103,7 @@ def add_run(page: gr.Blocks, key: str, name: str, checkpoints: Sequence[Checkpoi
     sliders = [gr.Slider(-LONGEST_CODE, LONGEST_CODE, 0.0, step=0.1, label=f"Code {n + 1}") for n in range(codes)]
     controls = [number, *shared, label, choose, *sliders]
 
-    def at(values: Sequence[Any]) -> tuple[Checkpoint, Choice]:
+    def at(values: Sequence[Any]) -> tuple[LoadedRun, Choice]:
         return checkpoints[int(values[0]) - 1], choice_of(values[1:], words)
 
     def draw(*values: Any) -> tuple[str, list[NDArray[np.uint8]]]:
@@ -125,10 +125,10 @@ def add_run(page: gr.Blocks, key: str, name: str, checkpoints: Sequence[Checkpoi
 def add_selection(
     page: gr.Blocks,
     key: str,
-    checkpoints: Sequence[Checkpoint],
+    checkpoints: Sequence[LoadedRun],
     controls: list[Any],
     shown: gr.Gallery,
-    at: Callable[[Sequence[Any]], tuple[Checkpoint, Choice]],
+    at: Callable[[Sequence[Any]], tuple[LoadedRun, Choice]],
 ) -> None:
     """Add what is done with a sample that was clicked: interpolation of two pinned ones, nearest training images."""
     selected, start, end = gr.State(0), gr.State(Pin(Choice(), 0)), gr.State(Pin(Choice(), 1))
@@ -193,9 +193,9 @@ def choice_of(values: Sequence[Any], words: dict[str, int]) -> Choice:
     )
 
 
-def described(name: str, checkpoint: Checkpoint) -> str:
+def described(name: str, checkpoint: LoadedRun) -> str:
     """Return a line about a checkpoint of the run `name`."""
-    return f"**{name}**, checkpoint *{checkpoint.name}*, iteration {checkpoint.gan.iterations:,}"
+    return f"**{name}**, checkpoint *{checkpoint.file.stem}*, iteration {checkpoint.gan.iterations:,}"
 
 
 def pictures(images: Tensor) -> list[NDArray[np.uint8]]:

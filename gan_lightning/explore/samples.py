@@ -6,7 +6,7 @@ from collections.abc import Collection
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from hydra.utils import instantiate
@@ -19,7 +19,7 @@ from gan_lightning.game import Latent
 from gan_lightning.gan import GAN
 from gan_lightning.models.cyclegan import is_translator
 from gan_lightning.priors import ClassConditional, Gaussian, Prior
-from gan_lightning.runs.checkpoints import load
+from gan_lightning.runs.checkpoints import LoadedRun, load
 from gan_lightning.runs.run_dir import checkpoint_of, run_directory
 from gan_lightning.sampling.generate import sample_latents, sampling_rng, truncated_prior
 from gan_lightning.utils.class_names import class_words
@@ -29,14 +29,6 @@ from gan_lightning.variants.infogan import InfoGANPrior
 
 ROWS = 2048
 """Training images that a sample is compared with at a time."""
-
-
-class Checkpoint(NamedTuple):
-    """A checkpoint that was loaded: its file's name without the ending, the run's settings, the GAN."""
-
-    name: str
-    config: DictConfig
-    gan: GAN
 
 
 @dataclass(frozen=True)
@@ -68,7 +60,7 @@ class Pin:
     index: int
 
 
-def load_checkpoints(path: str, device: str = "cpu", trust: Collection[str] = ()) -> list[Checkpoint]:
+def load_checkpoints(path: str, device: str = "cpu", trust: Collection[str] = ()) -> list[LoadedRun]:
     """Return the checkpoints of a run directory by the iterations they were trained for, or the one of a file.
 
     Raises:
@@ -76,14 +68,14 @@ def load_checkpoints(path: str, device: str = "cpu", trust: Collection[str] = ()
     """
     chosen = checkpoint_of(path)
     files = sorted(chosen.parent.glob("*.ckpt")) if Path(path).expanduser().is_dir() or path == "last" else [chosen]
-    found = [Checkpoint(file.stem, *load(file, device, trust)) for file in files]
-    config, gan = found[0].config, found[0].gan
+    found = [load(file, device, trust) for file in files]
+    config, gan, _ = found[0]
     if is_translator(gan.averaged_generator):
         raise UserError(f"{path} is a model that translates images, with no latents to explore: use sample.py source=")
     shape = list(config.data.shape)
     if len(shape) != 3 or shape[0] not in (1, 3):
         raise UserError(f"{path} makes samples of shape {shape}, which are no pictures: use sample.py format=npz")
-    return sorted(found, key=lambda checkpoint: (checkpoint.gan.iterations, checkpoint.name))
+    return sorted(found, key=lambda checkpoint: (checkpoint.gan.iterations, checkpoint.file.stem))
 
 
 def run_name(path: str) -> str:
@@ -91,7 +83,7 @@ def run_name(path: str) -> str:
     return run_directory(checkpoint_of(path)).resolve().name
 
 
-def label_kind(checkpoint: Checkpoint) -> str | None:
+def label_kind(checkpoint: LoadedRun) -> str | None:
     """Return what labels of latents are: class, cluster or category; None where there are none to choose."""
     if isinstance(checkpoint.gan.prior, InfoGANPrior):
         return "category"
@@ -100,7 +92,7 @@ def label_kind(checkpoint: Checkpoint) -> str | None:
     return "class" if checkpoint.config.data.get("clusters") is None else "cluster"
 
 
-def label_words(checkpoint: Checkpoint) -> dict[str, int]:
+def label_words(checkpoint: LoadedRun) -> dict[str, int]:
     """Return the labels that can be chosen, by their names, or numbers where they have no names."""
     prior, names = checkpoint.gan.prior, None
     if isinstance(prior, InfoGANPrior):

@@ -33,10 +33,11 @@ COUNTERS = ("iterations", "discriminator_updates", "images")
 
 
 class LoadedRun(NamedTuple):
-    """The run's settings, but for `safe_targets.NOT_BUILT`, and its GAN in evaluation mode."""
+    """A checkpoint: the run's settings, but for `safe_targets.NOT_BUILT`, its GAN in evaluation mode, and its file."""
 
     config: DictConfig
     gan: GAN
+    file: Path
 
 
 class LoadedGenerator(NamedTuple):
@@ -166,7 +167,7 @@ def load(
     load_weights(gan, content["state_dict"], checkpoint)
     gan.save_hyperparameters(plain(config), logger=False)
     gan.on_load_checkpoint(content)
-    return LoadedRun(config, gan.to(device).eval())
+    return LoadedRun(config, gan.to(device).eval(), checkpoint)
 
 
 def load_generator(checkpoint: Path, device: str, trust: Collection[str] = ()) -> LoadedGenerator:

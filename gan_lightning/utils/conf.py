@@ -223,9 +223,12 @@ def _sweep_or_run_dir() -> str:
 
 def plain(config: DictConfig) -> dict[str, Any]:
     """Return a configuration as nested dicts and lists, every interpolation filled in."""
-    container = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(container, dict)
-    return {str(key): value for key, value in container.items()}
+    return {str(key): value for key, value in plain_value(config).items()}
+
+
+def plain_value(value: Any) -> Any:
+    """Return a value of a configuration as plain Python has it, every interpolation filled in."""
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
 
 
 def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -49,7 +49,7 @@ def test_samples_of_a_seed_a_class_and_a_truncation_are_those_of_the_front_door(
 
 
 def test_raw_weights_are_those_of_the_generator_that_was_trained(named: Path):
-    (_, _, gan) = load_checkpoints(str(named))[0]
+    gan = load_checkpoints(str(named))[0].gan
     with torch.no_grad():
         next(gan.averaged_generator.parameters()).add_(1.0)
         raw = gan.generator(latents(gan, Choice(seed=1, count=3)))
@@ -135,8 +135,8 @@ def test_checkpoints_of_a_run_come_by_iterations_and_one_file_alone(named: Path,
     longer = run(tmp_path / "longer", *SMALL, *SHAPES, "prior=labelled_onehot", "prior.noise.dim=4", "max_iterations=2")
     shutil.copy(named / "checkpoints/last.ckpt", longer / "checkpoints/zero.ckpt")
     found = load_checkpoints(str(longer))
-    assert [(checkpoint.name, checkpoint.gan.iterations) for checkpoint in found] == [("zero", 1), ("last", 2)]
-    assert [checkpoint.name for checkpoint in load_checkpoints(str(longer / "checkpoints/zero.ckpt"))] == ["zero"]
+    assert [(checkpoint.file.stem, checkpoint.gan.iterations) for checkpoint in found] == [("zero", 1), ("last", 2)]
+    assert [checkpoint.file.stem for checkpoint in load_checkpoints(str(longer / "checkpoints/zero.ckpt"))] == ["zero"]
     assert run_name(str(longer)) == run_name(str(longer / "checkpoints/zero.ckpt")) == "longer"
 
 
