@@ -25,7 +25,7 @@ def run_command(
 ) -> None:
     """Run a command line to its end.
 
-    Exit code 2 says that the command is at fault, 1 that the work failed, 75 that the run was asked to stop and can be
+    Exit code 2 says that the command is at fault, 1 that the work failed, 75 that a signal stopped a run that can be
     resumed, 130 that it was stopped with Ctrl+C.
 
     Args:

@@ -153,10 +153,10 @@ def model_and_loss(config: DictConfig) -> Iterator[str]:
 
 def model_and_prior(config: DictConfig) -> Iterator[str]:
     """Yield a sentence where the prior draws classes that the generator does not have."""
-    known, asked = config.model.generator.get("num_classes"), (config.prior or {}).get("num_classes")
-    if known is not None and asked is not None and asked > known:
+    known, drawn = config.model.generator.get("num_classes"), (config.prior or {}).get("num_classes")
+    if known is not None and drawn is not None and drawn > known:
         yield (
-            f"prior.num_classes={asked} has more classes than model.generator.num_classes={known}: choose the "
+            f"prior.num_classes={drawn} has more classes than model.generator.num_classes={known}: choose the "
             "same number for both"
         )
 

@@ -134,11 +134,11 @@ def as_typed(override: Override) -> str:
 
 def auto_run_dir(typed: Sequence[Override]) -> str:
     """Return the run directory of a command that starts or resumes: the same one whenever it is for the same game."""
-    asked = {
+    compared = {
         f"{override.get_key_element()}": as_typed(override) if override.is_sweep_override() else override.value()
         for override in typed
         if not override.is_hydra_override()
         and (override.key_or_group in COMPARED or not may_change(str(override.key_or_group)))
     }
-    digest = blake2b(repr(sorted(asked.items(), key=str)).encode(), digest_size=4).hexdigest()
+    digest = blake2b(repr(sorted(compared.items(), key=str)).encode(), digest_size=4).hexdigest()
     return f"hydra.run.dir='{RUNS}/auto_${{name}}_{digest}'"

@@ -63,7 +63,7 @@ def listed(directory: Path) -> Listed:
         directory,
         status,
         count if isinstance(count, int) else None,
-        str(monitor),
+        monitor if isinstance(monitor, str) else None,
         float(value) if isinstance(value, (int, float)) else None,
         began(directory),
         typed_settings(directory),
@@ -77,7 +77,8 @@ def progress_of(directory: Path, monitor: Any) -> tuple[int | None, float | None
         with (directory / "metrics.csv").open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 count = int(row["iteration"])
-                value = float(row.get(f"{monitor}_best") or "nan") if row.get(f"{monitor}_best") else value
+                if best := row.get(f"{monitor}_best"):
+                    value = float(best)
     except (OSError, ValueError, KeyError, TypeError, csv.Error):
         pass  # the last line may be half written
     return count, value

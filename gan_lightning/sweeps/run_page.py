@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def run_page(run: RunRecord) -> str:
     if result.get("seconds"):
         counts.append(f"{result['seconds']:,.0f} s, {result['images'] / result['seconds']:,.0f} images/s")
     best = ""
-    if run.monitor in result.get("best", {}):
+    if result.get("best", {}).get(run.monitor) is not None:
         place = f" at iteration {result['best']['iteration']:,}" if "iteration" in result["best"] else ""
         best = f"Best {run.monitor}: {result['best'][run.monitor]:.4g}{place}"
     files = (("Configuration", "config.yaml"), ("Environment", "environment.json"))
@@ -71,14 +72,20 @@ def metrics(run: RunRecord) -> str:
     """Return the table of the final metrics, and how each was at its least and its largest."""
     rows = []
     for name, last in run.result.get("final", {}).items():
-        values = [value for _, value in run.curve(name)] or [last]
-        cells = "".join(f'<td data-value="{value}">{value:.4g}</td>' for value in (last, min(values), max(values)))
+        values = [value for _, value in run.curve(name) if math.isfinite(value)]
+        numbers = (last, min(values, default=None), max(values, default=None))
+        cells = "".join(f'<td data-value="{value}">{number(value)}</td>' for value in numbers)
         rows.append(f'<tr><td data-value="{text(name)}">{text(name)}</td>{cells}</tr>')
     heads = "".join(
         f'<th><button type="button">{name}</button></th>' for name in ("metric", "last", "least", "largest")
     )
     table = f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     return f'<div class="wide">{table}</div>' if rows else ""
+
+
+def number(value: float | None) -> str:
+    """Return a number of four digits; a dash where it is none, as it is for NaN in ``result.json``."""
+    return "–" if value is None else f"{value:.4g}"
 
 
 def plots(run: RunRecord) -> str:

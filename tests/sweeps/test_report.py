@@ -13,10 +13,11 @@ from helpers.run_directories import write_run
 from PIL import Image
 
 from gan_lightning.cli.report import main
-from gan_lightning.sweeps.collect import grouped, read_runs, tables
+from gan_lightning.sweeps.collect import grouped, read_run, read_runs, tables
 from gan_lightning.sweeps.pictures import all_pictures, at_stages
 from gan_lightning.sweeps.plots import axis, is_geometric
 from gan_lightning.sweeps.report import report
+from gan_lightning.sweeps.run_page import run_page
 from gan_lightning.utils.errors import UserError
 
 
@@ -120,6 +121,17 @@ def test_a_single_run_has_a_page_of_its_own(tmp_path: Path):
     assert page.startswith("<!doctype html>") and "<title>loss=gan,seed=0</title>" in page
     assert "Best val/fid: 5" in page and "python train.py loss=gan seed=0" in page
     assert 'data-stops="0,200"' in page and 'data-value="7.0">7</td>' in page
+
+
+def test_a_number_that_is_none_is_a_dash(tmp_path: Path):
+    """As a metric of fakes that are no numbers; the best of them is none either."""
+    run = write_run(tmp_path, "gan", 0, best=3.0)
+    result = json.loads((run / "result.json").read_text())
+    result |= {"best": {"val/fid": None}, "final": {"val/fid": None, "val/kid": 0.25}}
+    (run / "result.json").write_text(json.dumps(result))
+    (run / "metrics.csv").write_text("iteration,val/fid,val/kid\n10,nan,0.5\n20,,0.25\n")
+    page = run_page(read_run(run))
+    assert re.findall(r">([^<>]*)</td>", page)[:8] == ["val/fid", "–", "–", "–", "val/kid", "0.25", "0.25", "0.5"]
 
 
 @pytest.mark.parametrize(
