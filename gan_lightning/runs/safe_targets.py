@@ -17,7 +17,7 @@ from gan_lightning.utils.conf import conf_dir
 from gan_lightning.utils.config_dirs import remembered_config_dirs
 from gan_lightning.utils.errors import UserError
 
-NOT_BUILT = ("callbacks", "logger", "launcher", "hparams_search")
+NOT_BUILT = ("callbacks", "logger", "launcher", "hparams_search", "debug")
 """Parts of a run's settings that are not built again: they observe training or start it."""
 
 MOST_NODES, DEEPEST = 50_000, 50

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gan_lightning.runs import training
+from gan_lightning.runs import run_dir
 from gan_lightning.runs.run_dir import checkpoint_of, environment, write_start
 from gan_lightning.utils.errors import UserError
 from gan_lightning.utils.files import write_json
@@ -52,7 +52,7 @@ def test_a_result_that_cannot_be_written_is_one_line_of_the_log(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(training, "write_json", full)
-    training.write_result(Path("run"), {"status": "finished"})
+    monkeypatch.setattr(run_dir, "write_json", full)
+    run_dir.write_result(Path("run"), {"status": "finished"})
     message = "run/result.json cannot be written (No space left on device): the run ended as finished"
     assert [record.getMessage() for record in caplog.records] == [message]
