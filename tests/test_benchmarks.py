@@ -13,7 +13,17 @@ from hydra.utils import instantiate
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import common, dcgan_speed, devices_speed, gpu_speed, image_folder, loops, memory, toy_speed
+from benchmarks import (
+    checkpoint_cost,
+    common,
+    dcgan_speed,
+    devices_speed,
+    gpu_speed,
+    image_folder,
+    loops,
+    memory,
+    toy_speed,
+)
 from gan_lightning.utils.conf import plain
 
 SMALL = [*dcgan_speed.overrides_of(size=28, batch=4, width=2), "trainer.accelerator=cpu"]
@@ -167,6 +177,25 @@ def test_memory_is_noted_by_windows() -> None:
     windows = memory.measure(6, 2, [*often, "metrics.num_fakes=50"])
     assert [window.iteration for window in windows] == [2, 4, 6]
     assert all(window.mib > 50 and window.iterations_per_second > 0 for window in windows)
+
+
+def test_the_cost_of_checksums_and_of_the_lock_is_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoint_cost.main(["--quick", "--results", str(tmp_path)])
+    text = (tmp_path / "checkpoint_cost.md").read_text(encoding="utf-8")
+    assert text in capsys.readouterr().out
+    for words in ("| saved | 0.", "| read | 0.", "| taken and released, once a run |", "| a heartbeat, every 10 s |"):
+        assert words in text
+
+
+def test_the_cost_of_checksums_is_the_digest_and_the_crc_and_what_reading_takes_longer() -> None:
+    times = {"saved": [4.0, 4.0], "digest": [0.5, 0.5], "to nowhere": [2.0, 2.0], "to nowhere without CRC-32": [1.5]}
+    times |= {"read": [4.0, 4.0], "read by torch.load": [1.0, 1.0]}
+    assert checkpoint_cost.shares_of_checksums(times) == (25.0, 75.0)
+    text = checkpoint_cost.page((25_000_000, 24_000_000, 700.0), times, (2e-3, 5e-5), 1e-3)
+    assert "25.0 million" in text and "700 MB" in text and "checksums are 25 %" in text
+    assert "| saved | 4.0000 (4.0000 to 4.0000) |" in text
+    assert "| 2.00 ms | 2.00 iterations of the 1-D toy |" in text
+    assert "| 50 µs | 0.00050 % of training, 5.000 ns of the 1.00 ms" in text
 
 
 def test_growth_is_that_of_a_line_after_the_first_window() -> None:

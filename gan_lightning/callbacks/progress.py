@@ -20,6 +20,7 @@ from torch import Tensor
 
 from gan_lightning.callbacks.periodic import as_gan
 from gan_lightning.gan import GAN
+from gan_lightning.utils.errors import printable
 
 REFRESH_SECONDS = 0.25
 WINDOW_SECONDS = 30.0
@@ -58,8 +59,8 @@ class Progress(Callback):
         if self.console.is_interactive:
             # Refreshed by hand: a thread of its own would compete with short training steps.
             widest = Column(no_wrap=True, min_width=2 * len(str(gan.max_iterations)) + 1)
-            count = TextColumn("{task.fields[count]}", table_column=widest)
-            columns = count, BarColumn(None), TextColumn("{task.fields[state]}")
+            count = TextColumn("{task.fields[count]}", markup=False, table_column=widest)
+            columns = count, BarColumn(None), TextColumn("{task.fields[state]}", markup=False)
             self._bar = Bar(*columns, console=self.console, auto_refresh=False, expand=True)
             self._bar.add_task("", total=gan.max_iterations, completed=gan.iterations, count="", state="")
             self._bar.start()
@@ -114,7 +115,7 @@ class Progress(Callback):
             parts += [f"{timedelta(seconds=seconds)} left", f"{images_per_second:.0f} images/s"]
         parts += [f"{player[0].upper()} {loss:.2f}" for player, loss in losses_by_player(gan.losses).items()]
         if self.monitor is not None and self.monitor in gan.metrics:
-            parts.append(f"{self.monitor.split('/')[-1]} {gan.metrics[self.monitor]:.4g}")
+            parts.append(f"{printable(self.monitor.split('/')[-1])} {gan.metrics[self.monitor]:.4g}")
         return f"{gan.iterations}/{gan.max_iterations}", "  ".join(parts)
 
     def close(self) -> None:

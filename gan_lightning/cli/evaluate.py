@@ -18,7 +18,7 @@ from gan_lightning.runs.data_path import expand_moved_data
 from gan_lightning.runs.run_dir import checkpoint_of, run_directory
 from gan_lightning.utils.checks import check_bool, check_int
 from gan_lightning.utils.conf import conf_dir
-from gan_lightning.utils.errors import UserError
+from gan_lightning.utils.errors import UserError, write_line
 from gan_lightning.utils.instantiation import user_errors
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def evaluate_checkpoint(cfg: DictConfig, checkpoint: Path) -> dict[str, float]:
         from gan_lightning.runs.wandb_run import send
 
         send(checkpoint, result.values, result.protocol, source["iterations"])
-    print(os.path.relpath(path))
+    write_line(os.path.relpath(path))
     return result.values
 
 
@@ -142,7 +142,7 @@ def evaluate_images(cfg: DictConfig) -> dict[str, float]:
     )
     print_result(result, f"{fake.folder} against {real.folder}")
     stem = f"{fake.folder.absolute().name}_{'-'.join(metrics)}_{fake.reference_size}"
-    print(os.path.relpath(write_result(result, FOLDER, stem)))
+    write_line(os.path.relpath(write_result(result, FOLDER, stem)))
     return result.values
 
 

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from gan_lightning.runs.compose import hydra_job
 from gan_lightning.utils.conf import conf_dir, plain_value
+from gan_lightning.utils.errors import write_line
 
 DESCRIPTION = """List what the settings of experiments are beside the paper's, as their `published:` blocks state them.
 Without names, the page docs/published.md."""
@@ -137,7 +138,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     names = parser.parse_args(arguments).experiments
     known = published_experiments()
     if unknown := [name for name in names if name not in known]:
-        sys.stderr.write(f"{', '.join(unknown)}: no experiment with a paper's settings; there are {', '.join(known)}\n")
+        words = f"{', '.join(unknown)}: no experiment with a paper's settings; there are {', '.join(known)}"
+        write_line(words, sys.stderr)
         sys.exit(2)
     sections = [table(name) for name in names or known]
     print("\n\n".join(sections if names else [INTRODUCTION.rstrip(), *sections]))

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from gan_lightning.utils.errors import UserError
+from gan_lightning.utils.errors import UserError, write_line
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -22,8 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except UserError as error:
         sys.stderr.write(error.report() + "\n")
         sys.exit(error.exit_code)
-    print((page.parent / "summary.md").read_text(encoding="utf-8"))
-    print(f"report  {page}")
+    write_line((page.parent / "summary.md").read_text(encoding="utf-8"))
+    write_line(f"report  {page}")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from gan_lightning.runs.run_dir import checkpoint_of, run_directory
 from gan_lightning.utils.checks import check_bool, check_int, check_positive
 from gan_lightning.utils.class_names import class_numbers
 from gan_lightning.utils.conf import conf_dir
-from gan_lightning.utils.errors import UserError
+from gan_lightning.utils.errors import UserError, write_line
 from gan_lightning.utils.instantiation import user_errors
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def run(cfg: DictConfig) -> None:
     try:
         with reported():
             for path in sample(cfg):
-                print(os.path.relpath(path))
+                write_line(os.path.relpath(path))
     except KeyboardInterrupt:
         sys.stderr.write("Interrupted: nothing was written.\n")
         sys.exit(130)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gan_lightning.evaluation.protocol import describe
-from gan_lightning.utils.errors import WorkError
+from gan_lightning.utils.errors import WorkError, printable, write_line
 from gan_lightning.utils.files import write_json
 
 
@@ -44,7 +44,8 @@ class EvaluationResult:
 
 def print_result(result: EvaluationResult, head: str) -> None:
     """Print the numbers as a table, under `head` and the protocol."""
-    print("\n".join([head, *describe(result.protocol)]))
+    for line in (head, *describe(result.protocol)):
+        write_line(line)
     print_metrics(result.values)
 
 
@@ -81,5 +82,5 @@ def print_metrics(values: Mapping[str, float]) -> None:
         return
     table = Table("metric", "value", box=None, pad_edge=False)
     for name, value in values.items():
-        table.add_row(name, f"{value:.4g}")
+        table.add_row(printable(name), f"{value:.4g}")
     Console(highlight=False, markup=False, emoji=False).print(table)

@@ -144,14 +144,18 @@ class RunLock:
             return False
 
     def beat(self) -> None:
-        """Renew the file's time until the lock is released; end the process where another one has taken it over."""
+        """Renew the file's time until the lock is released."""
         while not self.over.wait(BEAT_S):
             with suppress(OSError):
-                if not self.is_current() and self.path.stat() and not self.over.is_set():
-                    sys.stderr.write(f"{self.path} was taken over while this process stood still: it ends here\n")
-                    sys.stderr.flush()
-                    os._exit(1)  # whatever it wrote now would mix with what the other one writes
-                os.utime(self.descriptor if os.utime in os.supports_fd else self.path)
+                self.renew()
+
+    def renew(self) -> None:
+        """Renew the file's time; end the process where another one has taken it over."""
+        if not self.is_current() and self.path.stat() and not self.over.is_set():
+            sys.stderr.write(f"{self.path} was taken over while this process stood still: it ends here\n")
+            sys.stderr.flush()
+            os._exit(1)  # whatever it wrote now would mix with what the other one writes
+        os.utime(self.descriptor if os.utime in os.supports_fd else self.path)
 
     def release(self) -> None:
         """Give the lock back and remove its file."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gan_lightning.utils.errors import UserError
-from gan_lightning.utils.log_handler import LogFile
+from gan_lightning.utils.log_handler import LogFile, Printable
 
 
 @contextmanager
@@ -22,7 +22,7 @@ def log_file(path: Path, line: str) -> Iterator[None]:
     """
     logger = logging.getLogger("gan_lightning")
     file = LogFile(path)
-    file.setFormatter(logging.Formatter(line))
+    file.setFormatter(Printable(line))
     handlers: list[logging.Handler] = [file]
     if not logger.hasHandlers() and logging.lastResort is not None:
         handlers.append(logging.lastResort)  # which prints warnings where nothing else does

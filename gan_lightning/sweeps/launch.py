@@ -18,6 +18,7 @@ from hydra.plugins.launcher import Launcher
 from gan_lightning.runs.status import read_result
 from gan_lightning.sweeps.jobs import Job
 from gan_lightning.utils.conf import quoted
+from gan_lightning.utils.errors import write_line
 
 LOOK_EVERY_S = 1.0
 
@@ -82,8 +83,7 @@ class Progress:
 
     def say(self, line: str) -> None:
         """Write a line."""
-        sys.stderr.write(line + "\n")
-        sys.stderr.flush()
+        write_line(line, sys.stderr)
 
 
 def duration(seconds: float) -> str:

@@ -24,7 +24,7 @@ from gan_lightning.runs.status import read_result
 from gan_lightning.sweeps.jobs import Job, expand
 from gan_lightning.sweeps.launch import Outcome, Progress, placed, run_jobs
 from gan_lightning.utils.conf import plain, quoted
-from gan_lightning.utils.errors import ReportedError, UserError
+from gan_lightning.utils.errors import ReportedError, UserError, write_line
 
 
 class SweepBase(Sweeper):
@@ -87,11 +87,11 @@ class SweepBase(Sweeper):
         failed = [outcome for outcome in outcomes if outcome.error is not None]
         if failed:
             jobs = "1 job" if len(failed) == 1 else f"{len(failed)} jobs"
-            sys.stderr.write(f"{jobs} of {len(outcomes)} failed:\n")
+            write_line(f"{jobs} of {len(outcomes)} failed:", sys.stderr)
             for outcome in failed:
-                sys.stderr.write(f"  {outcome.job.name}: {(outcome.error or '').splitlines()[0]}\n")
-                sys.stderr.write(f"    {self.directory / outcome.job.name / 'train.log'}\n")
-            sys.stderr.write(f"To run what is missing: {self.command_to_resume()}\n")
+                write_line(f"  {outcome.job.name}: {(outcome.error or '').splitlines()[0]}", sys.stderr)
+                write_line(f"    {self.directory / outcome.job.name / 'train.log'}", sys.stderr)
+            write_line(f"To run what is missing: {self.command_to_resume()}", sys.stderr)
             raise ReportedError(f"{jobs} failed")
 
     def write_report(self) -> None:
@@ -100,16 +100,16 @@ class SweepBase(Sweeper):
 
         try:
             page = report(self.directory)
-            sys.stderr.write("\n" + "".join(f"{line}\n" for line in verdicts(self.directory)) + f"report  {page}\n")
+            write_line("\n".join(["", *verdicts(self.directory), f"report  {page}"]), sys.stderr)
         except Exception as error:
-            sys.stderr.write(f"No report was written: {type(error).__name__}: {error}\n")
+            write_line(f"No report was written: {type(error).__name__}: {error}", sys.stderr)
             return
         from gan_lightning.sweeps.wandb_table import log_sweep
 
         try:
             log_sweep(self.directory)
         except Exception as error:
-            sys.stderr.write(f"W&B has no table of this sweep: {type(error).__name__}: {error}\n")
+            write_line(f"W&B has no table of this sweep: {type(error).__name__}: {error}", sys.stderr)
 
     def command_to_resume(self) -> str:
         """Return the command line that runs what is missing."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from typing import TextIO
 
 from hydra.errors import CompactHydraException
 
@@ -40,6 +42,13 @@ class WorkError(UserError):
     def report(self) -> str:
         """Return the problems, one a line."""
         return "\n".join(self.problems)
+
+
+def write_line(text: str, stream: TextIO | None = None) -> None:
+    """Write text and a line break to `stream`, standard output if None, with control characters escaped."""
+    stream = stream or sys.stdout
+    stream.write(printable(text) + "\n")
+    stream.flush()
 
 
 def printable(text: str) -> str:

@@ -7,8 +7,17 @@ import os
 import sys
 from collections.abc import Mapping
 
+from gan_lightning.utils.errors import printable, write_line
+
 file_log = logging.getLogger("gan_lightning.file_only")
 """For lines of the log file that a terminal shows in another way."""
+
+
+class Printable(logging.Formatter):
+    """Lines of a log in which control characters, as of names of files, are escaped."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
 
 class LogFile(logging.FileHandler):
@@ -25,7 +34,7 @@ class LogFile(logging.FileHandler):
         if not self._complained:
             self._complained = True
             name = os.path.relpath(self.baseFilename)
-            sys.stderr.write(f"{name} cannot be written ({error.strerror}): lines of the log are lost\n")
+            write_line(f"{name} cannot be written ({error.strerror}): lines of the log are lost", sys.stderr)
 
 
 def as_lines(values: Mapping[str, float]) -> list[str]:

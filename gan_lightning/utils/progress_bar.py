@@ -6,6 +6,9 @@ from collections.abc import Generator, Iterable
 from typing import TypeVar
 
 from rich import get_console, progress
+from rich.markup import escape
+
+from gan_lightning.utils.errors import printable
 
 T = TypeVar("T")
 
@@ -19,4 +22,4 @@ def track(items: Iterable[T], description: str, total: int | None = None) -> Gen
         total: how many items there are; None: as many as `len(items)` says.
     """
     hidden = not get_console().is_interactive
-    yield from progress.track(items, description, total=total, transient=True, disable=hidden)
+    yield from progress.track(items, escape(printable(description)), total=total, transient=True, disable=hidden)

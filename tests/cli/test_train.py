@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -173,6 +174,16 @@ def test_eval_repeats_the_numbers_of_the_run(trained, command: Command):
         assert value == pytest.approx(final[name], rel=1e-5)
     assert evaluation["num_fakes"] == 200
     assert "val/wasserstein1" in done.stdout
+
+
+def test_sample_and_eval_of_a_run_with_a_hostile_name_print_it_escaped(trained, command: Command, tmp_path: Path):
+    run = tmp_path / "[red]a[/b]\x1b[2J\r"
+    shutil.copytree(trained[0], run)
+    path = "ckpt_path='" + str(run) + "'"
+    for done in (command("sample.py", path, "format=npz", "count=4"), command("eval.py", path, "num_fakes=50")):
+        assert done.returncode == 0, done.stderr
+        assert "\x1b" not in done.stdout + done.stderr and "\r" not in done.stdout + done.stderr
+        assert r"[red]a[/b]\x1b[2J\r/" in done.stdout
 
 
 def test_samples_of_a_toy_are_an_array(trained, tmp_path: Path):

@@ -46,3 +46,11 @@ def test_within_a_bar_it_is_one_more_line_also_where_the_work_fails(monkeypatch:
             items.throw(RuntimeError("the metric failed"))
         bar.refresh()
         assert "evaluating" not in page.getvalue().rsplit("training", 1)[1]
+
+
+@pytest.mark.parametrize("words", ["Rendering a[/b].gif", "[red]x[/red]", "a\x1b[2Jb", "[link=http://x]y"])
+def test_what_stands_before_the_bar_is_shown_as_it_is(words: str, monkeypatch: pytest.MonkeyPatch):
+    page = use_console(monkeypatch, terminal=True)
+    list(track(range(2), words))
+    assert words.replace("\x1b", "\\x1b") in page.getvalue()
+    assert "\x1b[2J" not in page.getvalue()
