@@ -20,6 +20,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from gan_lightning.utils.choices import job_choices
 from gan_lightning.utils.dataset_rows import Source, dataset_facts
 from gan_lightning.utils.folder_facts import FolderFacts, file_name_of, folder_facts, nearest_side
 from gan_lightning.utils.job_names import single_name
@@ -60,7 +61,7 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("image_size_in", _image_size_in, replace=True)
     OmegaConf.register_new_resolver("name_of", _name_of, replace=True)
     OmegaConf.register_new_resolver("file_name", file_name_of, replace=True)
-    OmegaConf.register_new_resolver("choices", _choices, replace=True)
+    OmegaConf.register_new_resolver("choices", job_choices, replace=True)
     OmegaConf.register_new_resolver("job_type", lambda: "sweep" if sweep_dir() else "train", replace=True)
     OmegaConf.register_new_resolver("sweep_name", _sweep_name, replace=True)
     OmegaConf.register_new_resolver("job_name", _job_name, replace=True)
@@ -181,22 +182,6 @@ def _name_of(key: str, *, _parent_: DictConfig) -> str | None:
 
 def _names_nothing(config: DictConfig, key: str) -> bool:
     return OmegaConf.is_missing(config, key) or config[key] is None
-
-
-def _choices() -> DictConfig:
-    """Return the answers that this job's configuration is composed of, by their groups in conf/.
-
-    Hydra keeps no record of lists; those that were typed are added.
-    """
-    hydra = HydraConfig.get()
-    parsed = OverridesParser.create().parse_overrides([str(line) for line in hydra.overrides.task])
-    lists: dict[str, Any] = {
-        str(override.key_or_group): override.value()
-        for override in parsed
-        if Path(conf_dir(), str(override.key_or_group)).is_dir() and isinstance(override.value(), list)
-    }
-    single = {str(group): answer for group, answer in hydra.runtime.choices.items() if "hydra" not in group and answer}
-    return OmegaConf.create({**single, **lists})
 
 
 def _sweep_name() -> str | None:
