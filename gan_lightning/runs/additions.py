@@ -67,6 +67,8 @@ def unread_keys(config: DictConfig, added: Sequence[Override], defaults: DictCon
         key = str(override.key_or_group)
         if key.startswith("hydra.") or key in OPTIONAL or OmegaConf.select(defaults, key) is not None:
             continue
+        if override.value() is None and key.rpartition(".")[0] in CONTAINERS:
+            continue  # leaves out a part that a run had which is resumed
         if key.startswith("trainer."):
             if key.removeprefix("trainer.") not in trainer_arguments():
                 yield f"{key} is no argument of Lightning's Trainer: leave it out"

@@ -117,7 +117,7 @@ def inherit(config: DictConfig) -> None:
     if unknown := unknown + taken.refused:
         raise UserError(
             f"{checkpoint} has {', '.join(unknown)}, which is in no file of conf/: type it again if you trust it, or "
-            "give another value"
+            "give another value, such as null"
         )
     if not anew and "data.train_size" not in keys:
         refuse_other_images(config, written, settings, checkpoint)

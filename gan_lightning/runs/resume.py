@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,19 +62,33 @@ class ResumePoint:
         self.iterations, self.discriminator_updates = (
             self._content["game"][counter] for counter in ("iterations", "discriminator_updates")
         )
-        finished = self.iterations >= config.max_iterations
-        if not finished:
-            counts = self._content["callbacks"].get(Stop.__qualname__, {})
-            try:
-                self.stopped = stop_reason(**config.stop, **counts)
-            except TypeError as problem:
-                error = f"the state of its callbacks is damaged: {counts!r:.40}"
-                raise UserError(f"{self.checkpoint} cannot be restored ({error}): give another ckpt_path") from problem
-        self.over = finished or self.stopped is not None
+        why, way_out = f"has made {self.iterations} iterations", "choose a larger max_iterations"
+        if self.iterations < config.max_iterations:
+            self.stopped, way_out = self._stopped(config, settings)
+            why = f"has stopped: {self.stopped}"
+        self.over = self.iterations >= config.max_iterations or self.stopped is not None
         if self.over and config.resume is None:
-            why = f"has stopped: {self.stopped}" if self.stopped else f"has made {self.iterations} iterations"
-            larger = "value of that key, or null" if self.stopped else "max_iterations"
-            raise UserError(f"{self.checkpoint} {why}: choose a larger {larger}")
+            raise UserError(f"{self.checkpoint} {why}: {way_out}")
+
+    def _stopped(self, config: DictConfig, settings: Mapping[str, Any]) -> tuple[str | None, str]:
+        """Return why the run has ended before its budget and still would, None if it would not; and the way out.
+
+        Args:
+            config: of now.
+            settings: of the checkpoint.
+        """
+        counts = self._content["callbacks"].get(Stop.__qualname__, {})
+        try:
+            now, then = (stop_reason(**part["stop"], **counts) for part in (config, settings))
+        except TypeError as problem:
+            error = f"the state of its callbacks is damaged: {counts!r:.40}"
+            raise UserError(f"{self.checkpoint} cannot be restored ({error}): give another ckpt_path") from problem
+        foreign = foreign_callbacks(settings["callbacks"])
+        if now or then or not foreign or not self.in_place or foreign != foreign_callbacks(plain(config)["callbacks"]):
+            return now, "choose a larger value of that key, or null"
+        result = read_json(self.directory / "result.json") or {}
+        ended = result.get("stopped") if result.get("status") == "finished" else None
+        return ended, f"leave out what ended it, {' '.join(f'+callbacks.{name}=null' for name in foreign)}"
 
     def restore_run_files(self, gan: GAN, trainer: Trainer) -> None:
         """Bring the run's files to where the checkpoint is: its rows of ``metrics.csv``, and its best checkpoint.
@@ -141,6 +156,12 @@ def checkpoint_to_start_from(config: DictConfig, own: Path) -> Path | None:
     if started_as_rank_zero() and not own.is_file():
         refuse_unsaved_run(own.parent.parent, config)
     return start
+
+
+def foreign_callbacks(callbacks: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of `callbacks`, by name, that are not of this package, such as Lightning's EarlyStopping."""
+    own = "gan_lightning.callbacks."
+    return {name: part for name, part in callbacks.items() if part and not str(part.get("_target_")).startswith(own)}
 
 
 def refuse_unsaved_run(directory: Path, config: DictConfig) -> None:

@@ -51,6 +51,18 @@ def test_patience_ends_a_run_as_finished_and_a_larger_one_resumes_it(tmp_path: P
     assert (result["iterations"], result["stopped"]) == (6, None)
 
 
+def test_a_run_that_early_stopping_has_ended_is_over_until_it_is_left_out(tmp_path: Path):
+    early = (
+        "+callbacks.early={_target_: lightning.pytorch.callbacks.EarlyStopping, monitor: val/wasserstein1, patience: 1}"
+    )
+    result = run(tmp_path, early)
+    assert (result["status"], result["iterations"]) == ("finished", 2)
+    assert run(tmp_path, early, "resume=auto") == json.loads((tmp_path / "result.json").read_text()) == result
+    with pytest.raises(UserError, match=r"has stopped: Monitored metric .*: leave out .* \+callbacks\.early=null"):
+        run(tmp_path, early, f"ckpt_path={tmp_path}")
+    assert run(tmp_path, "+callbacks.early=null", f"ckpt_path={tmp_path}")["iterations"] == 6
+
+
 def test_hours_count_before_a_resume_too(tmp_path: Path):
     result = run(tmp_path, "stop.max_hours=1e-9")
     assert (result["status"], result["iterations"]) == ("finished", 1)
