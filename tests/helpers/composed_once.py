@@ -7,7 +7,7 @@ import pickle
 from collections.abc import Hashable
 from typing import Any
 
-from hydra._internal import defaults_list
+from hydra._internal import defaults_list as hydra_defaults
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import ConfigRepository, IConfigRepository
 from hydra.core.default_element import InputDefault
@@ -21,7 +21,7 @@ UNCHANGING = {"pkg://hydra.conf", f"file://{conf_dir()}", "structured://"}
 """Sources whose files stay as they are while tests run."""
 
 _compose, _read = ConfigLoaderImpl.load_configuration, ConfigRepository.load_config
-_map = defaults_list._create_interpolation_map
+_map = hydra_defaults._create_interpolation_map
 _composed: dict[Hashable, bytes] = {}
 _files: dict[Hashable, bytes] = {}
 
@@ -30,7 +30,7 @@ def compose_once() -> None:
     """Have Hydra do so from now on, for configurations of conf/ alone. What it returns is a copy each time."""
     ConfigLoaderImpl.load_configuration = load_configuration  # type: ignore[method-assign]
     ConfigRepository.load_config = load_config  # type: ignore[method-assign]
-    defaults_list._create_interpolation_map = interpolation_map
+    hydra_defaults._create_interpolation_map = interpolation_map
 
 
 def load_configuration(
@@ -62,10 +62,10 @@ def load_config(self: ConfigRepository, config_path: str) -> Any:
     return pickle.loads(_files[config_path])
 
 
-def interpolation_map(overrides: Any, defaults: list[InputDefault], self_added: bool) -> DictConfig:
+def interpolation_map(overrides: Any, defaults_list: list[InputDefault], self_added: bool) -> DictConfig:
     """Stand in for the function of Hydra's: a quarter of composing, for what hardly a list of defaults refers to."""
-    if any(default.is_interpolation() for default in defaults):
-        return _map(overrides, defaults, self_added)
+    if any(default.is_interpolation() for default in defaults_list):
+        return _map(overrides, defaults_list, self_added)
     return OmegaConf.create()
 
 
