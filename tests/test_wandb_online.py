@@ -1,18 +1,56 @@
-"""Runs with a key, against services on loopback that refuse, fail, do not answer, or are not there."""
+"""Runs with a key, against services on loopback that take them, refuse, fail, do not answer, or are not there."""
 
 from __future__ import annotations
 
+import io
+import json
 import time
 from contextlib import nullcontext
 from pathlib import Path
 
+import numpy as np
 import pytest
 import wandb
 from helpers.run_script import TINY, run_script
 from helpers.wandb_files import history, records, wandb_files
-from helpers.wandb_service import closed_port, wandb_service
+from helpers.wandb_service import closed_port, taking_service, wandb_service
+from PIL import Image
 
 from gan_lightning.loggers import WandB, weights_and_biases
+
+
+def test_a_service_is_sent_the_run_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Its config, rows, pictures to the pixel, summary and end."""
+    monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    wandb.teardown()  # its service knows the address from its own start
+    picture = np.random.default_rng(0).integers(0, 256, (8, 6, 3), np.uint8)
+    with taking_service() as service:
+        monkeypatch.setenv("WANDB_BASE_URL", service.address)
+        logger = WandB("gans", tmp_path, id_file=tmp_path / "wandb_run_id", name="loss=lsgan,seed=0", group="losses")
+        logger.log_hyperparams({"loss": "lsgan", "settings": {"optimizer": {"lr": 0.5}}})
+        logger.log_metrics({"val/fid": 9.0, "images": 640}, step=10)
+        logger.log_image("samples", [picture], step=10)
+        run = (tmp_path / "wandb_run_id").read_text().strip()
+        assert logger.url == f"{service.address}/tester/gans/runs/{run}"
+        logger.end("finished", {"best": 9.0})
+    wandb.teardown()
+    first = service.runs[0]
+    assert (first["name"], first["displayName"], first["groupName"]) == (run, "loss=lsgan,seed=0", "losses")
+    assert "lsgan" in first["tags"]
+    config = {
+        key: part["value"]
+        for sent in service.runs
+        if sent["config"]
+        for key, part in json.loads(sent["config"]).items()
+    }
+    assert (config["loss"], config["settings"]["optimizer"]) == ("lsgan", {"lr": 0.5})
+    row = {"val/fid": 9.0, "iteration": 10, "images_seen": 640}
+    assert any(row.items() <= sent.items() for sent in service.history(run))
+    (image,) = (content for name, content in service.files.items() if name.startswith("media/images/samples"))
+    assert (np.asarray(Image.open(io.BytesIO(image))) == picture).all()
+    summary = json.loads(service.files["wandb-summary.json"])
+    assert (summary["status"], summary["best"], summary["val/fid"]) == ("finished", 9.0, 9.0)
 
 
 @pytest.mark.parametrize(
