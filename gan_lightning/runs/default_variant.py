@@ -29,7 +29,8 @@ def with_default_variant(arguments: Sequence[str]) -> list[str]:
     """
     keys = [argument.partition("=")[0].lstrip("+~") for argument in arguments]
     decided = any(key in DECIDES or key == "prior" or key.startswith(("prior.", "wrappers")) for key in keys)
-    if decided:
+    streamed = "data.in_memory=false" in arguments  # clusters would read every file before training
+    if decided or streamed:
         return list(arguments)
     allowed = all(has_clusters(file) and is_given(file, keys) for file in chosen_files("data", arguments))
     allowed = allowed and all(is_unconditional(file) for file in chosen_files("model", arguments))

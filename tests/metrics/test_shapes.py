@@ -23,9 +23,21 @@ def test_held_out_drawings_are_read_without_a_mistake(size: int):
     reading = read_shapes(images)
     assert torch.equal(reading.shape, factors.shape)
     assert (((reading.hue - factors.hue + 0.5) % 1 - 0.5).abs() < 0.002).all()
-    for name, most in (("radius", 0.005), ("x", 0.003), ("y", 0.003), ("background", 0.003)):
+    for name, most in (("radius", 0.01), ("x", 0.008), ("y", 0.008), ("background", 0.003)):
         assert (getattr(reading, name) - getattr(factors, name)).abs().max() < most
     assert reading.overlap.min() > LEAST_OVERLAP
+
+
+def test_noise_that_is_hardly_seen_leaves_shapes_readable_and_parts_of_shapes_are_not():
+    images, factors = drawn(500)
+    noisy = images + 0.1 * torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
+    reading = read_shapes(noisy.clamp(-1, 1))
+    assert (reading.overlap >= LEAST_OVERLAP).float().mean() > 0.97
+    assert torch.equal(reading.shape, factors.shape)
+    right = (torch.arange(32) + 0.5) / 32 > factors.x[:, None]  # the right half of each shape is wiped away
+    background = (factors.background * 2 - 1)[:, None, None, None]
+    halves = torch.where(right[:, None, None, :], background, images)
+    assert (read_shapes(halves).overlap < LEAST_OVERLAP).all()
 
 
 def test_noise_blank_and_blurred_images_are_unreadable():
@@ -77,7 +89,7 @@ def test_labels_that_name_shapes_are_right_and_codes_say_what_they_stand_for():
 
     by_size = ShapeLabels()
     by_size.update(images, real=False, labels=(factors.radius > 0.26).long())
-    assert by_size.compute()["size_information"] == pytest.approx(math.log(2), abs=0.03)
+    assert by_size.compute()["size_information"] == pytest.approx(math.log(2), abs=0.06)
 
 
 def test_two_ranks_count_as_one():

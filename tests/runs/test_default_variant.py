@@ -9,14 +9,16 @@ from gan_lightning.runs.api import checked_overrides
 from gan_lightning.runs.compatibility import incompatibilities
 from gan_lightning.runs.default_variant import DEFAULT_VARIANT, with_default_variant
 
-SELF_CONDITIONED = [
-    *("", "data=fashion_mnist", "data=shapes", "loss=wgan_gp", "model=mlp", "-m seed=1,2"),
-    "data=image_folder data.root=x data.in_memory=false",
-]
+SELF_CONDITIONED = ["", "data=fashion_mnist", "data=shapes", "loss=wgan_gp", "model=mlp", "-m seed=1,2"]
 UNCONDITIONAL = [
     *("variant=none", "variant=pacgan", "experiment=gan", "ckpt_path=run", "prior=uniform", "prior.dim=64"),
     *("data=ring model=mlp", "data=gaussian model=mlp", "model=biggan", "model=autoencoder loss=ebgan"),
-    *("-m model=dcgan,biggan", "data=nowhere", "data=image_folder"),
+    *(
+        "-m model=dcgan,biggan",
+        "data=image_folder data.root=x data.in_memory=false",
+        "data=nowhere",
+        "data=image_folder",
+    ),
 ]
 
 
