@@ -40,11 +40,9 @@ def read_shapes(images: Tensor) -> Reading:
     """Read the factors of images (count, 3, size, size) in [-1, 1] in closed form.
 
     The background is the median of the border; the shape's colour is the mean of the pixels that differ most from it;
-    what a pixel has of that colour is its coverage, with edges made sharper, see `sharpened`. Area and centre follow, and
-    of the four ideal shapes with that area and centre the one with the largest intersection over union is what the image
-    shows.
-
-    2 000 held-out drawings of 32 pixels: every shape right, hue within .002, radius within .01, centre within .008.
+    what a pixel has of that colour is its coverage, with edges made sharper, see `sharpened`. Area and centre follow,
+    and of the four ideal shapes with that area and centre the one with the largest intersection over union is what the
+    image shows. 2 000 held-out drawings of 32 pixels: every shape right, hue within .002, radius .01, centre .008.
     """
     pixels = (images.float() + 1) / 2
     border = torch.cat([pixels[:, :, 0], pixels[:, :, -1], pixels[:, :, 1:-1, 0], pixels[:, :, 1:-1, -1]], dim=2)
@@ -79,10 +77,10 @@ def read_shapes(images: Tensor) -> Reading:
 
 
 def sharpened(coverage: Tensor) -> Tensor:
-    """Return coverage with edges half as wide, in [0, 1]: up to a quarter counts as none, from three quarters on as whole.
+    """Return coverage with edges half as wide, in [0, 1]: up to a quarter counts as none, from three quarters as whole.
 
-    Otherwise noise of a fiftieth of the range, which the eye does not see, would hide half of the real shapes, and every
-    soft edge would count against a shape that is plain to see.
+    Otherwise noise of a fiftieth of the range, which the eye does not see, would hide half of the real shapes, and
+    every soft edge would count against a shape that is plain to see.
     """
     return (2 * coverage - 0.5).clamp(0, 1)
 
