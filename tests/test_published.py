@@ -18,13 +18,14 @@ from gan_lightning.cli.published import (
     published_experiments,
     table,
 )
+from gan_lightning.runs.compose import hydra_job
 
 EXPERIMENTS = published_experiments()
 OF_NO_PAPER = {
     *("digits", "folder", "ring_r3gan", "self_conditioned", "shapes", "shapes_infogan", "shapes_self_conditioned")
 }
 """Combinations of several papers."""
-STATED = {"source", "network", "optimizer", "lr", "betas", "schedule", "regularizer", "ema", "settings", *KEYS}
+STATED = {"source", "code", "network", "optimizer", "lr", "betas", "schedule", "regularizer", "ema", "settings", *KEYS}
 
 
 def header(name: str) -> str:
@@ -71,6 +72,18 @@ def test_differences_are_those_of_the_configuration():
     assert [row.setting for row in differences("biggan_cifar10")] == ["network"]
     assert Difference("lr of the generator", 5e-5, 5e-4) in differences("wgan")
     assert "| batch_size | 100 | 64 |" in table("cgan")
+    assert Difference("batch_size", 128, 64) in differences("pacgan"), "64 packs of two"
+
+
+@pytest.mark.parametrize("name", ["ring", "grid"])
+def test_weights_of_mixtures_start_as_the_authors_do(name: str):
+    with hydra_job([f"experiment={name}"]) as config:
+        assert config.model.generator.init_std == config.model.discriminator.init_std == 0.02
+
+
+def test_the_code_that_values_were_compared_with_is_named():
+    assert "Compared with the code in github.com/fjxmlzn/PacGAN." in table("ring")
+    assert "Compared" not in table("cgan")
 
 
 def test_an_experiment_of_no_paper_is_refused(capsys: pytest.CaptureFixture[str]):

@@ -22,8 +22,9 @@ INTRODUCTION = """# Experiments beside their papers
 
 An experiment trains small networks within a short budget, so that its settings are not the paper's. Its file in
 `conf/experiment/` states the paper's in a block `published:`; here is what differs. A setting that the paper does not
-state, or that has not been looked up, is left out of the block. The values that are there have not all been checked
-against the papers' text: look there before you rely on one. This page is what the command writes:
+state, or that has not been looked up, is left out of the block. Where a section names code of the authors, the values
+were compared with that code; those of the other sections were not compared with anything since they were written down
+from the papers: look there before you rely on one. This page is what the command writes:
 
     gan-published                      # all, as below
     gan-published wgan_gp              # one
@@ -89,7 +90,7 @@ def different(block: Mapping[str, Any], config: DictConfig) -> Iterator[Differen
                 (f"{key} of the {player}", value, OmegaConf.select(config, f"optimizer.{player}.{key}"))
                 for player, value in states.items()
             ]
-        elif key in ("source", "network"):
+        elif key in ("source", "code", "network"):
             continue
         else:
             pairs = [(key, paper, setting_of(key, config))]
@@ -112,10 +113,12 @@ def setting_of(key: str, config: DictConfig) -> Any:
 
 def table(name: str) -> str:
     """Return the differences of an experiment as a section of Markdown."""
+    block = published_block(name)
+    compared = f" Compared with the code in github.com/{block['code']}." if "code" in block else ""
     lines = [
         f"## {name}",
         "",
-        f"{published_block(name)['source']}.",
+        f"{block['source']}.{compared}",
         "",
         "| | paper | experiment |",
         "| --- | --- | --- |",
