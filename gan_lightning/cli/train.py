@@ -22,6 +22,7 @@ from gan_lightning.runs.validate import refuse_arguments, validate_job
 from gan_lightning.trainer.ranks import prepare_rank, started_as_rank_zero
 from gan_lightning.utils.conf import conf_dir, register_resolvers, typed
 from gan_lightning.utils.errors import ReportedError, UserError, printable
+from gan_lightning.utils.files import write_json
 
 log = logging.getLogger(__name__)
 
@@ -30,15 +31,15 @@ log = logging.getLogger(__name__)
 def run(cfg: DictConfig) -> float | None:
     """Run one job, a single one or one of a sweep. A failure is reported at once, and in the log of the job."""
     register_resolvers()  # again, for a sweep's job in a process of its own
-    sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
+    hydra = HydraConfig.get()
+    directory = Path(hydra.runtime.output_dir)
+    sweeping = hydra.mode == RunMode.MULTIRUN
     try:
         if sweeping:  # a single run was checked before its directory was made
             validate_job(cfg, "train")
             refuse_large_networks(cfg)
         from gan_lightning.runs.training import train  # imports torch: --help and mistakes are answered before that
 
-        hydra = HydraConfig.get()
-        directory = Path(hydra.runtime.output_dir)
         result = train(cfg, directory, typed(hydra.overrides.task), report=True)
         if not sweeping and started_as_rank_zero():
             show_page(directory)
@@ -46,7 +47,9 @@ def run(cfg: DictConfig) -> float | None:
     except UserError as error:
         log.error(error.report())
         if not sweeping and error.exit_code == 2:
-            discard_refused(Path(HydraConfig.get().runtime.output_dir))
+            discard_refused(directory)
+        if sweeping and started_as_rank_zero() and not (directory / "config.yaml").exists():
+            write_json(directory / "result.json", {"status": "failed", "error": str(error)})  # for the report
         failure, code = str(error), error.exit_code
     except Exception as error:
         log.exception("The run failed:")

@@ -35,7 +35,7 @@ def build(given: argparse.Namespace) -> None:
     from gan_lightning.sweeps.collect import read_runs
     from gan_lightning.sweeps.workspace import workspace
 
-    runs = read_runs(given.paths)
+    runs = sorted(read_runs(given.paths), key=lambda run: not run.config)  # those that were refused are last
     sweep = (
         given.paths[0].absolute() if len(given.paths) == 1 and (given.paths[0] / "multirun.yaml").is_file() else None
     )

@@ -168,16 +168,21 @@ def read_runs(paths: Iterable[Path]) -> list[RunRecord]:
     paths = list(paths)
     found: dict[Path, None] = {}
     for path in paths:
-        own = [path] if (path / "config.yaml").is_file() else sorted(file.parent for file in path.glob("*/config.yaml"))
-        found |= dict.fromkeys(own)
+        found |= dict.fromkeys([path] if is_run(path) else sorted(filter(is_run, path.glob("*"))))
     if not found:
         raise UserError(f"{' '.join(map(str, paths))} holds no run: give directories of runs or of sweeps")
     return [read_run(directory) for directory in found]
 
 
+def is_run(directory: Path) -> bool:
+    """Return whether a directory is that of a run; one that was refused has no configuration."""
+    return (directory / "config.yaml").is_file() or (directory / "result.json").is_file()
+
+
 def read_run(directory: Path) -> RunRecord:
     """Return what a run directory says."""
-    config = yaml.load((directory / "config.yaml").read_text(encoding="utf-8"), LOADER) or {}
+    file = directory / "config.yaml"
+    config = (yaml.load(file.read_text(encoding="utf-8"), LOADER) if file.is_file() else None) or {}
     return RunRecord(directory, dict(leaves(config)), typed_settings(directory), read_result(directory))
 
 
@@ -212,7 +217,7 @@ def labels(runs: Sequence[RunRecord]) -> list[str]:
 
 def tables(runs: Sequence[RunRecord]) -> tuple[list[Table], list[RunRecord]]:
     """Return a table for each way in which numbers were measured, and the runs without a number."""
-    groups = grouped(runs)
+    groups = grouped([run for run in runs if run.config])
     parts: dict[str, list[Group]] = {}
     for group in groups:
         for measured in dict.fromkeys(run.measured() for run in group.runs if run.best is not None):

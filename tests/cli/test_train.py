@@ -126,6 +126,8 @@ def test_a_sweep_makes_a_wandb_run_a_job_in_one_group_and_survives_a_bad_job(com
     assert "seed must be" in done.stderr and "not -1" in done.stderr
     assert "Traceback" not in done.stderr
     (sweep,) = tmp_path.glob("outputs/sweeps/*")
+    assert "seed must be" in result(sweep / "seed=-1")["error"]
+    assert "seed=-1: failed: seed must be" in (sweep / "summary.md").read_text()
     jobs = (sweep / "seed=0", sweep / "seed=1")
     assert [result(job)["status"] for job in jobs] == ["finished"] * 2
     first, second = map(state, jobs)

@@ -67,6 +67,15 @@ def test_debug_runs_stand_in_no_table_with_real_ones(sweep: Path):
     assert "loss=hinge" not in real and "debug=fast: these runs try the program out" in debug
 
 
+def test_a_job_that_was_refused_stands_among_the_runs_without_a_number(sweep: Path):
+    refused = sweep / "loss=ebgan,seed=0"
+    refused.mkdir()
+    (refused / "result.json").write_text('{"status": "failed", "error": "needs energies"}')
+    page = report(sweep).read_text()
+    assert "- loss=ebgan,seed=0: failed: needs energies\n" in (sweep / "summary.md").read_text()
+    assert "loss=ebgan,seed=0" in page and "Winner: loss=lsgan" in page
+
+
 def test_a_run_given_twice_is_one_sample(sweep: Path):
     run = sweep / "loss=gan,seed=0"
     again = sweep / "again"
