@@ -38,7 +38,7 @@ format: $(STAMP)-dev ## put the code into the project's style
 	$(BIN)/ruff format .
 
 docs: $(STAMP)-dev ## build the documentation into site/, failing on dead links
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo site/index.html
 
 clean: ## remove caches and build products; outputs/ and .venv stay
