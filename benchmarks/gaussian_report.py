@@ -37,7 +37,14 @@ WIDTHS = (8.0, 10.0)
 """The noise is uniform on (-width, width)."""
 
 REPORT = (
-    "optimizer.discriminator.lr=1e-3",
+    *(
+        f"model.{player}.{setting}"
+        for player in ("generator", "discriminator")
+        for setting in ("width=11", "activation=Tanh")
+    ),
+    *("model.generator.depth=1", "model.generator.latent_std=1"),
+    *("model.discriminator.input_mean=0", "model.discriminator.input_std=1"),
+    *("regularizer=[]", "optimizer.betas=[0.5,0.999]", "optimizer.generator.lr=1e-3"),
     "schedule=constant",
     "ema.half_life_images=0",
 )
@@ -54,6 +61,7 @@ FIGURES = (
     "val/discriminator_error",
     "val/distance_from_half",
     "val/game_value",
+    "val/optimal_value",
 )
 
 

@@ -24,9 +24,11 @@ class MLPGenerator(nn.Module):
         activation: see `layers.dense`.
         batch_norm: normalise in the hidden layers.
         init_std: weights start from N(0, init_std^2), biases from 0; None: as `torch.nn.Linear` starts.
+        latent_std: the first layer reads z / latent_std. Layers start out for inputs of about unit size.
 
     Raises:
-        ValueError: no hidden layer, no units, an unknown activation, or another range of values.
+        ValueError: no hidden layer, no units, an unknown activation, another range of values, or a standard deviation
+            that is not positive.
     """
 
     def __init__(
@@ -39,13 +41,17 @@ class MLPGenerator(nn.Module):
         activation: str = "ReLU",
         batch_norm: bool = False,
         init_std: float | None = None,
+        latent_std: float = 1.0,
     ) -> None:
         super().__init__()
         if value_range is not None and tuple(value_range) != (-1, 1):
             raise ValueError(
                 f"model.generator.value_range must be [-1, 1] (tanh) or null (linear), not {list(value_range)}"
             )
-        self.hidden = hidden_layers(latent_dim, width, depth, activation, batch_norm)
+        self.hidden = nn.Sequential(
+            *standardize(0.0, check_positive("model.generator.latent_std", latent_std)),
+            *hidden_layers(latent_dim, width, depth, activation, batch_norm),
+        )
         self.output = nn.Sequential(
             nn.Linear(width, math.prod(shape)),
             nn.Identity() if value_range is None else nn.Tanh(),
@@ -68,9 +74,11 @@ class MLPDiscriminator(nn.Module):
         depth: hidden layers.
         activation: see `layers.dense`.
         init_std: as for the generator.
+        input_mean, input_std: the first layer reads (x - input_mean) / input_std. Data far from 0 or far narrower than
+            1 is nearly one and the same input to a layer as it starts out.
 
     Raises:
-        ValueError: no hidden layer, no units, or an unknown activation.
+        ValueError: no hidden layer, no units, an unknown activation, or a standard deviation that is not positive.
     """
 
     def __init__(
@@ -80,9 +88,15 @@ class MLPDiscriminator(nn.Module):
         depth: int = 2,
         activation: str = "LeakyReLU",
         init_std: float | None = None,
+        input_mean: float = 0.0,
+        input_std: float = 1.0,
     ) -> None:
         super().__init__()
-        self.hidden = nn.Sequential(nn.Flatten(), *hidden_layers(math.prod(shape), width, depth, activation))
+        self.hidden = nn.Sequential(
+            nn.Flatten(),
+            *standardize(input_mean, check_positive("model.discriminator.input_std", input_std)),
+            *hidden_layers(math.prod(shape), width, depth, activation),
+        )
         self.score = nn.Linear(width, 1)
         if init_std is not None:
             initialise_normal(self, check_positive("model.discriminator.init_std", init_std))
@@ -91,6 +105,25 @@ class MLPDiscriminator(nn.Module):
         """Return logits (batch,) of samples (batch, *shape); features are the last hidden layer, (batch, width)."""
         features = self.hidden(samples)
         return DiscriminatorOutput(self.score(features).squeeze(1), features)
+
+
+class Standardize(nn.Module):
+    """Input minus a mean, divided by a standard deviation."""
+
+    def __init__(self, mean: float, std: float) -> None:
+        super().__init__()
+        self.mean, self.std = mean, std
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - self.mean) / self.std
+
+    def extra_repr(self) -> str:
+        return f"mean={self.mean:g}, std={self.std:g}"
+
+
+def standardize(mean: float, std: float) -> list[nn.Module]:
+    """Return the layer that standardises, or none where it would change nothing."""
+    return [] if (mean, std) == (0, 1) else [Standardize(float(mean), float(std))]
 
 
 def initialise_normal(network: nn.Module, std: float) -> None:
