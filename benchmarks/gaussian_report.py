@@ -44,7 +44,7 @@ REPORT = (
     ),
     *("model.generator.depth=1", "model.generator.latent_std=1"),
     *("model.discriminator.input_mean=0", "model.discriminator.input_std=1"),
-    *("regularizer=[]", "optimizer.betas=[0.5,0.999]", "optimizer.generator.lr=1e-3"),
+    *("~loss.objectives.r1", "optimizer.betas=[0.5,0.999]", "optimizer.generator.lr=1e-3"),
     "schedule=constant",
     "ema.half_life_images=0",
 )
