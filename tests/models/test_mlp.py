@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from gan_lightning.game import Latent
 from gan_lightning.models.mlp import MLPDiscriminator, MLPGenerator
 
 
@@ -49,6 +50,8 @@ def test_a_hidden_layer_is_linear_then_activation() -> None:
         ),
         (lambda: MLPGenerator(2, (2,), [0, 1]), r"model\.generator\.value_range must be \[-1, 1\] \(tanh\) or null"),
         (lambda: MLPGenerator(2, (2,), None, activation="relu"), "activation=relu .* choose ReLU, LeakyReLU"),
+        (lambda: MLPDiscriminator((2,), input_std=0), r"model\.discriminator\.input_std must be .*not 0"),
+        (lambda: MLPGenerator(2, (2,), None, latent_std=-1.0), r"model\.generator\.latent_std must be .*not -1"),
         (lambda: MLPDiscriminator((2,), activation="MultiheadAttention"), "activation=MultiheadAttention .* choose"),
     ],
 )
@@ -69,3 +72,16 @@ def test_weights_start_from_the_normal_distribution_that_is_given() -> None:
         assert values.std().item() == pytest.approx(0.02, rel=0.01)
         assert (values / 0.02).pow(4).mean().item() == pytest.approx(3, rel=0.05)  # the normal's kurtosis
         assert all(layer.bias is None or not layer.bias.any() for layer in layers)
+
+
+def test_first_layers_read_standardised_numbers() -> None:
+    """On standardised input, the same weights without the layer give the same output; it has no weights of its own."""
+    x = 3 + 0.2 * torch.randn(5, 1)
+    plain, standardised = MLPDiscriminator((1,), width=4), MLPDiscriminator((1,), width=4, input_mean=3, input_std=0.2)
+    for ours, theirs in zip(standardised.parameters(), plain.parameters(), strict=True):
+        ours.data.copy_(theirs.data)
+    torch.testing.assert_close(standardised(x).logits, plain((x - 3) / 0.2).logits)
+    maker, scaled = MLPGenerator(1, (1,), None, width=4), MLPGenerator(1, (1,), None, width=4, latent_std=8)
+    for ours, theirs in zip(scaled.parameters(), maker.parameters(), strict=True):
+        ours.data.copy_(theirs.data)
+    torch.testing.assert_close(scaled(Latent(8 * x)), maker(Latent(x)))
