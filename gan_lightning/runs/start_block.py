@@ -38,6 +38,7 @@ def start_block(
     data, choices, stop = settings["data"], settings.get("choices", {}), settings["stop"]
     shape = " x ".join(map(str, data["shape"]))
     size = "fresh samples for ever" if data.get("train_size") is None else f"{data['train_size']} samples"
+    kept = f", classes {list(data['classes'])} of them" if data.get("classes") is not None else ""
     weights, work = parameters(gan), multiply_adds(gan, settings.get("wrappers"))
     players = [
         f"{player} {in_words(count)} parameters"
@@ -54,7 +55,7 @@ def start_block(
     wandb = next((part for part in trainer.loggers if isinstance(part, WandB)), None)
     page = "not used" if wandb is None else str(wandb.url or wandb.offline_dir or "offline")
     return {
-        "data": f"{choices.get('data')}: {size} of {shape}, {data['batch_size']} an update",
+        "data": f"{choices.get('data')}: {size} of {shape}{kept}, {data['batch_size']} an update",
         "networks": f"{choices.get('model')}: {'; '.join(players)}",
         "device": f"{trainer.world_size} x {device}, precision {trainer.precision}",
         "budget": ", ".join([f"{settings['max_iterations']} iterations{before}", f"{images} real samples", *limits]),

@@ -9,7 +9,7 @@ from helpers.compose import composed, job_part
 from helpers.run_script import TINY, Command
 from helpers.tiny_gan import tiny_gan, weights
 
-from gan_lightning.runs.start_block import in_words, multiply_adds
+from gan_lightning.runs.start_block import in_words, multiply_adds, start_block
 from gan_lightning.runs.training import build
 from gan_lightning.utils.conf import plain
 
@@ -30,6 +30,14 @@ def test_multiply_adds_of_a_pack_are_shared_among_its_samples(tmp_path: Path):
     pack = next(part["pack"] for part in settings["wrappers"].values() if part)
     found = multiply_adds(gan, settings["wrappers"])
     assert found["discriminator"] == sum(part.in_features * part.out_features for part in linear) // pack
+
+
+def test_the_classes_that_are_kept_are_said(tmp_path: Path):
+    with composed("model=mlp", "variant=none", "data.classes=[3,5]", "logger=none", directory=tmp_path) as config:
+        settings = plain(job_part(config))
+    _, gan, trainer = build(settings, tmp_path)
+    said = start_block(settings, gan, trainer, tmp_path, 0)["data"]
+    assert said == "mnist10k: 9000 samples of 1 x 28 x 28, classes [3, 5] of them, 64 an update"
 
 
 def test_counts_have_three_digits_and_a_unit():
