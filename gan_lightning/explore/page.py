@@ -61,6 +61,7 @@ def explorer(runs: Sequence[tuple[str, Sequence[LoadedRun]]]) -> gr.Blocks:
                 step=0.1,
                 label=f"Truncation, {NO_TRUNCATION:g}: none",
                 visible=all(can_truncate(checkpoints[0].gan) for _, checkpoints in runs),
+                elem_id="truncation",
             )
             weights = gr.Radio(["averaged", "raw"], value="averaged", label="Weights of the generator")
         resample.click(lambda: random.randrange(2**31), None, seed, api_visibility="private")
@@ -99,8 +100,11 @@ def add_run(page: gr.Blocks, key: str, name: str, checkpoints: Sequence[LoadedRu
         visible=bool(words),
         elem_id=f"{key}-label",
     )
-    choose = gr.Checkbox(False, label="Choose the codes", visible=bool(codes))
-    sliders = [gr.Slider(-LONGEST_CODE, LONGEST_CODE, 0.0, step=0.1, label=f"Code {n + 1}") for n in range(codes)]
+    choose = gr.Checkbox(False, label="Choose the codes", visible=bool(codes), elem_id=f"{key}-choose")
+    sliders = [
+        gr.Slider(-LONGEST_CODE, LONGEST_CODE, 0.0, step=0.1, label=f"Code {n + 1}", elem_id=f"{key}-code{n}")
+        for n in range(codes)
+    ]
     controls = [number, *shared, label, choose, *sliders]
 
     def at(values: Sequence[Any]) -> tuple[LoadedRun, Choice]:
