@@ -31,7 +31,8 @@ SMALL = (
 
 STAND_INS = {
     "stacked_mnist": ("data.train_size=200", "data.clusters=20"),
-    **dict.fromkeys(("self_conditioned", "shapes_self_conditioned"), ("data.train_size=200", "data.clusters=10")),
+    "self_conditioned": ("data.train_size=200", "data.clusters=10", "data.reference=test"),
+    "shapes_self_conditioned": ("data.train_size=200", "data.clusters=10"),
     "folder": ("data=mnist10k", "metrics=digits", "extractor=digits", "~data.mirror", "note=null"),
     "biggan_cifar10": (
         *("data=mnist10k", "data.image_size=32", "metrics=digits", "extractor=digits"),

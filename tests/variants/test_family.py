@@ -93,7 +93,7 @@ def test_both_players_move_and_every_weight_learns(variant: str, model: str) -> 
 
 
 @pytest.mark.parametrize("variant", answers("variant"))
-def test_stopping_and_going_on_is_the_same_as_going_through(variant: str, tmp_path: Path) -> None:
+def test_a_resumed_game_is_that_of_an_uninterrupted_run(variant: str, tmp_path: Path) -> None:
     model = dict(CASES)[variant]  # the last of them
     through = game_of(variant, model, iterations=2)
     play(through, variant, model)
