@@ -35,12 +35,15 @@ def status_of(directory: Path, result: Mapping[str, Any] | None = None) -> Statu
 
 
 def find_runs(path: Path) -> Iterator[Path]:
-    """Yield the run directories at or below `path`: those with a configuration or a result. None lies in another."""
+    """Yield the run directories at or below `path`: those with a configuration or a result. None lies in another.
+
+    W&B's own folders, which have a configuration too, are left out.
+    """
     for folder, folders, files in os.walk(path):
         if {"config.yaml", "result.json"} & set(files):
             folders.clear()
             yield Path(folder)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "wandb")
 
 
 def began(directory: Path) -> float:

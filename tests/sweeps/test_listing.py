@@ -47,6 +47,12 @@ def test_runs_are_listed_newest_first_with_what_differs(tmp_path: Path, monkeypa
     ]
 
 
+def test_the_files_of_wandb_are_no_runs(tmp_path: Path):
+    run(tmp_path / "sweep" / "seed=0", result=FINISHED)
+    run(tmp_path / "sweep" / "wandb" / "run-1" / "files")
+    assert len(lines(tmp_path)) == 2
+
+
 def test_a_debug_run_is_marked(tmp_path: Path):
     run(tmp_path / "tried", "debug=fast", result=FINISHED)
     assert lines(tmp_path)[1][:2] == ["finished,", "debug"]
