@@ -77,8 +77,8 @@ def variant_and_loss(config: DictConfig) -> Iterator[str]:
     """Yield a sentence where a variant with an adversarial objective of its own would replace that of another loss."""
     choices = config.hydra.runtime.choices
     own, loss = selected_by("variant", choices.get("variant")).get("loss"), choices.loss
-    answer = dict(options("variant")).get(str(choices.get("variant")), OmegaConf.create())
-    if own not in (None, loss) and OmegaConf.select(answer, "loss.objectives.adversarial") is not None:
+    file = config_parents("variant", choices.get("variant"))[-1:]
+    if own not in (None, loss) and any(OmegaConf.select(part, "loss.objectives.adversarial") for part in file):
         yield (
             f"variant={choices.variant} has the adversarial loss of its paper, {own}, and loss={loss} would be without "
             f"effect: leave loss out, or choose another variant"
