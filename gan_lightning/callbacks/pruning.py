@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 LOCK_SECONDS = 15
 """After so many seconds the lock of a study is taken from a process that was killed as it held it."""
 
+STUDY = "search"
+"""The name of the study in its file."""
+
 TRIAL_FILE = "trial.json"
 """In the run directory: ``journal``, the study's file; ``trial_id``; and ``first_step``, added to the iteration."""
 
@@ -65,7 +68,7 @@ class Pruning(Periodic, Checkpoint):
         import optuna
 
         storage = study_storage(Path(trial_file["journal"]))
-        study = optuna.load_study(study_name=None, storage=storage, pruner=self.pruner)
+        study = optuna.load_study(study_name=STUDY, storage=storage, pruner=self.pruner)
         trial = optuna.trial.Trial(study, trial_file["trial_id"])
         trial.report(value, trial_file["first_step"] + iteration)
         return trial.should_prune()

@@ -108,14 +108,14 @@ class Search(SweepBase):
         """Return the study of the directory, a new one where there is none."""
         import optuna
 
-        from gan_lightning.callbacks.pruning import study_storage  # imports torch, which --help does without
+        from gan_lightning.callbacks.pruning import STUDY, study_storage  # imports torch, which --help does without
 
         file = self.directory / JOURNAL
         if file.exists() and self.config.get("resume") != "auto":
             raise UserError(f"{self.directory} holds a study: add resume=auto to continue it")
         self.directory.mkdir(parents=True, exist_ok=True)
         return optuna.create_study(
-            study_name="search", storage=study_storage(file), direction=self.direction, load_if_exists=True
+            study_name=STUDY, storage=study_storage(file), direction=self.direction, load_if_exists=True
         )
 
     def fitting(self, overrides: Sequence[Override]) -> list[Override]:
