@@ -79,19 +79,21 @@ def unseen_terminal() -> Console:
 
 
 class Stopwatch:
-    """Seconds between `start` and `stop`. Both wait until a GPU has done its work."""
+    """Seconds between `start` and `stop`, and seconds of this process's threads on CPUs. Both wait for a GPU's work."""
 
     seconds = 0.0
+    cpu_seconds = 0.0
 
     def start(self) -> None:
         """Begin."""
         wait_for_gpu()
-        self._then = time.perf_counter()
+        self._then, self._cpu_then = time.perf_counter(), time.process_time()
 
     def stop(self) -> None:
         """End; `seconds` have passed."""
         wait_for_gpu()
         self.seconds = time.perf_counter() - self._then
+        self.cpu_seconds = time.process_time() - self._cpu_then
 
 
 def wait_for_gpu() -> None:

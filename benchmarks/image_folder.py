@@ -10,7 +10,9 @@ Drawn shapes of 64 pixels are written as PNGs. The same DCGAN is trained on them
 - torchvision: each file decoded again in every epoch, by torchvision.datasets.ImageFolder and a DataLoader with as many
   workers as there are cores.
 
-The clock starts after one epoch. Loading alone is timed too, over an epoch without networks.
+The clock starts after one epoch. Loading alone is timed too, over an epoch without networks. Beside the seconds that
+pass stands the time of the training process on CPUs, which other work on the machine changes little; that of worker
+processes is not in it.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ from torchvision.transforms import Compose, Normalize, ToTensor
 
 from benchmarks.common import (
     SHOWN,
+    Stopwatch,
     arguments_of,
     composed,
     cores,
@@ -43,6 +46,7 @@ from benchmarks.common import (
     positive,
     prepare,
     present,
+    ratios,
     spread,
 )
 from gan_lightning.data.image_folder import ImageFolder
@@ -118,18 +122,23 @@ def loading_ms(overrides: Sequence[str], batches: int) -> float:
 
 
 def measure(root: Path, rounds: int, warm_up: int, iterations: int, more: Sequence[str] = ()) -> Table:
-    """Return the table of updates a second and of milliseconds that loading a batch takes."""
+    """Return the table of updates a second, of CPU time, and of milliseconds that loading a batch takes."""
     lines = {name: overrides_of(name, root, more) for name in SETTINGS}
+    cpu: dict[str, list[float]] = {name: [] for name in SETTINGS}
 
-    def updates(line: Sequence[str]) -> float:
-        return platform_speed(line, warm_up, iterations).iterations
+    def updates(name: str) -> float:
+        stopwatch = Stopwatch()
+        speed = platform_speed(lines[name], warm_up, iterations, stopwatch)
+        cpu[name].append(stopwatch.cpu_seconds / iterations * 1000)
+        return speed.iterations
 
-    speeds = in_turns({name: partial(updates, line) for name, line in lines.items()}, rounds)
+    speeds = in_turns({name: partial(updates, name) for name in SETTINGS}, rounds)
     loading = in_turns({name: partial(loading_ms, line, warm_up) for name, line in lines.items()}, rounds)
-    table = Table("", "updates/s", "of in-memory data", "ms to load a batch")
+    table = Table("", "updates/s", "of in-memory data", "CPU ms an update", "of in-memory data", "ms to load a batch")
     for name in SETTINGS:
-        share = median(speeds[name]) / median(speeds["memory"])
-        table.add_row(name, spread(speeds[name]), f"{share:.2f}", spread(loading[name]))
+        shares = [median(ratios(each[name], each["memory"])) for each in (speeds, cpu)]
+        row = (spread(speeds[name]), f"{shares[0]:.2f}", spread(cpu[name]), f"{shares[1]:.2f}", spread(loading[name]))
+        table.add_row(name, *row)
     return table
 
 
