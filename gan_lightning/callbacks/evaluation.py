@@ -16,12 +16,21 @@ from gan_lightning.evaluation.evaluator import BATCH_SIZE, Evaluator
 from gan_lightning.evaluation.protocol import same_protocol
 from gan_lightning.gan import GAN
 from gan_lightning.metrics.base import SampleMetric
-from gan_lightning.utils.checks import check_int
+from gan_lightning.utils.checks import NUMBER_OR_NONE, check_int, check_state
 from gan_lightning.utils.distributed import run_on_rank_zero
 from gan_lightning.utils.files import cache_folder
 from gan_lightning.utils.log_handler import file_log
 
 log = logging.getLogger(__name__)
+
+
+STATE: dict[str, type | tuple[type, ...]] = {
+    "best": NUMBER_OR_NONE,
+    "best_iteration": NUMBER_OR_NONE,
+    "last_iteration": NUMBER_OR_NONE,
+    "protocol": (dict, type(None)),
+}
+"""What a checkpoint keeps, and of which kinds that is."""
 
 
 class Evaluation(Periodic):
@@ -144,6 +153,7 @@ class Evaluation(Periodic):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Resume from what a checkpoint knows; the best of another monitor is forgotten."""
+        check_state("callbacks.evaluation", state_dict, STATE)
         if (state_dict["monitor"], state_dict["mode"]) == (self.monitor, self.mode):
             self.best, self.best_iteration = state_dict["best"], state_dict["best_iteration"]
         self.last_iteration, self.protocol = state_dict["last_iteration"], state_dict["protocol"]

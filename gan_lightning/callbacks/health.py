@@ -16,11 +16,11 @@ from gan_lightning.callbacks.periodic import Periodic, as_gan
 from gan_lightning.diagnostics import symptoms
 from gan_lightning.diagnostics.finite import bad_loss, bad_network, bad_objective, largest_weights
 from gan_lightning.diagnostics.probe import batch_for, distance_at_start, probe, spread_samples
-from gan_lightning.diagnostics.symptoms import ADVICE, AT_START, Record, SymptomTracker
+from gan_lightning.diagnostics.symptoms import ADVICE, AT_START, Record, SymptomTracker, is_record, is_streak
 from gan_lightning.game import Batch, has_critic
 from gan_lightning.gan import GAN
 from gan_lightning.loggers import WandB
-from gan_lightning.utils.checks import check_fraction, check_int, check_positive
+from gan_lightning.utils.checks import NUMBER_OR_NONE, check_fraction, check_int, check_positive, check_state
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +31,15 @@ a smaller scale, and in half precision a single bad moment is nothing special.""
 
 KEPT = ("probed_at", "bad_looks", "absent", "start_distance")
 """What a checkpoint keeps beside the course of the symptoms, and what `MetricSymptoms` keeps."""
+STATE: dict[str, type | tuple[type, ...]] = {
+    "records": list,
+    "streaks": dict,
+    "probed_at": int,
+    "bad_looks": int,
+    "absent": list,
+    "start_distance": NUMBER_OR_NONE,
+}
+"""Of which kinds that is."""
 
 
 class DivergedError(ArithmeticError):
@@ -246,7 +255,11 @@ class Health(Periodic):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take what a checkpoint knows."""
-        self.course.records, self.course.streaks = state_dict["records"], state_dict["streaks"]
+        check_state("callbacks.health", state_dict, STATE)
+        records, streaks = state_dict["records"], state_dict["streaks"]
+        if not all(is_record(record) for record in records) or not all(is_streak(each) for each in streaks.values()):
+            raise ValueError("what the checkpoint knows of callbacks.health is damaged: its records")
+        self.course.records, self.course.streaks = records, streaks
         for name in KEPT:
             setattr(self, name, state_dict.get(name, getattr(self, name)))  # earlier versions did not save them all
         self.of_metrics.load_state_dict(state_dict)

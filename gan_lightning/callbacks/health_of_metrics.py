@@ -10,10 +10,17 @@ from gan_lightning.data.base import RealData
 from gan_lightning.diagnostics import symptoms
 from gan_lightning.diagnostics.symptoms import FEWEST_TURNS
 from gan_lightning.gan import GAN
-from gan_lightning.utils.checks import check_fraction, check_int, check_positive
+from gan_lightning.utils.checks import NUMBER_OR_NONE, check_fraction, check_int, check_positive, check_state
 
 KEPT = ("evaluated_at", "most_modes", "first_monitored", "monitored")
 """What a checkpoint keeps."""
+STATE: dict[str, type | tuple[type, ...]] = {
+    "evaluated_at": int,
+    "most_modes": (int, float),
+    "first_monitored": NUMBER_OR_NONE,
+    "monitored": list,
+}
+"""Of which kinds that is."""
 
 
 class MetricSymptoms:
@@ -85,6 +92,7 @@ class MetricSymptoms:
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take what a checkpoint knows."""
+        check_state("callbacks.health", state_dict, STATE)
         for name in KEPT:
             setattr(self, name, state_dict.get(name, getattr(self, name)))
 

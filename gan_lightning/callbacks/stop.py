@@ -12,6 +12,7 @@ from lightning import Callback, LightningModule, Trainer
 from gan_lightning.callbacks.evaluation import Evaluation
 from gan_lightning.callbacks.periodic import Periodic, as_gan
 from gan_lightning.gan import GAN
+from gan_lightning.utils.checks import check_state
 
 SECONDS_PER_HOUR = 3600
 
@@ -80,6 +81,7 @@ class Stop(Periodic):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Count on from where a checkpoint was."""
+        check_state("callbacks.stopping", state_dict, {"evaluations": int, "seconds": (int, float)})
         self._evaluations, self._seconds = state_dict["evaluations"], state_dict["seconds"]
 
 

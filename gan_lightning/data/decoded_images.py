@@ -223,7 +223,7 @@ class DecodedImages(ImageData):
         if self.storage == "memory":
             super().take_clusters(clusters)
         else:
-            self._stored_clusters = {True: of_as_many(clusters, len(self._stored(train=True)))}
+            self._stored_clusters = {True: of_as_many(clusters, len(self._stored(train=True)), self.num_classes)}
 
     def train_dataloader(self) -> Loader:
         """Return endless batches, from the step that the run has reached."""

@@ -145,7 +145,7 @@ class ImageData(RealData):
     def take_clusters(self, clusters: Tensor) -> None:
         """Label the training images by `clusters`."""
         pixels, _ = self._read_split(train=True)
-        self._splits = {True: Images(pixels, of_as_many(clusters, len(pixels)).to(pixels.device))}
+        self._splits = {True: Images(pixels, of_as_many(clusters, len(pixels), self.num_classes).to(pixels.device))}
 
     def _clusters_of(self, train: bool, pixels: Tensor) -> Tensor:
         assert self.clusters is not None
@@ -261,8 +261,12 @@ def batches_of(pixels: Tensor) -> Batches:
     return lambda rows: (pixels[part] for part in rows.to(pixels.device).split(CLUSTERED_AT_ONCE))
 
 
-def of_as_many(clusters: Tensor, images: int) -> Tensor:
-    """Return the clusters of a checkpoint; a ValueError if they are of another number of images."""
+def of_as_many(clusters: Tensor, images: int, number: int | None) -> Tensor:
+    """Return the clusters of a checkpoint; a ValueError if they are of other images, or none of so many clusters."""
+    if not isinstance(clusters, Tensor) or clusters.dtype != torch.int64 or clusters.ndim != 1:
+        raise ValueError("the checkpoint's clusters are damaged")
+    if len(clusters) and not 0 <= int(clusters.min()) <= int(clusters.max()) < (number or 0):
+        raise ValueError(f"the checkpoint's clusters are none of {number}")
     if len(clusters) != images:
         raise ValueError(f"the checkpoint's clusters are of {len(clusters)} training images, and there are {images}")
     return clusters

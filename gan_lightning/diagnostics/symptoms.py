@@ -182,6 +182,16 @@ def number_of_modes(data: RealData) -> int:
     return 0
 
 
+def is_record(value: object) -> bool:
+    """Return whether a value out of a checkpoint is a record of a symptom."""
+    return isinstance(value, dict) and value.keys() == {"symptom", "since", "until", "saw", "try"}
+
+
+def is_streak(value: object) -> bool:
+    """Return whether a value out of a checkpoint says how often a change was seen in a row, and since when."""
+    return isinstance(value, (list, tuple)) and [type(number) for number in value] == [int, int]
+
+
 class SymptomTracker:
     """The symptoms present and past. One begins, or ends, when it is seen, or not, `patience` times in a row.
 

@@ -16,6 +16,7 @@ from gan_lightning.callbacks.stop import Stop, stop_reason
 from gan_lightning.gan import GAN
 from gan_lightning.loggers import MetricsCSV, read_table
 from gan_lightning.runs.checkpoints import read_checkpoint
+from gan_lightning.runs.optimizer_state import flaw_of_optimizers
 from gan_lightning.runs.resume_policy import refuse_changes
 from gan_lightning.runs.run_dir import checkpoint_of, read_config
 from gan_lightning.runs.safe_targets import plain_settings
@@ -94,7 +95,8 @@ class ResumePoint:
         """Bring the run's files to where the checkpoint is: its rows of ``metrics.csv``, and its best checkpoint.
 
         Raises:
-            UserError: `gan` has other networks than the checkpoint, or would be trained in another precision.
+            UserError: `gan` has other networks or optimizers than the checkpoint, or would be trained in another
+                precision.
         """
         if self.checkpoint is None:
             forget_rows(trainer, -1)  # of a start that was stopped before it saved
@@ -102,6 +104,8 @@ class ResumePoint:
         shapes = {name: weight.shape for name, weight in self._content["state_dict"].items()}
         if shapes != {name: weight.shape for name, weight in gan.state_dict().items()}:
             raise UserError(f"{self.checkpoint} has other networks than these settings: leave out what changes them")
+        if flaw := flaw_of_optimizers(self._content["optimizer_states"], gan.configure_optimizers()[0]):
+            raise UserError(f"{self.checkpoint} cannot be restored ({flaw}): give another ckpt_path")
         before, now = self._content.get("precision"), str(trainer.precision)
         if before not in (None, now):
             raise UserError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 
@@ -48,6 +48,16 @@ def check_ints(key: str, value: object, minimum: int = 0) -> tuple[int, ...]:
     if isinstance(value, str) or not isinstance(value, Sequence) or not value:
         raise ValueError(f"{key} must be a list of whole numbers, such as {key}=[{minimum}], not {value!r}")
     return tuple(check_int(f"each number in {key}", number, minimum) for number in value)
+
+
+NUMBER_OR_NONE = (int, float, type(None))
+
+
+def check_state(name: str, state: Mapping[str, object], kinds: Mapping[str, type | tuple[type, ...]]) -> None:
+    """Raise a ValueError for a part of the `state` that a checkpoint holds of `name`, where it is of another kind."""
+    for key, kind in kinds.items():
+        if key in state and not isinstance(state[key], kind):
+            raise ValueError(f"what the checkpoint knows of {name} is damaged: {key} is {state[key]!r:.40}")
 
 
 class Readable(Protocol):

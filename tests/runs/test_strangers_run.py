@@ -18,6 +18,7 @@ from helpers.run_script import TINY
 from helpers.sampled_runs import sampled
 
 import gan_lightning as gl
+from gan_lightning.data.image_data import of_as_many
 from gan_lightning.runs.checkpoints import load, read_checkpoint
 from gan_lightning.runs.run_dir import refuse_escapes
 from gan_lightning.runs.safe_targets import flaw_of
@@ -382,12 +383,54 @@ def test_malformed_insides_are_one_sentence(change: str, theirs: Path) -> None:
     assert (theirs / "metrics.csv").read_bytes() == before
 
 
-@pytest.mark.parametrize("change", ["garbage in loops", "garbage in callbacks", "another version"])
+def state_of(content: Content, callback: str) -> Content:
+    """Return what a checkpoint knows of a callback."""
+    state: Content = content["callbacks"][callback]
+    return state
+
+
+def first_moments(content: Content) -> Content:
+    moments: Content = content["optimizer_states"][0]["state"][0]
+    return moments
+
+
+HARMLESS = ("no moments", "half the moments", "no epoch")
+"""Of weights without gradients there are no moments, and the epoch is not used."""
+
+WITH_A_CHECKSUM: dict[str, Callable[[Content], object]] = {
+    **{name: change for name, change in CHANGES.items() if name not in HARMLESS},
+    "moments of another shape": lambda content: first_moments(content).update(exp_avg=torch.zeros(1, 7)),
+    "moments that are text": lambda content: first_moments(content).update(exp_avg="x"),
+    "moments that are not finite": lambda content: first_moments(content)["exp_avg"].fill_(float("nan")),
+    "a rate that is text": lambda content: content["optimizer_states"][0]["param_groups"][0].update(lr="x"),
+    "betas that are text": lambda content: content["optimizer_states"][1]["param_groups"][0].update(betas="xy"),
+    "a best metric that is text": lambda content: state_of(content, "Evaluation").update(best="x"),
+    "an iteration that is text": lambda content: state_of(content, "Evaluation").update(best_iteration="x"),
+    "a protocol that is text": lambda content: state_of(content, "Evaluation").update(protocol="x"),
+    "records that are a number": lambda content: state_of(content, "Health").update(records=3),
+    "records of numbers": lambda content: state_of(content, "Health").update(records=[3]),
+    "streaks that are text": lambda content: state_of(content, "Health").update(streaks="x"),
+    "hours that are text": lambda content: state_of(content, "Stop").update(seconds="x"),
+    "progress that is text": lambda content: content["loops"]["fit_loop"]["epoch_progress"].update(total="x"),
+}
+
+
+@pytest.mark.parametrize("change", WITH_A_CHECKSUM)
 def test_malformed_insides_with_a_checksum_are_one_sentence(change: str, theirs: Path) -> None:
     content = torch.load(last(theirs), weights_only=True)
-    CHANGES[change](content)
+    WITH_A_CHECKSUM[change](content)
     save_changed(content, last(theirs))
-    assert f"{last(theirs)} cannot be restored" in refused(lambda: resume(theirs))
+    before = (theirs / "metrics.csv").read_bytes()
+    assert str(last(theirs)) in refused(lambda: resume(theirs))
+    assert (theirs / "metrics.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "clusters", ["x", 3, torch.zeros(7, dtype=torch.int64), torch.full((5,), 9), torch.full((5,), -1), torch.zeros(5)]
+)
+def test_clusters_that_are_damaged_are_one_sentence(clusters: Any) -> None:
+    with pytest.raises(ValueError, match="^the checkpoint's clusters are .*"):
+        of_as_many(clusters, 5, 4)
 
 
 # What is printed
