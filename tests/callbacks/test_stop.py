@@ -13,7 +13,15 @@ from helpers.run_script import TINY, Command
 from gan_lightning.callbacks.stop import stop_reason
 from gan_lightning.utils.errors import UserError
 
-STILL = (*TINY, "optimizer.lr=1e-30", "evaluate_every=1", "metrics.num_fakes=9", "callbacks.density=null", "logger=csv")
+STILL = (
+    *TINY,
+    "optimizer.generator.lr=1e-30",
+    "optimizer.discriminator.lr=1e-30",
+    "evaluate_every=1",
+    "metrics.num_fakes=9",
+    "callbacks.density=null",
+    "logger=csv",
+)
 """A game whose weights do not move, so that no evaluation is better than the first."""
 
 
