@@ -42,11 +42,13 @@ def many_seeds(config: DictConfig) -> Iterator[str]:
             "another with -m seed=0,1,..."
         )
     kept: dict[str, Any] = {"share_fakes": False, "micro_batches": 1, "trainer.devices": 1, "trainer.num_nodes": 1}
-    kept |= {"trainer.compile": False, "stop.patience": None, "stop.max_hours": None, "callbacks.one_batch": None}
+    kept |= {"trainer.compile": False, "stop.patience": None, "stop.max_hours": None}
     for key, value in kept.items():
         now = OmegaConf.select(config, key)
         if now != value:
             yield f"seeds={config.seeds} is computed without {key}={str(now).lower()}: leave {key} out"
+    if OmegaConf.select(config, "callbacks.one_batch") is not None:
+        yield f"seeds={config.seeds} trains without callbacks, and debug=overfit is one: leave one of them out"
     if config.trainer.precision not in ("auto", "32-true"):
         yield f"seeds={config.seeds} is trained in float32: choose trainer.precision=32-true"
 

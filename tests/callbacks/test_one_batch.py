@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.compose import composed
 from helpers.tiny_gan import quiet_trainer, tiny_gan
 from torch import Tensor
 
@@ -14,6 +15,8 @@ from gan_lightning.data.distributions import ring
 from gan_lightning.data.toys import ToyData
 from gan_lightning.game import Round
 from gan_lightning.losses.adversarial import NonSaturating
+from gan_lightning.runs.validate import validate
+from gan_lightning.utils.errors import UserError
 
 
 class Seen(NonSaturating):
@@ -45,6 +48,12 @@ def test_every_update_has_the_first_batch_also_when_the_run_is_resumed(
     trainer = quiet_trainer(callbacks=[OneBatch()])
     trainer.fit(tiny_gan({"adversarial": seen}, max_iterations=5), datamodule=data(), ckpt_path=tmp_path / "three.ckpt")
     assert len(seen.batches) == 5 and all(torch.equal(batch, first) for batch in seen.batches)
+
+
+def test_many_seeds_at_once_have_no_one_batch():
+    overrides = ("experiment=ring", "seeds=2", "logger=csv", "debug=overfit")
+    with composed(*overrides) as config, pytest.raises(UserError, match="seeds=2 .* debug=overfit"):
+        validate(config, "train")
 
 
 def test_without_it_batches_differ():
