@@ -43,7 +43,7 @@ STATE: dict[str, type | tuple[type, ...]] = {
 
 
 class DivergedError(ArithmeticError):
-    """The game holds numbers that are infinite or none, and cannot continue."""
+    """The game holds numbers that are not finite, and cannot continue."""
 
 
 class Health(Periodic):

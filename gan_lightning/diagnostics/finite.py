@@ -1,4 +1,4 @@
-"""Numbers of a game that are infinite or none, and the size of its weights."""
+"""Numbers of a game that are not finite, and the largest of its weights."""
 
 from __future__ import annotations
 
