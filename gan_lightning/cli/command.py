@@ -17,7 +17,7 @@ from gan_lightning.trainer.ranks import is_sweep
 from gan_lightning.utils.composition import COMPOSITION_ERRORS, mistakes, parse, problems_of
 from gan_lightning.utils.conf import hydra_at_conf, quote_paths, register_resolvers
 from gan_lightning.utils.config_dirs import name_config_dirs
-from gan_lightning.utils.errors import ReportedError, UserError
+from gan_lightning.utils.errors import ReportedError, UserError, names_that_fit
 
 
 def run_command(
@@ -97,7 +97,8 @@ def refuse_additions(overrides: Sequence[str]) -> None:
 def reported() -> Iterator[None]:
     """Within, a UserError ends the process with its exit code and its sentences on standard error."""
     try:
-        yield
+        with names_that_fit():
+            yield
     except UserError as error:
         sys.stderr.write(error.report() + "\n")
         sys.exit(error.exit_code)

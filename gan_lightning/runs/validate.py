@@ -31,7 +31,8 @@ from gan_lightning.runs.run_dir import refuse_escapes, require_writable
 from gan_lightning.trainer.ranks import started_as_rank_zero
 from gan_lightning.utils.composition import sentence
 from gan_lightning.utils.conf import conf_dir, format_value, leaves, typed
-from gan_lightning.utils.errors import UserError
+from gan_lightning.utils.errors import UserError, names_that_fit
+from gan_lightning.utils.find_images import list_images
 
 
 class BeforeTheRun(Callback):
@@ -46,10 +47,11 @@ class BeforeTheRun(Callback):
             config.hydra.runtime.output_dir = "."  # not known yet, and referred to by paths below it
         HydraConfig.instance().set_config(config)
         try:
-            inherit(config)
-            inherit_networks(config)
-            refuse_escapes(Path(config.hydra.run.dir))
-            validate(config, config_name or "train")
+            with names_that_fit():
+                inherit(config)
+                inherit_networks(config)
+                refuse_escapes(Path(config.hydra.run.dir))
+                validate(config, config_name or "train")
             if not config.hydra.run.dir:
                 raise UserError("hydra.run.dir= is empty: name a folder, or leave it out")
             if started_as_rank_zero():
@@ -203,9 +205,22 @@ def unresolved(config: DictConfig) -> Iterator[str]:
         if "environment variable" in reason:
             yield f"{error.full_key} cannot be filled in: {reason}"
             return
+        if "training images" in reason and (problem := no_images(OmegaConf.select(config, "data.root"))):
+            yield problem
+            return
         replaced = list(replaced_by_others(config.hydra.runtime.choices))
         way_out = " and ".join(replaced) or "choose data, metrics and callbacks that go together"
         yield f"{error.full_key} cannot be filled in ({reason}): {way_out}"
+
+
+def no_images(root: object) -> str | None:
+    """Return a sentence that says why a folder `root` has no images; None where it has some, or is no path."""
+    if isinstance(root, str):
+        try:
+            list_images("data.root", Path(root).expanduser())
+        except FileNotFoundError as error:
+            return str(error)
+    return None
 
 
 def replaced_by_others(choices: DictConfig) -> Iterator[str]:

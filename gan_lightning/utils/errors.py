@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TextIO
 
 from hydra.errors import CompactHydraException
@@ -42,6 +45,19 @@ class WorkError(UserError):
     def report(self) -> str:
         """Return the problems, one a line."""
         return "\n".join(self.problems)
+
+
+@contextmanager
+def names_that_fit() -> Iterator[None]:
+    """Within, a name of a file that is longer than any system takes is a UserError, whichever key it is of."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        name = max(str(error.filename).split(os.sep), key=len)
+        sentence = f"{name:.40}... is too long for the name of a file or folder: give a shorter one"
+        raise UserError(sentence) from error
 
 
 def write_line(text: str, stream: TextIO | None = None) -> None:

@@ -69,6 +69,14 @@ MISTAKES = {
         "optimizer.learning_rate is no key here: optimizer has betas, discriminator, generator, lr"
     ],
     "data.root=/nowhere": ["data.root=/nowhere does not exist"],
+    "data=image_folder data.root=/nowhere": ["data.root=/nowhere is no folder: give a folder with images in it"],
+    "data=image_folder data.root=/dev/null": ["data.root=/dev/null is no folder and no zip"],
+    **{
+        f"{key}={'n' * 300}": [f"{'n' * 40}... is too long for the name of a file or folder: give a shorter one"]
+        for key in ("data", "ckpt_path")
+    },
+    f"hydra.run.dir={'n' * 300}": ["nnn... is too long for the name of a file or folder"],
+    f"experiment={'n' * 300}": ["nnn... is too long for the name of a file or folder"],
     "data=fashion_mnist data.root=/nowhere data.download=false": ["data.root=/nowhere does not exist"],
     "metrics=inception extractor=inception extractor.weights=/nowhere.pth": [
         "extractor.weights=/nowhere.pth does not exist"
@@ -124,6 +132,8 @@ def test_mistakes_end_the_command_before_torch_is_imported(line: str, tmp_path: 
     ("line", "words"),
     [
         ("sample.py cout=4", "cout is no key here: did you mean count?"),
+        (f"sample.py ckpt_path={'n' * 300}", "nnn... is too long for the name of a file or folder"),
+        (f"eval.py ckpt_path={'n' * 300}", "nnn... is too long for the name of a file or folder"),
         ("sample.py +foo=4", "+foo is read by nothing"),
         ("sample.py ckpt_path=last", "ckpt_path=last finds no run"),
         ("eval.py metrics=fidd", "metrics=fidd is no choice: did you mean metrics=fid?"),
