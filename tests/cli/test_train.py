@@ -99,7 +99,7 @@ def test_a_sweep_with_two_devices_trains_each_job_with_its_own_settings(trained,
     for name, tensor in state(run).items():
         torch.testing.assert_close(two[name], tensor, rtol=1e-4, atol=1e-5, msg=name)
     assert result(same)["final"] == pytest.approx(result(run)["final"], rel=1e-2, abs=1e-3)
-    name = "generator.hidden.0.0.weight"
+    name = "generator.hidden.1.0.weight"
     assert not torch.allclose(state(other)[name], two[name], rtol=1e-3)
 
 

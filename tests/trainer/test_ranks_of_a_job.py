@@ -44,7 +44,7 @@ def test_jobs_of_a_sweep_train_their_own_settings_on_every_rank(how: list[str], 
     assert [result(job)["status"] for job in jobs] == ["finished"] * 4
     assert_same_game(jobs[0], jobs[1])
     assert_same_game(jobs[2], jobs[3])
-    first, second = (state(job)["generator.hidden.0.0.weight"] for job in (jobs[0], jobs[2]))
+    first, second = (state(job)["generator.hidden.1.0.weight"] for job in (jobs[0], jobs[2]))
     assert not torch.allclose(first, second, rtol=1e-3)
 
 
