@@ -60,10 +60,8 @@ def defaults_of(group: str, choice: str, folders: tuple[str, ...]) -> tuple[tupl
     path = next((path for folder in folders if (path := Path(folder, group, f"{choice}.yaml")).is_file()), None)
     if path is None:
         return ()
-    lines = (yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}).get(
-        "defaults"
-    )
-    return tuple(line_of(line) for line in lines or () if line != "_self_")
+    settings = yaml.load(path.read_text(encoding="utf-8"), LOADER) or {}
+    return tuple(line_of(line) for line in settings.get("defaults") or () if line != "_self_")
 
 
 def line_of(line: Any) -> tuple[str, Answer]:
