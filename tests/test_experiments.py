@@ -31,7 +31,7 @@ WHOLE = (
 )
 ZERO_GRADIENT = {
     **dict.fromkeys(("rpgan", "r3gan", "wgan", "wgan_gp"), {"discriminator.score.1.bias"}),
-    "ring_r3gan": {"discriminator.score.bias"},
+    **dict.fromkeys(("ring", "grid"), {"discriminator.score.bias"}),
 }
 """Weights whose gradient is 0, up to rounding, by the theory: a constant cancels in differences of scores."""
 

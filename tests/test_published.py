@@ -22,7 +22,7 @@ from gan_lightning.runs.compose import hydra_job
 
 EXPERIMENTS = published_experiments()
 OF_NO_PAPER = {
-    *("digits", "folder", "ring_r3gan", "self_conditioned", "shapes", "shapes_infogan", "shapes_self_conditioned")
+    *("digits", "folder", "self_conditioned", "shapes", "shapes_infogan", "shapes_self_conditioned")
 }
 """Combinations of several papers."""
 STATED = {"source", "code", "network", "optimizer", "lr", "betas", "schedule", "regularizer", "ema", "settings", *KEYS}

@@ -102,7 +102,7 @@ MISTAKES = {
     ],
     "model=biggan prior.num_classes=12": ["prior.num_classes=12 has more classes", "model.generator.num_classes"],
     "loss=began": ["needs a discriminator that gives energies", "model=autoencoder"],
-    "experiment=ring_r3gan model=cs231n": ["model=cs231n takes images of 28 pixels", "model=mlp"],
+    "experiment=ring model=cs231n": ["model=cs231n takes images of 28 pixels", "model=mlp"],
     "experiment=null": ["experiment=null is no choice: leave experiment out"],
     "+trainer.max_steps=5": ["trainer.max_steps", "max_iterations=N"],
     "trainer.gradient_clip_val=1": ["trainer.gradient_clip_val", "clip_gradient_norm=X"],
