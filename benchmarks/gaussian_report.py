@@ -42,8 +42,8 @@ REPORT = (
         for player in ("generator", "discriminator")
         for setting in ("width=11", "activation=Tanh")
     ),
-    *("model.generator.depth=1", "model.generator.latent_std=1"),
-    *("model.discriminator.input_mean=0", "model.discriminator.input_std=1"),
+    *("model.generator.depth=1", "model.generator.latent_std=null"),
+    *("model.discriminator.input_mean=null", "model.discriminator.input_std=null"),
     *("~loss.objectives.r1", "optimizer.betas=[0.5,0.999]", "optimizer.generator.lr=1e-3"),
     "schedule=constant",
     "ema.half_life_images=0",

@@ -21,9 +21,7 @@ from gan_lightning.cli.published import (
 from gan_lightning.runs.compose import hydra_job
 
 EXPERIMENTS = published_experiments()
-OF_NO_PAPER = {
-    *("digits", "folder", "self_conditioned", "shapes", "shapes_infogan", "shapes_self_conditioned")
-}
+OF_NO_PAPER = {*("digits", "folder", "self_conditioned", "shapes", "shapes_infogan", "shapes_self_conditioned")}
 """Combinations of several papers."""
 STATED = {"source", "code", "network", "optimizer", "lr", "betas", "schedule", "regularizer", "ema", "settings", *KEYS}
 
@@ -75,9 +73,9 @@ def test_differences_are_those_of_the_configuration():
     assert Difference("batch_size", 128, 64) in differences("pacgan"), "64 packs of two"
 
 
-@pytest.mark.parametrize("name", ["ring", "grid"])
-def test_weights_of_mixtures_start_as_the_authors_do(name: str):
-    with hydra_job([f"experiment={name}"]) as config:
+@pytest.mark.parametrize("data", ["ring", "grid"])
+def test_weights_of_mixtures_start_as_the_authors_do(data: str):
+    with hydra_job(["experiment=ring_pacgan", f"data={data}"]) as config:
         assert config.model.generator.init_std == config.model.discriminator.init_std == 0.02
 
 

@@ -24,7 +24,7 @@ class MLPGenerator(nn.Module):
         activation: see `layers.dense`.
         batch_norm: normalise in the hidden layers.
         init_std: weights start from N(0, init_std^2), biases from 0; None: as `torch.nn.Linear` starts.
-        latent_std: the first layer reads z / latent_std. Layers start out for inputs of about unit size.
+        latent_std: the first layer reads z / latent_std, as layers start out for inputs of about unit size; None: z.
 
     Raises:
         ValueError: no hidden layer, no units, an unknown activation, another range of values, or a standard deviation
@@ -41,7 +41,7 @@ class MLPGenerator(nn.Module):
         activation: str = "ReLU",
         batch_norm: bool = False,
         init_std: float | None = None,
-        latent_std: float = 1.0,
+        latent_std: float | None = None,
     ) -> None:
         super().__init__()
         if value_range is not None and tuple(value_range) != (-1, 1):
@@ -49,7 +49,7 @@ class MLPGenerator(nn.Module):
                 f"model.generator.value_range must be [-1, 1] (tanh) or null (linear), not {list(value_range)}"
             )
         self.hidden = nn.Sequential(
-            *standardize(0.0, check_positive("model.generator.latent_std", latent_std)),
+            *standardize("model.generator.latent_std", None, latent_std),
             *hidden_layers(latent_dim, width, depth, activation, batch_norm),
         )
         self.output = nn.Sequential(
@@ -74,8 +74,8 @@ class MLPDiscriminator(nn.Module):
         depth: hidden layers.
         activation: see `layers.dense`.
         init_std: as for the generator.
-        input_mean, input_std: the first layer reads (x - input_mean) / input_std. Data far from 0 or far narrower than
-            1 is nearly one and the same input to a layer as it starts out.
+        input_mean, input_std: the first layer reads (x - input_mean) / input_std, as data far from 0 or far narrower
+            than 1 is nearly one and the same input to a layer that starts out; None: mean 0, standard deviation 1.
 
     Raises:
         ValueError: no hidden layer, no units, an unknown activation, or a standard deviation that is not positive.
@@ -88,13 +88,13 @@ class MLPDiscriminator(nn.Module):
         depth: int = 2,
         activation: str = "LeakyReLU",
         init_std: float | None = None,
-        input_mean: float = 0.0,
-        input_std: float = 1.0,
+        input_mean: float | None = None,
+        input_std: float | None = None,
     ) -> None:
         super().__init__()
         self.hidden = nn.Sequential(
             nn.Flatten(),
-            *standardize(input_mean, check_positive("model.discriminator.input_std", input_std)),
+            *standardize("model.discriminator.input_std", input_mean, input_std),
             *hidden_layers(math.prod(shape), width, depth, activation),
         )
         self.score = nn.Linear(width, 1)
@@ -121,9 +121,11 @@ class Standardize(nn.Module):
         return f"mean={self.mean:g}, std={self.std:g}"
 
 
-def standardize(mean: float, std: float) -> list[nn.Module]:
-    """Return the layer that standardises, or none where it would change nothing."""
-    return [] if (mean, std) == (0, 1) else [Standardize(float(mean), float(std))]
+def standardize(name: str, mean: float | None, std: float | None) -> list[nn.Module]:
+    """Return the layer that standardises, or none without mean and standard deviation, whose `name` errors say."""
+    if mean is None and std is None:
+        return []
+    return [Standardize(float(mean or 0), check_positive(name, 1.0 if std is None else std))]
 
 
 def initialise_normal(network: nn.Module, std: float) -> None:

@@ -38,7 +38,7 @@ STAND_INS = {
         *("data=mnist10k", "data.image_size=32", "metrics=digits", "extractor=digits"),
         *("data.batch_size=8", "model.generator.width=4", "model.discriminator.width=4"),
     ),
-    **dict.fromkeys(("gaussian", "grid", "ring"), ("data.batch_size=50", "callbacks.density.count=200")),
+    **dict.fromkeys(("gaussian", "grid", "ring", "ring_pacgan"), ("data.batch_size=50", "callbacks.density.count=200")),
 }
 """Data at hand and narrow networks for experiments whose data would be downloaded, and fewer data or larger batches."""
 
