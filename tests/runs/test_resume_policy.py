@@ -55,13 +55,13 @@ def test_what_watches_or_places_the_game_may_change(now: tuple[str, ...]):
         ((), ("ema.half_life_images=1",), ["ema.half_life_images was 60000 and is now 1"]),
         ((), ("metrics.monitor=null",), ["metrics.monitor was val/wasserstein1 and is now null"]),
         ((), ("prior.low=-1.0", "seed=1"), ["seed was 0 and is now 1", "prior.low was -8.0 and is now -1.0"]),
-        ((), ("regularizer=[r1]",), ["loss.objectives.r1 was not there and is now {"]),
-        (("regularizer=[r1]",), (), ["loss.objectives.r1 was {", "and is now not there"]),
-        (("optimizer.generator.lr=0.5",), (), ["optimizer.generator.lr was 0.5 and is now 0.001"]),
+        ((), ("regularizer=[r2]",), ["loss.objectives.r2 was not there and is now {"]),
+        (("regularizer=[r2]",), (), ["loss.objectives.r2 was {", "and is now not there"]),
+        (("optimizer.generator.lr=0.5",), (), ["optimizer.generator.lr was 0.5 and is now 0.0005"]),
         (
             ("optimizer.generator.lr=0.5",),
             ("optimizer.lr=0.25",),
-            ["optimizer.lr was 0.001 and is now 0.25"],
+            ["optimizer.lr was 0.001 and is now 0.25", "optimizer.generator.lr was 0.5 and is now 0.0005"],
         ),
         (
             (),

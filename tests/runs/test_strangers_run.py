@@ -87,7 +87,7 @@ def test_the_length_of_a_schedule_follows_what_is_typed(tmp_path: Path) -> None:
     [
         ("optimizer.lr=1", "optimizer.lr was 0.001 and is now 1"),
         ("loss=lsgan", "loss was gan and is now lsgan"),
-        ("regularizer=[r1]", "regularizer was [] and is now"),
+        ("regularizer=[r2]", "regularizer was [] and is now"),
     ],
 )
 def test_another_game_is_refused(typed: str, words: str, theirs: Path) -> None:
