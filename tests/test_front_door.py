@@ -207,7 +207,7 @@ def test_interrupting_saves_and_raises_what_python_raises(tmp_path: Path) -> Non
 def test_a_loaded_gan_is_that_of_the_run(run: gl.Run) -> None:
     gan = gl.load(run.directory / "checkpoints" / "last.ckpt")
     assert isinstance(gan, gl.GAN) and not gan.training
-    assert gan.hparams["seed"] == 0 and gan.hparams["data"]["batch_size"] == 100
+    assert gan.hparams["seed"] == 0 and gan.hparams["data"]["batch_size"] == 128
     latent = gan.fixed_latents(5, "test")
     assert torch.equal(gan.generate(latent), run.gan.generate(latent))
     assert gl.load(run, which="best").hparams == gan.hparams

@@ -119,7 +119,7 @@ DIVERGING = (
     *TINY,
     "logger=csv",
     "callbacks.density=null",
-    "optimizer.lr=1e38",
+    *("optimizer.lr=1e38", "optimizer.generator.lr=1e38", "~loss.objectives.r1"),
     "max_iterations=9",
     "callbacks.health.every=5",
 )

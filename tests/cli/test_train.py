@@ -221,7 +221,7 @@ def test_a_checkpoint_that_cannot_be_continued_is_one_sentence(trained, command:
     run, _ = trained
     done = command("train.py", f"ckpt_path={run}", "max_iterations=9", "model.generator.width=5")
     assert done.returncode == 2
-    assert "model.generator.width was 11 and is now 5" in done.stderr
+    assert "model.generator.width was 32 and is now 5" in done.stderr
     assert "Traceback" not in done.stderr
 
 
