@@ -120,6 +120,7 @@ DIVERGING = (
     "logger=csv",
     "callbacks.density=null",
     *("optimizer.lr=1e38", "optimizer.generator.lr=1e38", "~loss.objectives.r1"),
+    *("model.generator.activation=Tanh", "model.discriminator.activation=Tanh"),  # which stay finite for a while
     "max_iterations=9",
     "callbacks.health.every=5",
 )
