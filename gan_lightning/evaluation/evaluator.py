@@ -78,6 +78,7 @@ class Evaluator:
         self.prepare_reference(data, device, rank, world_size)
         for metric in self.metrics.values():
             metric.check_count(num_fakes)
+            metric.check_real_count(data.reference_size)
             caveat = metric.caveat(num_fakes, data.reference_size)
             if caveat is not None and rank == 0:
                 log.warning(caveat)

@@ -23,7 +23,7 @@ class SampleMetric(Metric, ABC):
     Attributes:
         config: how it is measured, beside the extractor and the number of fakes, by plain names and values: numbers of
             different ones never stand in one table, nor do their states of real samples share a file.
-        min_fakes: with fewer there is no number.
+        min_fakes, min_real: with fewer fakes, or real samples, there is no number.
     """
 
     full_state_update = False
@@ -38,6 +38,7 @@ class SampleMetric(Metric, ABC):
         super().__init__()
         self.config: dict[str, object] = {}
         self.min_fakes = 1
+        self.min_real = 1
         self._empty: dict[str, Tensor] = {}
 
     def add_list_state(self, name: str, dtype: torch.dtype = torch.float32) -> None:
@@ -115,6 +116,14 @@ class SampleMetric(Metric, ABC):
             raise ValueError(
                 f"{' and '.join(self.keys)}: needs at least {self.min_fakes} fakes, not {num_fakes}: raise "
                 "metrics.num_fakes"
+            )
+
+    def check_real_count(self, num_real: int) -> None:
+        """Raise a ValueError for too few real samples; called on all ranks."""
+        if num_real < self.min_real:
+            raise ValueError(
+                f"{' and '.join(self.keys)}: needs at least {self.min_real} real samples, not {num_real}: give more "
+                "data, or choose other metrics, such as metrics=none"
             )
 
     def config_for(self, num_fakes: int, num_real: int) -> dict[str, object]:

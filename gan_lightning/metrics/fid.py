@@ -87,7 +87,7 @@ class FrechetDistance(FeatureMetric):
     def __init__(self, extractor: Extractor) -> None:
         super().__init__(extractor)
         dim = extractor.dim
-        self.min_fakes = 2
+        self.min_fakes = self.min_real = 2
         self._real_factor: tuple[int, Tensor] | None = None
         for kind in ("real", "fake"):
             self.add_state(f"{kind}_count", torch.tensor(0), dist_reduce_fx="sum")

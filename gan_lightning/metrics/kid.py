@@ -98,7 +98,7 @@ class KernelDistance(KeptFeatureMetric):
             raise ValueError(f"KID needs subsets of two samples or more, not {subsets} subsets of {subset_size}")
         self.subsets, self.subset_size, self.seed = subsets, subset_size, seed
         self.config = {"subsets": subsets, "subset_size": subset_size, "seed": seed}
-        self.min_fakes = 2
+        self.min_fakes = self.min_real = 2
 
     def config_for(self, num_fakes: int, num_real: int) -> dict[str, object]:
         """Return the config with the size of the subsets that so many samples allow."""

@@ -110,7 +110,7 @@ class Manifold(KeptFeatureMetric, ABC):
             raise ValueError(f"{name} need at least the 1st nearest neighbour, not number {neighbour}")
         self.neighbour = neighbour
         self.config = {"k": neighbour}
-        self.min_fakes = neighbour + 1
+        self.min_fakes = self.min_real = neighbour + 1
         self._real_radii: Tensor | None = None
 
     def compute(self) -> dict[str, float]:

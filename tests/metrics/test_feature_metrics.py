@@ -48,6 +48,10 @@ def test_the_fewest_fakes_that_are_let_pass_give_a_number(metric: FeatureMetric,
     with pytest.raises(ValueError, match=f"needs at least {least} fakes, not {least - 1}: raise metrics.num_fakes"):
         metric.check_count(least - 1)
     metric.check_count(least)
+    real = 1 if isinstance(metric, InceptionScore) else least
+    with pytest.raises(ValueError, match=f"needs at least {real} real samples, not {real - 1}: give more data"):
+        metric.check_real_count(real - 1)
+    metric.check_real_count(real)
     metric.update(samples[:1] + 1, real=False)
     assert all(math.isfinite(value) for value in metric.compute().values())
 
