@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import gc
 import math
 import os
@@ -24,6 +25,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
+import gan_lightning as gl
 from gan_lightning.callbacks.periodic import as_gan
 from gan_lightning.runs.training import ask_for_gpus_once, build, silence_warnings
 from gan_lightning.utils.conf import conf_dir, plain, register_resolvers
@@ -212,20 +214,39 @@ def arguments_of(description: str | None, *, rounds: int, iterations: int, warm_
     return parser
 
 
-def report_arguments(description: str | None, *, seeds: int, quick: str) -> argparse.ArgumentParser:
+def report_arguments(
+    description: str | None, *, seeds: int, quick: str, runs: str | None = None
+) -> argparse.ArgumentParser:
     """Return a parser of the arguments that reports over seeds share.
 
     Args:
         description: of the report.
         seeds: the default.
         quick: the size of the quick form, in words.
+        runs: where the runs lie by default, for a report that is of runs.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=positive, default=seeds, help=f"seeds of each setting (default: {seeds})")
     parser.add_argument("--first", type=int, default=10, help="the first of them (default: 10)")
     parser.add_argument("--quick", action="store_true", help=quick)
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results", help="where the report goes")
+    if runs is not None:
+        parser.add_argument("--no-train", action="store_true", help="only the report, from the runs that are there")
+        parser.add_argument("--runs", type=Path, default=Path(runs), help="where the runs lie")
     return parser
+
+
+def finished(directory: Path) -> bool:
+    """Return whether a run lies there that has finished."""
+    return (directory / "result.json").is_file() and gl.Run(directory).status == "finished"
+
+
+def last_rows(directory: Path) -> list[dict[str, float]]:
+    """Return the last numbers of each seed of a run of many seeds, as its ``metrics.csv`` has them."""
+    with (directory / "metrics.csv").open(encoding="utf-8") as file:
+        rows = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
+    last = max(row["iteration"] for row in rows)
+    return [row for row in rows if row["iteration"] == last]
 
 
 def write_report(folder: Path, name: str, text: str, figure: Figure) -> None:

@@ -12,7 +12,6 @@ they do not touch; a Gaussian of the right width that is .65 standard deviations
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from rich.progress import track
 from scipy.stats import binomtest
 
 import gan_lightning as gl
-from benchmarks.common import hardware, positive, report_arguments, write_report
+from benchmarks.common import hardware, last_rows, positive, report_arguments, write_report
 from gan_lightning.utils.statistics import bootstrap_interval, p_value
 
 TARGETS = ((3.0, 0.5), (3.0, 0.2), (-2.0, 0.5))
@@ -104,10 +103,7 @@ class Cell:
     @cached_property
     def rows(self) -> list[dict[str, float]]:
         """The last numbers of each seed, with the ratio of the standard deviations."""
-        with (self.directory / "metrics.csv").open(encoding="utf-8") as file:
-            rows = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
-        last = max(row["iteration"] for row in rows)
-        return [row | {"std_ratio": 1 + row["val/std_error"] / self.std} for row in rows if row["iteration"] == last]
+        return [row | {"std_ratio": 1 + row["val/std_error"] / self.std} for row in last_rows(self.directory)]
 
     def values(self, key: str) -> list[float]:
         return [row[key] for row in self.rows]
@@ -240,10 +236,8 @@ def page(cells: Sequence[Cell], seeds: int, first: int, iterations: int) -> str:
 
 def main() -> None:
     """Train all settings and write the table and the figure."""
-    parser = report_arguments(__doc__, seeds=20, quick="2 seeds, 100 iterations")
+    parser = report_arguments(__doc__, seeds=20, quick="2 seeds, 100 iterations", runs="outputs/gaussian_report")
     parser.add_argument("--iterations", type=positive, default=4000, help="updates of each player (default: 4000)")
-    parser.add_argument("--no-train", action="store_true", help="only the table and the figure, from the runs")
-    parser.add_argument("--runs", type=Path, default=Path("outputs/gaussian_report"), help="where the runs lie")
     given = parser.parse_args()
     seeds, iterations = (2, 100) if given.quick else (given.seeds, given.iterations)
     cells = [

@@ -12,7 +12,6 @@ deviations. The networks are those of the experiment for every method, so that m
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,7 +24,7 @@ from rich.console import Console
 from rich.progress import track
 
 import gan_lightning as gl
-from benchmarks.common import hardware, positive, report_arguments, write_report
+from benchmarks.common import finished, hardware, last_rows, positive, report_arguments, write_report
 
 MIXTURES = {"ring": 8, "grid": 25}
 """With their number of modes."""
@@ -57,11 +56,6 @@ class Cell:
     method: str
     directory: Path
 
-    @property
-    def finished(self) -> bool:
-        """Whether it needs no training."""
-        return (self.directory / "result.json").is_file() and gl.Run(self.directory).status == "finished"
-
     def train(self, seeds: int, first: int, iterations: int) -> None:
         """Train it from nothing."""
         gl.train(
@@ -75,10 +69,7 @@ class Cell:
     @cached_property
     def rows(self) -> list[dict[str, float]]:
         """The last numbers of each seed."""
-        with (self.directory / "metrics.csv").open(encoding="utf-8") as file:
-            rows = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
-        last = max(row["iteration"] for row in rows)
-        return [row for row in rows if row["iteration"] == last]
+        return last_rows(self.directory)
 
     @property
     def reached(self) -> int:
@@ -140,11 +131,11 @@ def page(cells: Sequence[Cell], first: int, iterations: int) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train what is missing and write the table and the figure."""
-    parser = report_arguments(__doc__, seeds=10, quick="one method on the ring, 2 seeds, 20 iterations")
+    parser = report_arguments(
+        __doc__, seeds=10, quick="one method on the ring, 2 seeds, 20 iterations", runs="outputs/mixtures"
+    )
     parser.add_argument("--iterations", type=positive, default=20_000, help="of each game (default: 20000)")
     parser.add_argument("--only", default="", help="mixtures and methods, with commas between (default: all)")
-    parser.add_argument("--no-train", action="store_true", help="only the table and the figure, from the runs")
-    parser.add_argument("--runs", type=Path, default=Path("outputs/mixtures"), help="where the runs lie")
     given = parser.parse_args(arguments)
     only = "ring,experiment" if given.quick else given.only
     wanted = [name.strip() for name in only.split(",") if name.strip()]
@@ -157,11 +148,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for method in chosen(METHODS, wanted)
     ]
     if given.no_train:
-        cells = [cell for cell in cells if cell.finished]
+        cells = [cell for cell in cells if finished(cell.directory)]
         if not cells:
             parser.error(f"there is no finished run in {given.runs}: leave --no-train out")
     for cell in track(cells, "methods", console=Console(stderr=True)):
-        if not cell.finished:
+        if not finished(cell.directory):
             cell.train(seeds, given.first, iterations)
     write_report(given.results, "mixtures", page(cells, given.first, iterations), figure(cells))
 

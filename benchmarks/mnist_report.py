@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.progress import track
 
 import gan_lightning as gl
-from benchmarks.common import hardware, positive, report_arguments, spread, write_report
+from benchmarks.common import finished, hardware, positive, report_arguments, spread, write_report
 from gan_lightning.extractors.digits import Digits
 from gan_lightning.figures.images import make_image_grid
 
@@ -59,14 +59,9 @@ class Trained:
     directory: Path
     overrides: tuple[str, ...]
 
-    @property
-    def finished(self) -> bool:
-        """Whether it needs no training."""
-        return (self.directory / "result.json").is_file() and gl.Run(self.directory).status == "finished"
-
     def train(self) -> None:
         """Train it from nothing, unless it has finished."""
-        if not self.finished:
+        if not finished(self.directory):
             gl.train([*self.overrides, "logger=csv", f"hydra.run.dir='{self.directory}'"])
 
     @cached_property
@@ -184,11 +179,11 @@ def page(singles: Mapping[Setting, Sequence[Trained]], models: Mapping[str, Sequ
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train what is missing and write the tables and the figure."""
-    parser = report_arguments(__doc__, seeds=3, quick="two digits, 20 iterations; two seconds of each model")
+    parser = report_arguments(
+        __doc__, seeds=3, quick="two digits, 20 iterations; two seconds of each model", runs="outputs/mnist_report"
+    )
     parser.add_argument("--iterations", type=positive, default=2000, help="of a run of one digit (default: 2000)")
     parser.add_argument("--minutes", type=float, default=3.0, help="of training of each model (default: 3)")
-    parser.add_argument("--no-train", action="store_true", help="only the tables and the figure, from the runs")
-    parser.add_argument("--runs", type=Path, default=Path("outputs/mnist_report"), help="where the runs lie")
     given = parser.parse_args(arguments)
     digits, iterations, minutes = (2, 20, 1 / 30) if given.quick else (10, given.iterations, given.minutes)
     runs = given.runs.absolute()
@@ -200,7 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     seeds = range(given.first, given.first + (1 if given.quick else given.seeds))
     models = {model: [timed(runs, model, seed, minutes) for seed in seeds] for model in MODELS}
     everything = [run for some in (*singles.values(), *models.values()) for run in some]
-    if given.no_train and (missing := [run.directory for run in everything if not run.finished]):
+    if given.no_train and (missing := [run.directory for run in everything if not finished(run.directory)]):
         parser.error(f"there is no finished run in {missing[0]}: leave --no-train out")
     for run in track(everything, "runs", console=Console(stderr=True)):
         run.train()

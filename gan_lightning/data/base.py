@@ -40,12 +40,7 @@ class RealData(LightningDataModule, ABC):
         value_range: lowest and highest value of a sample; None where there is no bound.
         batch_size: samples of one step over all devices.
         seed: of the order or the draw of samples.
-
-    Attributes:
-        class_names: of the classes, by number; None where they have none.
     """
-
-    class_names: tuple[str, ...] | None = None
 
     def __init__(
         self,
@@ -62,6 +57,11 @@ class RealData(LightningDataModule, ABC):
         self.value_range = None if value_range is None else tuple(value_range)
         self.batch_size = check_int("data.batch_size", batch_size)
         self.seed = check_int("seed", seed, minimum=0)
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """Return the names of the classes, by number; None where they have none."""
+        return None
 
     @property
     @abstractmethod

@@ -128,7 +128,7 @@ class DecodedImages(ImageData):
         return found._replace(train=train, held_out=held_out)
 
     @property
-    def class_names(self) -> tuple[str, ...] | None:  # type: ignore[override]
+    def class_names(self) -> tuple[str, ...] | None:
         """Return the classes' names by number; None where there are no classes, or clusters in their place."""
         return self.found.class_names if self.clusters is None else None
 

@@ -87,7 +87,7 @@ class ImageData(RealData):
         self._source_labels: dict[bool, Tensor | None] = {}
 
     @property
-    def class_names(self) -> tuple[str, ...] | None:  # type: ignore[override]
+    def class_names(self) -> tuple[str, ...] | None:
         """See `RealData`; clusters have none."""
         return self.given_names if self.clusters is None else None
 
