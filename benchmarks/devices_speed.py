@@ -3,13 +3,14 @@
     python -m benchmarks.devices_speed                                            # a DCGAN of 32 pixels
     python -m benchmarks.devices_speed --game toy --warm-up 500 --iterations 3000 # the 1-D toy
 
-Speed is of ``python train.py model=dcgan data.image_size=32 data.batch_size=128 trainer.devices=2``, of perceptrons on
-28 pixels (``--game mlp``) or of ``experiment=gaussian data.batch_size=128`` (``--game toy``), with the platform's
-strategy and with ``trainer.strategy=ddp_find_unused_parameters_true``, which is what Lightning offers for two players;
-one process with all the cores stands beside them. Each run is a command of its own; its ``images_per_second`` after the
-warm-up counts. Agreement is the largest difference of any weight or buffer: between the two ranks of those runs, and
-between two processes and one on the same batches (an MLP without batch norm, float32). The latter is rounding, which
-Adam enlarges where a gradient is nearly 0 (it divides by its size) and SGD does not.
+Speed is of ``python train.py variant=none regularizer=[] data.image_size=32 data.batch_size=128 trainer.devices=2``, of
+perceptrons on 28 pixels (``--game mlp``) or of ``experiment=gaussian ~loss.objectives.r1 data.batch_size=128``
+(``--game toy``), with the platform's strategy and with ``trainer.strategy=ddp_find_unused_parameters_true``, which is
+what Lightning offers for two players; one process with all the cores stands beside them. Each run is a command of its
+own; its ``images_per_second`` after the warm-up counts. Agreement is the largest
+difference of any weight or buffer: between the two ranks of those runs, and between two processes and one on the same
+batches (an MLP without batch norm, float32). The latter is rounding, which Adam enlarges where a gradient is nearly 0
+(it divides by its size) and SGD does not.
 """
 
 from __future__ import annotations
@@ -44,9 +45,9 @@ QUIET = (
     "+callbacks.weights._target_=benchmarks.devices_speed.WeightsOfRanks",
 )
 GAMES = {
-    "dcgan": ("model=dcgan", "data.image_size=32", "callbacks.samples=null"),
-    "mlp": ("model=mlp", "callbacks.samples=null"),
-    "toy": ("experiment=gaussian", "callbacks.density=null"),
+    "dcgan": ("model=dcgan", "variant=none", "regularizer=[]", "data.image_size=32", "callbacks.samples=null"),
+    "mlp": ("model=mlp", "variant=none", "regularizer=[]", "callbacks.samples=null"),
+    "toy": ("experiment=gaussian", "~loss.objectives.r1", "callbacks.density=null"),
 }
 EXACT = (*QUIET, *GAMES["mlp"], "loss.discriminator_norm=none", "trainer.precision=32-true")
 
