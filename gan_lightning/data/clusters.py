@@ -31,9 +31,14 @@ FITTED_EACH = 20
 Batches = Callable[[Tensor], Iterable[Tensor]]
 """Yields the images of rows (count,) in their order, uint8 (up to some, channels, height, width)."""
 
+Describe = Callable[[Tensor], Tensor]
+"""Returns vectors (count, values) of float32 that images, uint8 (count, channels, height, width), are clustered by."""
 
-def cluster_images(images: Batches, count: int, clusters: int, seed: int = 0) -> Tensor:
-    """Return the k-means cluster of each image, (count,) of int64, in the principal components of its pixels.
+
+def cluster_images(
+    images: Batches, count: int, clusters: int, seed: int = 0, describe: Describe | None = None
+) -> Tensor:
+    """Return the k-means cluster of each image, (count,) of int64, in the principal components of what describes it.
 
     Of many images, clusters are found among those of `fitted_rows`, and each other one takes the cluster whose mean is
     nearest. Clusters are numbered from the largest to the smallest. The same images, number and seed give the same
@@ -44,6 +49,7 @@ def cluster_images(images: Batches, count: int, clusters: int, seed: int = 0) ->
         count: how many there are.
         clusters: how many, from 1 to the number of images.
         seed: of the first centres, and of the images that clusters are found among.
+        describe: gives the vectors; None for the pixels, see `coarse`.
 
     Raises:
         ValueError: there are fewer images than clusters.
@@ -54,17 +60,20 @@ def cluster_images(images: Batches, count: int, clusters: int, seed: int = 0) ->
             f"data.clusters={clusters} is more than the {count} images: choose at most {count}, or about "
             f"{max(count // 100, 1)}, which is 100 images each"
         )
+    describe = describe or coarse
     rows = fitted_rows(count, clusters, seed)
-    axes, points = fitted_points(images, rows)
+    axes, points = fitted_points(images, rows, describe)
     labels = torch.empty(count, dtype=torch.int64)
     labels[rows] = k_means(points, clusters, seed)
     others = torch.ones(count, dtype=torch.bool).index_fill(0, rows, False).nonzero().squeeze(1)
     if len(others):
-        labels[others] = nearest_of(images(others), axes, means_of(points, labels[rows]))
+        labels[others] = nearest_of(images(others), axes, means_of(points, labels[rows]), describe)
     return labels
 
 
-def nearest_clusters(others: Iterable[Tensor], images: Batches, labels: Tensor, seed: int = 0) -> Tensor:
+def nearest_clusters(
+    others: Iterable[Tensor], images: Batches, labels: Tensor, seed: int = 0, describe: Describe | None = None
+) -> Tensor:
     """Return the cluster of other images, (count,) of int64: that whose mean is nearest in the principal components.
 
     Args:
@@ -72,10 +81,12 @@ def nearest_clusters(others: Iterable[Tensor], images: Batches, labels: Tensor, 
         images: those that `cluster_images` was given.
         labels: their clusters.
         seed: that of `cluster_images`.
+        describe: likewise.
     """
+    describe = describe or coarse
     rows = fitted_rows(len(labels), int(labels.max()) + 1, seed)
-    axes, points = fitted_points(images, rows)
-    return nearest_of(others, axes, means_of(points, labels[rows]))
+    axes, points = fitted_points(images, rows, describe)
+    return nearest_of(others, axes, means_of(points, labels[rows]), describe)
 
 
 def fitted_rows(count: int, clusters: int, seed: int) -> Tensor:
@@ -86,16 +97,16 @@ def fitted_rows(count: int, clusters: int, seed: int) -> Tensor:
     return torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:most].sort().values
 
 
-def fitted_points(images: Batches, rows: Tensor) -> tuple[PrincipalComponents, Tensor]:
+def fitted_points(images: Batches, rows: Tensor, describe: Describe) -> tuple[PrincipalComponents, Tensor]:
     """Return the principal components of the images of `rows`, and these images' coordinates (rows, components)."""
-    values = torch.cat([coarse(part) for part in images(rows)])
+    values = torch.cat([describe(part) for part in images(rows)])
     axes = PrincipalComponents(values, COMPONENTS)
     return axes, axes(values)
 
 
-def nearest_of(images: Iterable[Tensor], axes: PrincipalComponents, centres: Tensor) -> Tensor:
+def nearest_of(images: Iterable[Tensor], axes: PrincipalComponents, centres: Tensor, describe: Describe) -> Tensor:
     """Return the number of the centre (clusters, components) that is nearest to each image, (count,) of int64."""
-    return torch.cat([nearest_centres(axes(coarse(part)), centres)[1] for part in images])
+    return torch.cat([nearest_centres(axes(describe(part)), centres)[1] for part in images])
 
 
 def means_of(points: Tensor, labels: Tensor) -> Tensor:

@@ -211,9 +211,11 @@ class DecodedImages(ImageData):
             images, clustered = self._stored(train), None if train else self.labels(train=True)
             if clustered is None:
                 log.info("finding %d clusters of %d images", self.clusters, len(images))
-                self._stored_clusters[train] = images.clusters(self.clusters)
+                self._stored_clusters[train] = images.clusters(self.clusters, self.describe)
             else:
-                self._stored_clusters[train] = images.nearest_clusters(self._stored(train=True), clustered)
+                self._stored_clusters[train] = images.nearest_clusters(
+                    self._stored(train=True), clustered, self.describe
+                )
         return self._stored_clusters[train]
 
     def _labels_of_source(self, train: bool) -> Tensor | None:

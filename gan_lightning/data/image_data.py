@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import resize
 
 from gan_lightning.data.base import Loader, RealData, rank_slice
-from gan_lightning.data.clusters import Batches, cluster_images, nearest_clusters
+from gan_lightning.data.clusters import Batches, Describe, cluster_images, nearest_clusters
 from gan_lightning.data.loader import DeterministicSampler, InMemoryLoader
 from gan_lightning.data.pixels import normalize
 from gan_lightning.game import Batch
@@ -44,6 +44,8 @@ class ImageData(RealData):
         clusters: label the training images by so many k-means clusters of their pixels, in the place of what labels
             the data have; None keeps those. Test images take the cluster whose mean is nearest. Clusters are kept in
             the checkpoint.
+        cluster_features: an extractor (see `extractors.base`) in whose features the clusters are found; None for the
+            pixels.
         source_classes: how many classes the data come with, where they are labelled by clusters.
         train_size: images in the training split, a fact that a number of clusters may follow from.
         shape, num_classes, value_range, batch_size, seed: see `RealData`. The images are checked against them.
@@ -61,6 +63,7 @@ class ImageData(RealData):
         image_size: int | None = None,
         reference: Literal["train", "test"] = "train",
         clusters: int | None = None,
+        cluster_features: Callable[[Tensor], Any] | None = None,
         source_classes: int | None = None,
         train_size: int | None = None,
         class_names: Sequence[str] | None = None,
@@ -81,6 +84,7 @@ class ImageData(RealData):
                 f"data.num_classes={num_classes} must be that of the clusters: leave it out, or set "
                 f"data.num_classes={clusters}"
             )
+        self.describe = None if cluster_features is None else features_of(cluster_features)
         self.source_classes = self.num_classes if self.clusters is None else source_classes
         self.given_names = None if self.num_classes is None or class_names is None else tuple(class_names)
         self._splits: dict[bool, Images] = {}
@@ -150,10 +154,11 @@ class ImageData(RealData):
     def _clusters_of(self, train: bool, pixels: Tensor) -> Tensor:
         assert self.clusters is not None
         if train:
-            return cluster_images(batches_of(pixels), len(pixels), self.clusters)
+            return cluster_images(batches_of(pixels), len(pixels), self.clusters, describe=self.describe)
         clustered, labels = self._read_split(train=True)
         assert labels is not None
-        return nearest_clusters(pixels.split(CLUSTERED_AT_ONCE), batches_of(clustered), labels.cpu())
+        parts = pixels.split(CLUSTERED_AT_ONCE)
+        return nearest_clusters(parts, batches_of(clustered), labels.cpu(), describe=self.describe)
 
     @property
     def reference_size(self) -> int:
@@ -254,6 +259,18 @@ class ImageData(RealData):
                 f"choose from {available}"
             )
         return torch.isin(labels, torch.tensor(self.classes)).nonzero().squeeze(1)
+
+
+def features_of(extractor: Callable[[Tensor], Any]) -> Describe:
+    """Return what gives an extractor's features of uint8 images, (count, dim) of float32 on the CPU."""
+
+    @torch.no_grad()
+    def describe(pixels: Tensor) -> Tensor:
+        features, _ = extractor(normalize(pixels.cpu()))
+        described: Tensor = features.float()
+        return described
+
+    return describe
 
 
 def batches_of(pixels: Tensor) -> Batches:

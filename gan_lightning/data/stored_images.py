@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
 from gan_lightning.data.base import fingerprint_of_files
-from gan_lightning.data.clusters import cluster_images, nearest_clusters
+from gan_lightning.data.clusters import Describe, cluster_images, nearest_clusters
 from gan_lightning.data.file_loaders import Attempts, DiskLoader, MappedLoader, batch_or_error, raised
 from gan_lightning.data.files import ImageDataset
 from gan_lightning.data.image_data import CLUSTERED_AT_ONCE, Images, fingerprint_of
@@ -54,13 +54,13 @@ class StoredImages(ABC):
             about: how the images are decoded.
         """
 
-    def clusters(self, count: int) -> Tensor:
+    def clusters(self, count: int, describe: Describe | None) -> Tensor:
         """Return the k-means cluster, of so many, of each image; see `cluster_images`."""
-        return cluster_images(self._rows, len(self), count)
+        return cluster_images(self._rows, len(self), count, describe=describe)
 
-    def nearest_clusters(self, clustered: StoredImages, labels: Tensor) -> Tensor:
+    def nearest_clusters(self, clustered: StoredImages, labels: Tensor, describe: Describe | None) -> Tensor:
         """Return the cluster of each image, of those that the images `clustered` have; see `nearest_clusters`."""
-        return nearest_clusters(self._rows(torch.arange(len(self))), clustered._rows, labels)
+        return nearest_clusters(self._rows(torch.arange(len(self))), clustered._rows, labels, describe=describe)
 
     def _rows(self, rows: Tensor) -> Iterator[Tensor]:
         return self.batches(rows, CLUSTERED_AT_ONCE)

@@ -24,6 +24,10 @@ log = logging.getLogger(__name__)
 
 UNITS = ("", " k", " M", " G", " T")
 
+GPU_FLOPS = 1e12
+"""Floating-point operations a second that the estimate for a GPU is made with: a few per cent of what one can do, since
+the maps of small networks do not fill it."""
+
 
 def log_start(settings: Mapping[str, Any], gan: GAN, trainer: Trainer, directory: Path, iterations: int) -> None:
     """Log the block; `iterations` were made before."""
@@ -51,6 +55,10 @@ def start_block(
     monitor = settings["metrics"]["monitor"]
     limits = [f"evaluated every {settings['evaluate_every']}, the best by {monitor}"] if monitor else []
     limits += [f"stop.{key}={value}" for key, value in stop.items() if value is not None]
+    if root.type == "cpu" and len(data["shape"]) == 3 and len(work) == 2:
+        turns = settings["max_iterations"] - iterations
+        seconds = turns * data["batch_size"] * operations(work, gan.discriminator_steps) / GPU_FLOPS
+        limits += [f"about {minutes(seconds)} on a GPU that sustains {in_words(int(GPU_FLOPS))}FLOP/s"]
     before = f" of which {iterations} are made" if iterations else ""
     wandb = next((part for part in trainer.loggers if isinstance(part, WandB)), None)
     page = "not used" if wandb is None else str(wandb.url or wandb.offline_dir or "offline")
@@ -88,6 +96,26 @@ def multiply_adds(gan: GAN, wrappers: Mapping[str, Any] | None = None) -> dict[s
         return {}
     counters = {"generator": generator, "discriminator": discriminator}
     return {player: counter.get_total_flops() // 2 // count for player, counter in counters.items()}
+
+
+def operations(work: Mapping[str, int], discriminator_steps: int) -> int:
+    """Return the floating-point operations of an iteration for each sample of a batch, without penalties.
+
+    A backward pass takes two forward passes. A discriminator's step has a generator's forward pass and both passes of
+    the discriminator for a real sample and a fake; the generator's step has both passes of both players.
+
+    Args:
+        work: multiply-adds of a forward pass of each player, of two operations each.
+        discriminator_steps: in an iteration.
+    """
+    generator, discriminator = work["generator"], work["discriminator"]
+    return 2 * (discriminator_steps * (generator + 6 * discriminator) + 3 * (generator + discriminator))
+
+
+def minutes(seconds: float) -> str:
+    """Return a duration in whole minutes, at least one, as in ``1 minute``."""
+    count = max(1, round(seconds / 60))
+    return f"{count} minute{'s' if count > 1 else ''}"
 
 
 def in_words(number: int) -> str:

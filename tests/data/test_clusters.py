@@ -117,3 +117,20 @@ def test_the_draw_is_large_enough_for_the_clusters():
 def test_more_clusters_than_images_are_refused():
     with pytest.raises(ValueError, match="data.clusters=9 is more than the 8 images"):
         cluster_images(batches_of(torch.zeros(8, 1, 4, 4, dtype=torch.uint8)), 8, 9)
+
+
+def test_clusters_are_found_in_what_describes_the_images():
+    """Bright and dark images, described by whether they change from left to right, which pixels do not tell apart."""
+    light = torch.randint(0, 256, (40, 1, 1, 1), dtype=torch.uint8).expand(-1, 3, 8, 8)
+    changing = light.clone()
+    changing[:20, :, :, 4:] ^= 8
+
+    def describe(pixels: Tensor) -> Tensor:
+        return pixels.float().std(dim=3).mean((1, 2))[:, None]
+
+    images = batches_of(changing)
+    found = cluster_images(images, 40, 2, describe=describe)
+    assert found[:20].unique().numel() == found[20:].unique().numel() == 1 and found[0] != found[20]
+    assert cluster_images(images, 40, 2)[:20].unique().numel() == 2
+    others = changing.flip(0)[:30]
+    assert torch.equal(nearest_clusters([others], images, found, describe=describe), found.flip(0)[:30])

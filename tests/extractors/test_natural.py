@@ -10,9 +10,12 @@ from efficientnet_lite_pytorch import EfficientNet
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
+from gan_lightning.data.clusters import Describe, cluster_images
+from gan_lightning.data.image_data import batches_of, features_of
 from gan_lightning.data.shapes import draw_factors, render
 from gan_lightning.extractors.natural import Natural, efficientnet_lite0, fold_batch_norm, weights_file
 from gan_lightning.metrics.fid import FrechetDistance
+from gan_lightning.metrics.shapes import mutual_information
 
 
 @pytest.fixture(scope="module")
@@ -83,3 +86,15 @@ def test_halves_lie_nearer_than_a_half_and_its_blurred_or_noisy_other_half(tmp_p
     noisy = (second + 0.2 * torch.randn(second.shape, generator=rng)).clamp(-1, 1)
     assert near < 0.6 * distance(first, avg_pool2d(second, 5, 1, 2), extractor)
     assert near < 0.6 * distance(first, noisy, extractor)
+
+
+def test_clusters_of_the_features_tell_shapes_apart_and_those_of_pixels_do_not():
+    factors = draw_factors(240, torch.Generator().manual_seed(0))
+    pixels = render(factors, 32).mul(255).round().to(torch.uint8)
+
+    def information(describe: Describe | None) -> float:
+        found = cluster_images(batches_of(pixels), len(pixels), 4, describe=describe)
+        return mutual_information(torch.bincount(found * 4 + factors.shape, minlength=16).view(4, 4))
+
+    assert information(None) < 0.2
+    assert information(features_of(Natural([3, 32, 32]))) > 0.8  # log 4 = 1.39 at most

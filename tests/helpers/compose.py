@@ -32,7 +32,7 @@ SMALL = (
 STAND_INS = {
     "stacked_mnist": ("data.train_size=200", "data.clusters=20"),
     "self_conditioned": ("data.train_size=200", "data.clusters=10", "data.reference=test"),
-    "shapes_self_conditioned": ("data.train_size=200", "data.clusters=10"),
+    "shapes_self_conditioned": ("data.train_size=100", "data.test_size=100", "data.clusters=10"),
     "folder": ("data=mnist10k", "metrics=digits", "extractor=digits", "~data.mirror", "note=null"),
     "biggan_cifar10": (
         *("data=mnist10k", "data.image_size=32", "metrics=digits", "extractor=digits"),

@@ -9,7 +9,7 @@ from helpers.compose import composed, job_part
 from helpers.run_script import TINY, Command
 from helpers.tiny_gan import tiny_gan, weights
 
-from gan_lightning.runs.start_block import in_words, multiply_adds, start_block
+from gan_lightning.runs.start_block import in_words, minutes, multiply_adds, operations, start_block
 from gan_lightning.runs.training import build
 from gan_lightning.utils.conf import plain
 
@@ -38,6 +38,32 @@ def test_the_classes_that_are_kept_are_said(tmp_path: Path):
     _, gan, trainer = build(settings, tmp_path)
     said = start_block(settings, gan, trainer, tmp_path, 0)["data"]
     assert said == "mnist10k: 9000 samples of 1 x 28 x 28, classes [3, 5] of them, 64 an update"
+
+
+def test_an_iteration_is_counted_pass_by_pass():
+    """Forward 1, backward 2; real, fake and the generator's batch pass the discriminator, fakes are made twice."""
+    of_discriminator, of_generator = 7 + 2 * (3 * 100), 3 * 7 + 3 * 100
+    work = {"generator": 7, "discriminator": 100}
+    assert operations(work, 1) == 2 * (of_discriminator + of_generator)
+    assert operations(work, 5) == 2 * (5 * of_discriminator + of_generator)
+
+
+def test_on_a_cpu_the_budget_says_what_a_gpu_would_take(tmp_path: Path):
+    small = ("data=shapes", "data.train_size=8", "model.generator.width=4", "model.discriminator.width=4")
+    with composed(*small, "variant=none", "metrics=none", "logger=none", directory=tmp_path) as config:
+        settings = plain(job_part(config))
+    _, gan, trainer = build(settings, tmp_path)
+    work = multiply_adds(gan)
+    seconds = settings["max_iterations"] * 64 * operations(work, 1) / 1e12
+    assert seconds < 90
+    said = start_block(settings, gan, trainer, tmp_path, 0)["budget"]
+    assert said.endswith(", about 1 minute on a GPU that sustains 1 TFLOP/s")
+    settings["max_iterations"] = round(600 / seconds * settings["max_iterations"])
+    assert "about 10 minutes on a GPU" in start_block(settings, gan, trainer, tmp_path, 0)["budget"]
+
+
+def test_durations_are_whole_minutes():
+    assert [minutes(seconds) for seconds in (0, 89, 91, 3600)] == ["1 minute", "1 minute", "2 minutes", "60 minutes"]
 
 
 def test_counts_have_three_digits_and_a_unit():
