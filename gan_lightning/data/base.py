@@ -64,6 +64,11 @@ class RealData(LightningDataModule, ABC):
         return None
 
     @property
+    def training_size(self) -> int | None:
+        """Return how many samples are trained on; None where each batch is drawn anew."""
+        return None
+
+    @property
     @abstractmethod
     def reference_size(self) -> int:
         """Return how many real samples metrics compare with, over all ranks."""

@@ -57,8 +57,8 @@ def cluster_images(
     check_int("data.clusters", clusters)
     if clusters > count:
         raise ValueError(
-            f"data.clusters={clusters} is more than the {count} images: choose at most {count}, or about "
-            f"{max(count // 100, 1)}, which is 100 images each"
+            f"data.clusters={clusters} is more than the number of images, {count}: choose fewer, about one for a "
+            "hundred images, or variant=none"
         )
     describe = describe or coarse
     rows = fitted_rows(count, clusters, seed)

@@ -239,6 +239,10 @@ class DecodedImages(ImageData):
         return Mirrored(batches, self.batch_size, self.seed, self.step, rank, world_size) if self.mirror else batches
 
     @property
+    def training_size(self) -> int:
+        return super().training_size if self.storage == "memory" else len(self._stored(train=True))
+
+    @property
     def reference_size(self) -> int:
         return super().reference_size if self.storage == "memory" else len(self._stored(self.reference == "train"))
 

@@ -161,6 +161,10 @@ class ImageData(RealData):
         return nearest_clusters(parts, batches_of(clustered), labels.cpu(), describe=self.describe)
 
     @property
+    def training_size(self) -> int:
+        return len(self._read_split(train=True).pixels)
+
+    @property
     def reference_size(self) -> int:
         """Return the number of images in the split that metrics compare with."""
         return len(self._read_split(self.reference == "train").pixels)

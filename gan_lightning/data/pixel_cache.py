@@ -76,6 +76,8 @@ def cached_pixels(images: ImageDataset, shape: Sequence[int], workers: int, fold
                     raise
                 raise OSError(f"{path} cannot be written ({error.strerror}): {INSTEAD}") from error
             found = load(path, (len(images), *shape))
+        else:
+            log.info("%d images were decoded before, into %s", len(images), path)
     if found is None:
         raise OSError(f"{path} was written and cannot be read: {INSTEAD}")
     return found

@@ -60,6 +60,10 @@ class ToyData(RealData):
         return InMemoryLoader(samples, None, order, device, self.step)
 
     @property
+    def training_size(self) -> int | None:
+        return self.train_size
+
+    @property
     def reference_size(self) -> int:
         return self._reference_size
 

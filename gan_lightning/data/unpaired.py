@@ -87,6 +87,11 @@ class UnpairedImages(RealData):
         return PairLoader(*loaders)
 
     @property
+    def training_size(self) -> int:
+        """Return the number of images in the larger domain."""
+        return self.reference_size
+
+    @property
     def reference_size(self) -> int:
         """Return the number of images in the larger domain."""
         return max(len(images.pixels) for images in self.domains())

@@ -29,20 +29,31 @@ GPU_FLOPS = 1e12
 the maps of small networks do not fill it."""
 
 
-def log_start(settings: Mapping[str, Any], gan: GAN, trainer: Trainer, directory: Path, iterations: int) -> None:
-    """Log the block; `iterations` were made before."""
-    for label, text in start_block(settings, gan, trainer, directory, iterations).items():
+def log_start(
+    settings: Mapping[str, Any], gan: GAN, trainer: Trainer, samples: int | None, directory: Path, iterations: int
+) -> None:
+    """Log the block; arguments as `start_block` has them."""
+    for label, text in start_block(settings, gan, trainer, samples, directory, iterations).items():
         log.info(f"{label:<12} {text}")
 
 
 def start_block(
-    settings: Mapping[str, Any], gan: GAN, trainer: Trainer, directory: Path, iterations: int
+    settings: Mapping[str, Any], gan: GAN, trainer: Trainer, samples: int | None, directory: Path, iterations: int
 ) -> dict[str, str]:
-    """Return the lines by their labels."""
+    """Return the lines by their labels.
+
+    Args:
+        settings: of the run.
+        gan: that is trained.
+        trainer: that trains it.
+        samples: how many are trained on; None where they are drawn anew.
+        directory: of the run.
+        iterations: that were made before.
+    """
     data, choices, stop = settings["data"], settings.get("choices", {}), settings["stop"]
     shape = " x ".join(map(str, data["shape"]))
-    size = "fresh samples for ever" if data.get("train_size") is None else f"{data['train_size']} samples"
-    kept = f", classes {list(data['classes'])} of them" if data.get("classes") is not None else ""
+    size = "fresh samples for ever" if samples is None else f"{samples} samples"
+    kept = f", classes {list(data['classes'])}" if data.get("classes") is not None else ""
     weights, work = parameters(gan), multiply_adds(gan, settings.get("wrappers"))
     players = [
         f"{player} {in_words(count)} parameters"

@@ -128,7 +128,8 @@ def prepare(
     for logger in trainer.loggers:
         logger.log_hyperparams(described)
     if first:
-        log_start(settings, gan, trainer, start.directory, start.iterations)
+        samples = getattr(datamodule, "training_size", None)
+        log_start(settings, gan, trainer, samples, start.directory, start.iterations)
         if settings.get("note"):
             log.info(settings["note"])
     return datamodule, gan, trainer

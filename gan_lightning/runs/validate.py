@@ -310,7 +310,8 @@ def missing_plugins(group: str, answer: str) -> Iterator[str]:
     if command is None:
         return
     Plugins.instance()  # adds those that are installed to Hydra's configuration
-    for plugin_group, plugin in selected_by(group, answer).items():
+    plugins = [pair for pair in selected_by(group, answer).items() if pair[0].startswith("hydra/")]
+    for plugin_group, plugin in plugins:
         own = Path(conf_dir(), plugin_group, f"{plugin}.yaml").is_file() and find_spec(answer)  # over that library
         if not own and f"{plugin}.yaml" not in ConfigStore.instance().list(plugin_group):
             yield f"{group}={answer} needs a plugin of Hydra that is not installed: {command[0]}"

@@ -277,6 +277,10 @@ def test_a_plugin_that_is_missing_is_named_with_the_command_that_installs_it(mon
     ]
 
 
+def test_libraries_of_other_files_are_no_plugins_of_hydra():
+    refuse_arguments(["data=hf_dataset", "logger=mlflow", "+logger=tensorboard"])
+
+
 @pytest.mark.parametrize("group", ["launcher", "hparams_search"])
 def test_every_file_with_a_plugin_says_how_to_install_it(group: str, monkeypatch: pytest.MonkeyPatch):
     assert not any(missing_plugins("launcher", "joblib"))

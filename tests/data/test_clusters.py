@@ -115,7 +115,7 @@ def test_the_draw_is_large_enough_for_the_clusters():
 
 
 def test_more_clusters_than_images_are_refused():
-    with pytest.raises(ValueError, match="data.clusters=9 is more than the 8 images"):
+    with pytest.raises(ValueError, match="data.clusters=9 is more than the number of images, 8"):
         cluster_images(batches_of(torch.zeros(8, 1, 4, 4, dtype=torch.uint8)), 8, 9)
 
 

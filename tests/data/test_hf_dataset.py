@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 import torch
 from helpers.compose import composed, resolved
+from helpers.run_script import Command
 from hydra.utils import instantiate
 from PIL import Image
 
 from gan_lightning.data.hf_dataset import HFDataset
 from gan_lightning.runs.validate import validate
 from gan_lightning.utils.dataset_rows import dataset_facts
+from gan_lightning.utils.files import read_json
 
 COLOURS = {"blue": (0, 0, 255), "amber": (255, 191, 0), "red": (255, 0, 0)}
 
@@ -105,6 +107,26 @@ def test_a_row_without_a_class_is_refused(tmp_path: Path):
     source = make(tmp_path / "d", "data.num_classes=2")
     with pytest.raises(ValueError, match=r"has images without a class in y: choose data.num_classes=null"):
         source.setup("fit")
+
+
+@pytest.mark.parametrize("form", ["save_to_disk", "parquet"])
+def test_a_folder_of_the_library_is_trained_on_by_its_name(form: str, data_set: Path, tmp_path: Path, command: Command):
+    folder = data_set
+    if form == "parquet":
+        import datasets
+
+        folder = tmp_path / "tables"
+        folder.mkdir()
+        datasets.load_from_disk(str(data_set / "train")).to_parquet(folder / "train.parquet")
+    before = sorted(path.name for path in folder.rglob("*"))
+    width = ["model.generator.width=8", "model.discriminator.width=8", "data.batch_size=6"]
+    sizes = ["max_iterations=2", "metrics=none", "logger=csv", "data.num_workers=0", "hydra.run.dir=run"]
+    done = command("train.py", "data=hf_dataset", f"data.name={folder}", "variant=projection", *width, *sizes)
+    assert done.returncode == 0, done.stderr
+    assert "read 12 images (PNG RGB 12), 3 classes: blue (0), amber (1), red (2)" in done.stderr
+    result = read_json(tmp_path / "run" / "result.json")
+    assert (result["status"], result["iterations"], result["classes"]) == ("finished", 2, list(COLOURS))
+    assert sorted(path.name for path in folder.rglob("*")) == before
 
 
 def test_without_the_library_one_sentence_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

@@ -244,6 +244,8 @@ def test_broken_files_are_skipped_where_that_is_chosen(folder, tmp_path, in_memo
     for real, labels in islice(source.train_dataloader(), 3):
         assert {green for _, green, _ in pixel(real)} == {0, 100}
         assert [green == 0 for _, green, _ in pixel(real)] == labels.bool().tolist()
+    if in_memory is not False:  # else files are not opened before they are wanted
+        assert source.training_size == 10
     broken = folder(num_classes=2, in_memory=in_memory)
     with pytest.raises(ValueError, match=r"0.png cannot be read|5.png cannot be read"):
         broken.setup("fit")
@@ -280,6 +282,7 @@ def test_a_share_is_kept_back_by_the_seed(folder):
         source = folder(reference=0.25, **changes)
         train, held_out = (set(pixel(source.split(part, "cpu").pixels / 127.5 - 1)) for part in (True, False))
         assert (len(train), len(held_out), len(train | held_out)) == (9, 3, 12)
+        assert source.training_size == 9
         assert set(pixel(torch.cat(list(source.reference_batches("cpu"))))) == held_out
         assert {colour for real, _ in islice(source.train_dataloader(), 3) for colour in pixel(real)} == train
         return held_out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -39,7 +40,8 @@ def files(cache: Path) -> list[Path]:
     return sorted(path for path in cache.rglob("*") if path.is_file() and not path.name.endswith(".lock"))
 
 
-def test_pixels_are_those_of_the_files_and_decoded_once(pictures: Path, tmp_path: Path, monkeypatch) -> None:
+def test_pixels_are_those_of_the_files_and_decoded_once(pictures: Path, tmp_path: Path, monkeypatch, caplog) -> None:
+    caplog.set_level("INFO")
     images = dataset(pictures)
     first = cached_pixels(images, SHAPE, 0, tmp_path / "cache")
     assert torch.equal(first.pixels, torch.stack([images[row][0] for row in range(6)]))
@@ -48,6 +50,8 @@ def test_pixels_are_those_of_the_files_and_decoded_once(pictures: Path, tmp_path
     second = cached_pixels(dataset(pictures), SHAPE, 0, tmp_path / "cache")
     assert torch.equal(first.pixels, second.pixels)
     assert second[1:] == first[1:]
+    assert re.fullmatch(r"decoded 6 images at \d+ a second into .*\.npy", caplog.messages[0])
+    assert re.fullmatch(r"6 images were decoded before, into .*\.npy", caplog.messages[1])
     assert len(files(tmp_path / "cache")) == 1
     assert sorted(path.name for path in pictures.iterdir()) == [f"{number}.png" for number in range(6)]
 

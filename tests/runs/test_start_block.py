@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 from helpers.compose import composed, job_part
 from helpers.run_script import TINY, Command
 from helpers.tiny_gan import tiny_gan, weights
 
+from gan_lightning.data.base import RealData
 from gan_lightning.runs.start_block import in_words, minutes, multiply_adds, operations, start_block
 from gan_lightning.runs.training import build
 from gan_lightning.utils.conf import plain
@@ -32,12 +34,24 @@ def test_multiply_adds_of_a_pack_are_shared_among_its_samples(tmp_path: Path):
     assert found["discriminator"] == sum(part.in_features * part.out_features for part in linear) // pack
 
 
-def test_the_classes_that_are_kept_are_said(tmp_path: Path):
-    with composed("model=mlp", "variant=none", "data.classes=[3,5]", "logger=none", directory=tmp_path) as config:
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            ["model=mlp", "variant=none", "data.classes=[3,5]"],
+            "mnist10k: 1713 samples of 1 x 28 x 28, classes [3, 5], 64 an update",
+        ),
+        (["experiment=gaussian"], "gaussian: fresh samples for ever of 1, "),
+        (["experiment=ring", "data.train_size=500"], "ring: 500 samples of 2, "),
+        (["experiment=cyclegan"], "digit_outlines: 4500 samples of 2 x 28 x 28, "),
+    ],
+)
+def test_the_samples_that_are_trained_on_are_counted(changes: list[str], said: str, tmp_path: Path):
+    with composed(*changes, "logger=none", directory=tmp_path) as config:
         settings = plain(job_part(config))
-    _, gan, trainer = build(settings, tmp_path)
-    said = start_block(settings, gan, trainer, tmp_path, 0)["data"]
-    assert said == "mnist10k: 9000 samples of 1 x 28 x 28, classes [3, 5] of them, 64 an update"
+    data, gan, trainer = build(settings, tmp_path)
+    assert isinstance(data, RealData)
+    assert start_block(settings, gan, trainer, data.training_size, tmp_path, 0)["data"].startswith(said)
 
 
 def test_an_iteration_is_counted_pass_by_pass():
@@ -56,10 +70,10 @@ def test_on_a_cpu_the_budget_says_what_a_gpu_would_take(tmp_path: Path):
     work = multiply_adds(gan)
     seconds = settings["max_iterations"] * 64 * operations(work, 1) / 1e12
     assert seconds < 90
-    said = start_block(settings, gan, trainer, tmp_path, 0)["budget"]
+    said = start_block(settings, gan, trainer, 8, tmp_path, 0)["budget"]
     assert said.endswith(", about 1 minute on a GPU that sustains 1 TFLOP/s")
     settings["max_iterations"] = round(600 / seconds * settings["max_iterations"])
-    assert "about 10 minutes on a GPU" in start_block(settings, gan, trainer, tmp_path, 0)["budget"]
+    assert "about 10 minutes on a GPU" in start_block(settings, gan, trainer, 8, tmp_path, 0)["budget"]
 
 
 def test_durations_are_whole_minutes():
