@@ -125,6 +125,7 @@ def test_a_folder_of_the_library_is_trained_on_by_its_name(form: str, data_set: 
     assert done.returncode == 0, done.stderr
     assert "read 12 images (PNG RGB 12), 3 classes: blue (0), amber (1), red (2)" in done.stderr
     result = read_json(tmp_path / "run" / "result.json")
+    assert result is not None
     assert (result["status"], result["iterations"], result["classes"]) == ("finished", 2, list(COLOURS))
     assert sorted(path.name for path in folder.rglob("*")) == before
 
