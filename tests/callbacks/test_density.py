@@ -77,6 +77,12 @@ def fit(gan: GAN, axes: int, directory: Path, *callbacks: Callback, **settings: 
     return trainer
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the pictures, which take most of the time."""
+    monkeypatch.setattr(DensityPlot, "on_fit_end", lambda *_: None)
+
+
 @pytest.mark.parametrize("axes", [1, 2])
 def test_it_leaves_a_picture_an_animation_and_the_games_value(axes: int, tmp_path: Path):
     gan, plot, notebook = small_gan(axes), DensityPlot(2, count=300), Notebook()
@@ -106,6 +112,7 @@ def test_it_leaves_a_picture_an_animation_and_the_games_value(axes: int, tmp_pat
     assert notebook.lines[5]["val/distance_from_half"] == pytest.approx(distance.item(), rel=1e-5)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_numbers_are_of_the_generator_that_is_trained(tmp_path: Path):
     gan, plot, notebook = small_gan(1, max_iterations=3), DensityPlot(3, count=300), Notebook()
     gan.averaging = Averaging(1e12, ramp_up=None)  # an average that stays where it began
@@ -117,6 +124,7 @@ def test_the_numbers_are_of_the_generator_that_is_trained(tmp_path: Path):
     assert not np.allclose(first, last)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_label_smoothing_is_part_of_the_game(tmp_path: Path):
     gan, plot, notebook = small_gan(1), DensityPlot(5, count=300), Notebook()
     gan.objectives["label_smoothing"] = LabelSmoothing(0.2)  # type: ignore[index]
@@ -131,6 +139,7 @@ def test_label_smoothing_is_part_of_the_game(tmp_path: Path):
     assert last["val/game_value"] <= last["val/optimal_value"]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_frames_show_the_discriminator_of_their_moment(tmp_path: Path):
     gan, plot = small_gan(2), DensityPlot(1, count=50)
     fit(gan, 2, tmp_path, plot)
@@ -182,6 +191,7 @@ def test_a_discriminator_of_packs_is_left_out(tmp_path: Path):
     assert (tmp_path / "density.png").is_file()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_long_run_keeps_few_frames(tmp_path: Path):
     plot, notebook = DensityPlot(1, count=20), Notebook()
     fit(small_gan(max_iterations=120), 1, tmp_path, plot, logger=notebook)
@@ -199,6 +209,7 @@ def test_training_is_bit_identical_with_and_without_it(tmp_path: Path):
         assert torch.equal(value, alone.state_dict()[name]), name
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_resumed_run_keeps_its_part_of_space(tmp_path: Path):
     """Its fakes have moved: seen from where they are now, it would be another one."""
     first, again = DensityPlot(20, count=50), DensityPlot(20, count=50)
@@ -213,13 +224,13 @@ def test_a_resumed_run_keeps_its_part_of_space(tmp_path: Path):
 
 
 def interrupted_and_whole(axes: int, directory: Path) -> tuple[Path, Path]:
-    """Train 5 of 10 iterations, resume, and train as many in one go; return the directories."""
+    """Train 4 of 6 iterations, resume, and train as many in one go; return the directories."""
     pieces, whole = directory / "pieces", directory / "whole"
     first, second, alone = (DensityPlot(2, count=30) for _ in range(3))
     fit(small_gan(axes, 4), axes, pieces, first, Checkpoint(100, pieces))
     trainer = quiet_trainer(callbacks=[second, Checkpoint(100, pieces)], default_root_dir=pieces)
-    trainer.fit(small_gan(axes, 10), data(axes), ckpt_path=pieces / "last.ckpt")
-    fit(small_gan(axes, 10), axes, whole, alone, Checkpoint(100, whole))
+    trainer.fit(small_gan(axes, 6), data(axes), ckpt_path=pieces / "last.ckpt")
+    fit(small_gan(axes, 6), axes, whole, alone, Checkpoint(100, whole))
     return pieces, whole
 
 
@@ -229,9 +240,9 @@ def test_a_resumed_run_draws_all_of_its_training(axes: int, tmp_path: Path):
     for name in ("density.png", "evolution.gif"):
         assert (pieces / name).read_bytes() == (whole / name).read_bytes()
     with Image.open(pieces / "evolution.gif") as animation:
-        assert getattr(animation, "n_frames", 1) == 6
+        assert getattr(animation, "n_frames", 1) == 4
     states = [saved(directory)["frames"] for directory in (pieces, whole)]
-    assert [frame["iteration"] for frame in states[0]] == [0, 2, 4, 6, 8, 10]
+    assert [frame["iteration"] for frame in states[0]] == [0, 2, 4, 6]
     torch.testing.assert_close(states[0], states[1], rtol=0, atol=0)
 
 
@@ -242,6 +253,7 @@ def saved(directory: Path) -> dict[str, Any]:
     return state
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_frames_of_a_longer_run_are_thinned_out_in_a_checkpoint_of_the_shorter(tmp_path: Path):
     fit(small_gan(max_iterations=50), 1, tmp_path, DensityPlot(1, count=9), Checkpoint(100, tmp_path))
     again = DensityPlot(1, count=9)
@@ -251,6 +263,7 @@ def test_the_frames_of_a_longer_run_are_thinned_out_in_a_checkpoint_of_the_short
 
 
 @pytest.mark.parametrize("axes", [1, 2])
+@pytest.mark.usefixtures("undrawn")
 def test_a_checkpoint_holds_a_megabyte_of_frames_at_most(axes: int, tmp_path: Path):
     plot = DensityPlot(1, count=5000)
     fit(small_gan(axes, 1), axes, tmp_path, plot)

@@ -90,7 +90,7 @@ def test_the_first_looks_at_published_games_show_nothing(name: str):
 @pytest.mark.parametrize("rate", [1e-4, 1e-3, 1e-2])
 def test_a_healthy_toy_raises_no_alarm_and_stays_far_from_the_limits(rate: float):
     health = Health(every=20, probe_every=20, further=10 / 5, worse=100 / 5)
-    gan = game(max_iterations=400, rates=(rate, rate))
+    gan = game(max_iterations=200, rates=(rate, rate))
     play(gan, health)
     assert not {symptom for symptom, _, _ in found(health)} & set(AT_ONCE)
     assert max(largest_weights(gan).values()) < MOST_WEIGHT / 20

@@ -89,13 +89,6 @@ def test_a_run_that_was_killed_after_it_stopped_has_its_result_again(tmp_path: P
     }
 
 
-def test_all_ranks_stop_alike(tmp_path: Path, command: Command):
-    settings = (*STILL, "trainer.devices=2", "hydra.run.dir=run")
-    assert command("train.py", *settings, "stop.patience=1").returncode == 0
-    result = json.loads((tmp_path / "run" / "result.json").read_text())
-    assert (result["iterations"], result["stopped"]) == (2, "no better metric in 1 evaluation (stop.patience=1)")
-
-
 def test_a_sweep_does_not_train_runs_that_stopped_again_unless_they_may_take_longer(tmp_path: Path, command: Command):
     early = "{_target_: lightning.pytorch.callbacks.EarlyStopping, monitor: val/wasserstein1, patience: 1}"
     sweep = ("-m", "seed=0", *STILL, "hydra.sweep.dir=sweep", "resume=auto")

@@ -15,10 +15,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from gan_lightning.callbacks.stop import Stop
 from gan_lightning.game import Objective, Round
 from gan_lightning.losses.adversarial import NonSaturating, Wasserstein
 from gan_lightning.regularizers.gradient_penalties import R1, GradientPenalty
 from gan_lightning.trainer.strategy import GameStrategy
+from helpers.evaluated_games import evaluation, fit
 from helpers.tiny_gan import Batches, quiet_trainer, tiny_gan
 
 SIZE = 8
@@ -113,8 +115,15 @@ def sizes_of_messages(play: Callable[[], object]) -> list[int]:
     return sizes
 
 
+def stopped_early(stop: Stop, **settings: Any) -> tuple[int, str | None]:
+    """The iterations that a game made whose weights do not move, so that no evaluation is better, and why it ended."""
+    gan = tiny_gan(optimizer=partial(torch.optim.SGD, lr=0.0), max_iterations=6)
+    fit(gan, evaluation(1, monitor="val/mean"), stop, **settings)
+    return gan.iterations, stop.reason
+
+
 def main(folder: Path) -> None:
-    """Play every game on this rank, and count the messages of one."""
+    """Play every game on this rank, count the messages of one, and end two early."""
     found: dict[str, Any] = {}
     two = {"devices": 2, "use_distributed_sampler": False}
     for name in GAMES:
@@ -123,6 +132,10 @@ def main(folder: Path) -> None:
     gan = tiny_gan(batch_norm=True)
     play_rows(gan, 2, strategy=GameStrategy(), **two)
     found["batch norm"] = {key: tensor.clone() for key, tensor in gan.state_dict().items()}
+    found["patience"] = stopped_early(Stop(1, patience=1), strategy=GameStrategy(), **two)
+    clock = Stop(1, max_hours=1)
+    clock.load_state_dict({"evaluations": 0, "seconds": 7200 if os.environ[RANK] == "0" else 0})
+    found["clock"] = stopped_early(clock, strategy=GameStrategy(), **two)
     torch.save(found, folder / f"{os.environ['LOCAL_RANK']}.pt")
 
 

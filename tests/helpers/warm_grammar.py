@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from hydra import compose
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
 
 from gan_lightning.utils.conf import hydra_at_conf
 from helpers.composed_once import compose_once
@@ -22,3 +24,5 @@ with hydra_at_conf():
     for name, lines in LINES.items():
         for line in lines:
             compose(name, overrides=line)
+        # What mistakes are compared with.
+        GlobalHydra.instance().config_loader().load_configuration(name, [], RunMode.RUN)

@@ -48,3 +48,10 @@ def test_batch_norm_keeps_the_ranks_one_model(found: list[dict[str, Any]]):
     assert any("running_var" in key for key in first)
     for key, tensor in first.items():
         assert torch.equal(tensor, second[key]), key
+
+
+def test_all_ranks_stop_alike(found: list[dict[str, Any]]):
+    """After evaluations, and by the clock of rank 0."""
+    for rank in found:
+        assert rank["patience"] == (2, "no better metric in 1 evaluation (stop.patience=1)")
+        assert rank["clock"] == (1, "2 hours of training (stop.max_hours=1)")
