@@ -45,26 +45,11 @@ MISTAKES = {
     "hydra.run.dir=": ["hydra.run.dir= is empty"],
     "hydra.run.dir=/dev/null/run": ["/dev/null/run cannot be written (Not a directory)", "hydra.run.dir="],
     "-m hydra.sweep.dir=/dev/null/sweep seed=1,2": ["/dev/null/sweep cannot be written", "hydra.sweep.dir="],
-    "+foo=1": ["+foo is read by nothing: leave it out"],
-    "+ema.decay=.9": ["+ema.decay is read by nothing: leave it out"],
-    "+callbacks.stop=1": ["+callbacks.stop is read by nothing: give it a _target_"],
-    "+trainer.foo=1": ["trainer.foo is no argument of Lightning's Trainer"],
-    "trainer.benchmark=7": ["trainer.benchmark must be true, false or null, not 7"],
-    "trainer.profiler=fast": ["trainer.profiler must be simple, advanced, pytorch or null, not fast"],
     "gan=null": ["gan must be left as it is, but for its keys"],
     "loss.objectives=5": ["loss.objectives must be left as it is", "such as loss.objectives.adversarial, not 5"],
     "model.generator=[1]": ["model.generator=[1]"],
-    "+callbacks.x._target_=nowhere.Callback": ["there is no module nowhere here", "PYTHONPATH"],
     "optimizer.lr=${oc.env:NO_SUCH_VARIABLE}": ["there is no environment variable NO_SUCH_VARIABLE"],
-    "stop.patience=0": ["stop.patience must be a whole number, at least 1, or null, not 0"],
-    "stop.max_hours=long": ["stop.max_hours must be a number above 0, or null, not long"],
     "stop.patience=3 metrics=none": ["stop.patience=3 needs metrics.monitor, which is null"],
-    "optimizer.lr=abc": ["optimizer.lr must be a number above 0, not abc"],
-    "optimizer.lr=0": ["optimizer.lr must be a number above 0, not 0"],
-    "optimizer.discriminator.lr=-1": ["optimizer.discriminator.lr must be a number above 0"],
-    "optimizer.betas=[0.5,1.0]": ["optimizer.betas must be two numbers from 0 to below 1"],
-    "optimizer.betas=abc": ["optimizer.betas must be two numbers from 0 to below 1"],
-    "optimizer.betas=[0,one]": ["optimizer.betas must be two numbers from 0 to below 1"],
     "optimizer.learning_rate=1": [
         "optimizer.learning_rate is no key here: optimizer has betas, discriminator, generator, lr"
     ],
@@ -82,15 +67,10 @@ MISTAKES = {
         "extractor.weights=/nowhere.pth does not exist"
     ],
     "ckpt_path=/nowhere": ["ckpt_path=/nowhere holds no checkpoint"],
-    "data.batch_size=1.5": ["data.batch_size must be a whole number"],
     "trainer.devices=3": ["data.batch_size=64", "does not divide among 3", "data.batch_size=63"],
     "micro_batches=100": ["micro_batches=100 is more than the 64 samples"],
-    "trainer.precision=7": ["trainer.precision must be one of auto"],
     "trainer.devices=2 trainer.strategy=ddp": ["trainer.strategy=ddp expects every weight", "choose auto"],
     "trainer.devices=2 trainer.strategy=fsdp": ["trainer.strategy=fsdp cuts a model into pieces", "choose auto"],
-    "trainer.compile=fast": ["trainer.compile must be true, false or cuda_graphs, not fast"],
-    "share_fakes=maybe": ["share_fakes must be true or false, not maybe"],
-    "resume=always": ["resume must be"],
     "experiment=r3gan loss=gan": [
         "loss.objectives.r1, loss.objectives.r2 have settings",
         "~loss.objectives.r1 ~loss.objectives.r2",
@@ -107,15 +87,63 @@ MISTAKES = {
     "+trainer.max_steps=5": ["trainer.max_steps", "max_iterations=N"],
     "trainer.gradient_clip_val=1": ["trainer.gradient_clip_val", "clip_gradient_norm=X"],
     "+trainer.accumulate_grad_batches=2": ["micro_batches=N"],
-    "model.generator.width=wide": ["model.generator.width must be a number, not wide"],
     "metrics=ring": ["data.modes", "choose data, metrics and callbacks that go together"],
     "data=image_folder": ["data.root has no default: give it, as in data.root=..."],
-    "data.image_size=null": ["data.image_size must be a whole number"],
     "data.batch_size=1000000000000": ["data.batch_size=1000000000000 needs at least", "GiB are free here"],
     "callbacks.samples.count=1000000000": ["callbacks.samples.count=1000000000 needs at least"],
     "trainer.num_nodes=2": ["trainer.num_nodes=2 would wait for other machines", "torchrun or srun"],
+}
+
+
+WRONG_SETTINGS = {
+    "+foo=1": ["+foo is read by nothing: leave it out"],
+    "+ema.decay=.9": ["+ema.decay is read by nothing: leave it out"],
+    "+callbacks.stop=1": ["+callbacks.stop is read by nothing: give it a _target_"],
+    "+trainer.foo=1": ["trainer.foo is no argument of Lightning's Trainer"],
+    "trainer.benchmark=7": ["trainer.benchmark must be true, false or null, not 7"],
+    "trainer.profiler=fast": ["trainer.profiler must be simple, advanced, pytorch or null, not fast"],
+    "+callbacks.x._target_=nowhere.Callback": ["there is no module nowhere here", "PYTHONPATH"],
+    "stop.patience=0": ["stop.patience must be a whole number, at least 1, or null, not 0"],
+    "stop.max_hours=long": ["stop.max_hours must be a number above 0, or null, not long"],
+    "optimizer.lr=abc": ["optimizer.lr must be a number above 0, not abc"],
+    "optimizer.lr=0": ["optimizer.lr must be a number above 0, not 0"],
+    "optimizer.discriminator.lr=-1": ["optimizer.discriminator.lr must be a number above 0"],
+    "optimizer.betas=[0.5,1.0]": ["optimizer.betas must be two numbers from 0 to below 1"],
+    "optimizer.betas=abc": ["optimizer.betas must be two numbers from 0 to below 1"],
+    "optimizer.betas=[0,one]": ["optimizer.betas must be two numbers from 0 to below 1"],
+    "data.batch_size=1.5": ["data.batch_size must be a whole number"],
+    "trainer.precision=7": ["trainer.precision must be one of auto"],
+    "trainer.compile=fast": ["trainer.compile must be true, false or cuda_graphs, not fast"],
+    "share_fakes=maybe": ["share_fakes must be true or false, not maybe"],
+    "resume=always": ["resume must be"],
+    "model.generator.width=wide": ["model.generator.width must be a number, not wide"],
+    "data.image_size=null": ["data.image_size must be a whole number"],
     "trainer.deterministic=3": ["trainer.deterministic must be true or false, not 3"],
 }
+"""Each is a sentence of its own, and all are reported together."""
+
+
+def batches() -> list[list[str]]:
+    """Return `WRONG_SETTINGS` as command lines that have each key once."""
+    found: list[dict[str, str]] = []
+    for override in WRONG_SETTINGS:
+        key = override.partition("=")[0]
+        line = next((line for line in found if key not in line), None)
+        if line is None:
+            found.append(line := {})
+        line[key] = override
+    return [list(line.values()) for line in found]
+
+
+@pytest.mark.parametrize("overrides", batches(), ids=len)
+def test_every_wrong_setting_is_a_sentence_of_one_report(overrides: list[str], tmp_path: Path):
+    done = run_without_torch(tmp_path, "train.py", *overrides)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    _, *sentences = done.stderr.splitlines()
+    assert len(sentences) == len(overrides)
+    for override in overrides:
+        assert any(all(words in sentence for words in WRONG_SETTINGS[override]) for sentence in sentences), override
+    assert not (tmp_path / "outputs").exists()
 
 
 @pytest.mark.parametrize("line", MISTAKES)

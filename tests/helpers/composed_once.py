@@ -11,6 +11,7 @@ from hydra._internal import defaults_list as hydra_defaults
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import ConfigRepository, IConfigRepository
 from hydra.core.default_element import InputDefault
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobRuntime
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -19,6 +20,9 @@ from gan_lightning.utils.conf import conf_dir
 
 UNCHANGING = {"pkg://hydra.conf", f"file://{conf_dir()}", "structured://"}
 """Sources whose files stay as they are while tests run."""
+
+MODE = "hydra.mode=RUN"
+"""What Hydra adds to the overrides of a single run."""
 
 _compose, _read = ConfigLoaderImpl.load_configuration, ConfigRepository.load_config
 _map = hydra_defaults._create_interpolation_map
@@ -43,12 +47,22 @@ def load_configuration(
 ) -> DictConfig:
     """Stand in for the method of the same name."""
     arguments = (config_name, overrides, run_mode, from_shell, validate_sweep_overrides)
-    key = (config_name, *overrides, *arguments[2:], JobRuntime.instance().conf.get("name"))
+    name = JobRuntime.instance().conf.get("name")
+    key = (config_name, *overrides, run_mode, validate_sweep_overrides, name)  # `from_shell` only words errors
     if not is_unchanging(self.repository) or any(override.startswith("hydra.searchpath") for override in overrides):
         return _compose(self, *arguments)
-    if key not in _composed:
-        _composed[key] = pickle.dumps(_compose(self, *arguments))
-    config: DictConfig = pickle.loads(_composed[key])
+    # Hydra composes a command line to find its mode, and then again with that mode.
+    of_mode = (config_name, *overrides[:-1], RunMode.MULTIRUN, False, name)
+    if overrides[-1:] == [MODE] and of_mode in _composed:
+        parsed = OverridesParser.create().parse_overrides(overrides)
+        ConfigLoaderImpl.validate_sweep_overrides_legal(parsed, run_mode, from_shell)
+        config: DictConfig = pickle.loads(_composed[of_mode])
+        config.hydra.mode = RunMode.RUN
+        config.hydra.overrides.hydra.append(MODE)
+    else:
+        if key not in _composed:
+            _composed[key] = pickle.dumps(_compose(self, *arguments))
+        config = pickle.loads(_composed[key])
     config.hydra.runtime.cwd = os.getcwd()
     return config
 

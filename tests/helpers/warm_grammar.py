@@ -24,5 +24,5 @@ with hydra_at_conf():
     for name, lines in LINES.items():
         for line in lines:
             compose(name, overrides=line)
-        # What mistakes are compared with.
-        GlobalHydra.instance().config_loader().load_configuration(name, [], RunMode.RUN)
+            # As what was typed is compared with.
+            GlobalHydra.instance().config_loader().load_configuration(name, line, RunMode.RUN)
