@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torchvision
 import yaml
+from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from PIL import Image
 
@@ -106,3 +107,18 @@ def write_images() -> Callable[..., None]:
                 Image.new("RGB", (40, 30), (255, 100 * number, 10 * image)).save(root / folder / f"{image}.png")
 
     return write
+
+
+@pytest.fixture
+def folder(
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    write_images: Callable[..., None],
+    settings: Callable[..., dict[str, Any]],
+) -> Callable[..., Any]:
+    """Makes sources over two class folders of six images each, with a cache of their own."""
+    monkeypatch.setenv("GAN_LIGHTNING_CACHE", str(tmp_path_factory.mktemp("cache")))
+    write_images(tmp_path, "blue", "amber")
+    known = {"root": str(tmp_path), "image_size": 8, "batch_size": 12, "num_workers": 0}
+    return lambda **changes: instantiate(settings("image_folder", **{**known, **changes}))
