@@ -1,12 +1,14 @@
-"""Hydra reads each file of conf/ once a test session, and composes equal command lines once."""
+"""Hydra reads each file of conf/ once a test session, and composes equal command lines once; texts are parsed once."""
 
 from __future__ import annotations
 
 import os
 import pickle
 from collections.abc import Hashable
+from functools import cache
 from typing import Any
 
+import omegaconf
 from hydra._internal import defaults_list as hydra_defaults
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import ConfigRepository, IConfigRepository
@@ -35,6 +37,7 @@ def compose_once() -> None:
     ConfigLoaderImpl.load_configuration = load_configuration  # type: ignore[method-assign]
     ConfigRepository.load_config = load_config  # type: ignore[method-assign]
     hydra_defaults._create_interpolation_map = interpolation_map
+    omegaconf.base.parse = omegaconf._utils.parse = cache(omegaconf.base.parse)  # type: ignore[attr-defined]
 
 
 def load_configuration(
