@@ -37,7 +37,7 @@ def compose_once() -> None:
     ConfigLoaderImpl.load_configuration = load_configuration  # type: ignore[method-assign]
     ConfigRepository.load_config = load_config  # type: ignore[method-assign]
     hydra_defaults._create_interpolation_map = interpolation_map
-    omegaconf.base.parse = omegaconf._utils.parse = cache(omegaconf.base.parse)  # type: ignore[attr-defined]
+    omegaconf.base.parse = omegaconf._utils.parse = cache(omegaconf.base.parse)
 
 
 def load_configuration(
