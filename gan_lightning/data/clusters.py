@@ -76,6 +76,8 @@ def nearest_clusters(
 ) -> Tensor:
     """Return the cluster of other images, (count,) of int64: that whose mean is nearest in the principal components.
 
+    Where images are described by features, the means are of `FITTED_EACH` images of each cluster.
+
     Args:
         others: uint8 images (up to some, channels, height, width).
         images: those that `cluster_images` was given.
@@ -83,8 +85,11 @@ def nearest_clusters(
         seed: that of `cluster_images`.
         describe: likewise.
     """
-    describe = describe or coarse
-    rows = fitted_rows(len(labels), int(labels.max()) + 1, seed)
+    clusters = int(labels.max()) + 1
+    if describe is None:
+        rows, describe = fitted_rows(len(labels), clusters, seed), coarse
+    else:  # features cost more than pixels, and a few images say where a cluster lies
+        rows = torch.cat([(labels == cluster).nonzero().squeeze(1)[:FITTED_EACH] for cluster in range(clusters)])
     axes, points = fitted_points(images, rows, describe)
     return nearest_of(others, axes, means_of(points, labels[rows]), describe)
 

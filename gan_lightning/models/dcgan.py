@@ -18,6 +18,7 @@ from gan_lightning.models.layers import check_width, gradient_in_layout, make_no
 from gan_lightning.models.minibatch import minibatch_layers
 from gan_lightning.models.normalization import REFERENCE_SIZE, VirtualBatchNorm, spectrally_normalised
 from gan_lightning.priors import Prior
+from gan_lightning.utils.checks import check_bool
 
 MOST_WIDTHS = 16
 """The most channels of a map, in multiples of the width. Images of up to 128 pixels have no more."""
@@ -83,9 +84,13 @@ class DCGANDiscriminator(nn.Module):
             a norm of maps would undo it.
         minibatch: the statistic of the batch that the score sees: `none`, `std` or `discrimination`, see
             `minibatch_layers`.
+        init: of the weights: `dcgan`, N(0, .02) as published, which suits norms and wide networks; or `he`, N(0, 2 /
+            (1 + slope^2) / inputs) (He et al. 2015, eq. 15), which keeps the maps' scale where there is no norm.
+        pool: the features are the smallest maps summed over places (Miyato and Koyama 2018), so that what is learned of
+            a thing in one place holds in all.
 
     Raises:
-        ValueError: another shape, norm or minibatch, or no channels.
+        ValueError: another shape, norm, minibatch or init, or no channels.
     """
 
     def __init__(
@@ -95,23 +100,31 @@ class DCGANDiscriminator(nn.Module):
         norm: str = "batch",
         spectral_norm: bool = False,
         minibatch: str = "none",
+        init: str = "dcgan",
+        pool: bool = False,
     ) -> None:
         super().__init__()
+        if init not in ("dcgan", "he"):
+            raise ValueError(f"model.discriminator.init={init} is unknown: choose dcgan or he")
+        self.pool = check_bool("model.discriminator.pool", pool)
         coarsest, widths = channel_schedule(shape, width)
         self.from_rgb = nn.Sequential(nn.Conv2d(shape[0], width, 4, stride=2, padding=1), nn.LeakyReLU(0.2))
         self.downsample = nn.Sequential(*(downsample_block(narrow, wide, norm) for narrow, wide in pairwise(widths)))
-        flatten, inputs = minibatch_layers(minibatch, widths[-1], prod(coarsest))
+        flatten, inputs = minibatch_layers(minibatch, widths[-1], 1 if pool else prod(coarsest))
         self.score = nn.Sequential(*flatten, nn.Linear(inputs, 1))
-        self.apply(initialise)
+        self.apply(initialise if init == "dcgan" else initialise_by_inputs)
         if spectral_norm:
             spectrally_normalised(self)
 
     def forward(self, samples: Tensor) -> DiscriminatorOutput:
         """Return logits (batch,) of images (batch, *shape).
 
-        Features are the smallest maps, (batch, channels, height, width).
+        Features are the smallest maps, (batch, channels, height, width), of size 1 x 1 where they are pooled: their sum
+        over places, divided by the square root of their number, so that its variance is theirs.
         """
         features = self.downsample(self.from_rgb(samples))
+        if self.pool:
+            features = features.sum((2, 3), keepdim=True) / prod(features.shape[2:]) ** 0.5
         return DiscriminatorOutput(self.score(gradient_in_layout(features)).squeeze(1), features)
 
 
@@ -172,3 +185,11 @@ def initialise(module: nn.Module) -> None:
         return
     if module.bias is not None:
         nn.init.zeros_(module.bias)
+
+
+def initialise_by_inputs(module: nn.Module) -> None:
+    """Set convolutions' weights by He et al. 2015 for the leaky ReLU that follows, linear ones ~ N(0, 1 / inputs)."""
+    initialise(module)
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        slope = 0.2 if isinstance(module, nn.Conv2d) else 1.0
+        nn.init.kaiming_normal_(module.weight, a=slope)

@@ -49,6 +49,32 @@ def test_initial_weights_have_the_published_spread() -> None:
     assert all((bias == 0).all() for name, bias in networks.named_parameters() if name.endswith("bias"))
 
 
+def test_weights_set_by_their_inputs_keep_the_scale_of_maps_through_all_layers() -> None:
+    """Of unit inputs the published weights leave next to nothing in a narrow network without norms."""
+    torch.manual_seed(0)
+    images = torch.randn(200, 3, 64, 64)
+    scales = {}
+    for init in ("dcgan", "he"):
+        network = DCGANDiscriminator((3, 64, 64), width=16, norm="none", init=init, pool=True)
+        with torch.no_grad():
+            scales[init] = network.downsample(network.from_rgb(images)).square().mean().sqrt().item()
+    assert scales["he"] == pytest.approx(1, rel=0.25)
+    assert scales["dcgan"] < 0.02
+    with pytest.raises(ValueError, match="model.discriminator.init"):
+        DCGANDiscriminator((3, 64, 64), init="xavier")
+
+
+def test_pooled_features_are_the_sum_over_places() -> None:
+    torch.manual_seed(0)
+    network = DCGANDiscriminator((3, 32, 32), width=4, norm="none", pool=True)
+    images = torch.randn(5, 3, 32, 32)
+    output = network(images)
+    maps = network.downsample(network.from_rgb(images))
+    assert maps.shape == (5, 16, 4, 4)
+    torch.testing.assert_close(output.features, maps.sum((2, 3), keepdim=True) / 4)
+    torch.testing.assert_close(output.logits, network.score[-1](maps.sum((2, 3)) / 4).squeeze(1))
+
+
 @pytest.mark.parametrize("norm", ["batch", "layer", "none"])
 def test_a_convolution_has_a_bias_where_no_norm_follows(norm: str) -> None:
     kinds = {"batch": nn.BatchNorm2d, "layer": nn.GroupNorm, "none": nn.Identity}
