@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,7 +47,7 @@ def evaluate(cfg: DictConfig) -> dict[str, dict[str, float]]:
     check(cfg)
     if cfg.real is not None or cfg.fake is not None:
         return {Path(cfg.fake or "").name: evaluate_images(cfg)}
-    found = list(checkpoints(cfg))
+    found = checkpoints(cfg)
     if cfg.wandb:
         from gan_lightning.runs.wandb_run import wandb_arguments
 
@@ -69,18 +68,14 @@ def check(cfg: DictConfig) -> None:
             raise UserError(f"{key} must be {', '.join(choices[:-1])} or {choices[-1]}, not {cfg[key]}")
 
 
-def checkpoints(cfg: DictConfig) -> Iterator[Path]:
-    """Yield the checkpoints to evaluate; a UserError if they are not there, or `which` is given with a file."""
+def checkpoints(cfg: DictConfig) -> list[Path]:
+    """Return the checkpoints to evaluate; a UserError if they are not there, or `which` is given with a file."""
     if cfg.which != "last" and cfg.ckpt_path and Path(cfg.ckpt_path).expanduser().is_file():
         raise UserError(
             f"which={cfg.which} chooses from a run directory, and ckpt_path={cfg.ckpt_path} is a file: leave which "
             "out, or give the run directory"
         )
-    if cfg.which == "both":
-        yield checkpoint_of(cfg.ckpt_path, "last")
-        yield checkpoint_of(cfg.ckpt_path, "best")
-    else:
-        yield checkpoint_of(cfg.ckpt_path, cfg.which)
+    return [checkpoint_of(cfg.ckpt_path, which) for which in (("last", "best") if cfg.which == "both" else [cfg.which])]
 
 
 def evaluate_checkpoint(cfg: DictConfig, checkpoint: Path) -> dict[str, float]:

@@ -15,6 +15,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from gan_lightning.utils.choices import LOADER, lineage
 from gan_lightning.utils.composition import compose_checked, parse
 from gan_lightning.utils.conf import conf_dir, format_value
 
@@ -27,8 +28,6 @@ FLAGS = {
 
 COLUMN = 34
 """Where meanings begin."""
-
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Key(NamedTuple):
@@ -125,20 +124,12 @@ def group_keys(folder: Path, choice: str) -> list[Key]:
 
     A key without one has that of the same key in another file of the folder.
     """
-    found = {key.name: key for file in lineage(folder, choice) for key in keys_of(file)}
+    names = lineage(folder.name, choice, (str(folder.parent),))
+    found = {key.name: key for name in names for key in keys_of(folder / f"{name}.yaml")}
     others = {key.name: key.comment for file in folder.glob("*.yaml") for key in keys_of(file) if key.comment}
     package = re.match(r"# @package (\S+)", (folder / f"{choice}.yaml").read_text(encoding="utf-8"))
     start = {"_global_": ""}.get(package[1], f"{package[1]}.") if package else f"{folder.name}."
     return [Key(start + name, written, comment or others.get(name, "")) for name, written, comment in found.values()]
-
-
-def lineage(folder: Path, choice: str) -> list[Path]:
-    """Return the files of a folder that a choice builds on, and its own last."""
-    file = folder / f"{choice}.yaml"
-    config = OmegaConf.load(file)
-    lines = config.get("defaults", []) if isinstance(config, DictConfig) else []
-    parents = [line for line in lines if isinstance(line, str) and line != "_self_"]
-    return [*(ancestor for parent in parents for ancestor in lineage(folder, parent)), file]
 
 
 @cache

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 
-from gan_lightning.utils.errors import UserError, write_line
+from gan_lightning.cli.command import reported
+from gan_lightning.utils.errors import write_line
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -17,11 +17,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     from gan_lightning.sweeps.report import report
 
-    try:
+    with reported():
         page = report(*given.paths, output=given.output)
-    except UserError as error:
-        sys.stderr.write(error.report() + "\n")
-        sys.exit(error.exit_code)
     write_line((page.parent / "summary.md").read_text(encoding="utf-8"))
     write_line(f"report  {page}")
 

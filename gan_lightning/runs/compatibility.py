@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from gan_lightning.runs.memory import samples_and_memory
 from gan_lightning.runs.run_dir import checkpoint_of
 from gan_lightning.trainer.ranks import device_count, started_from_outside
+from gan_lightning.utils.choices import PARENT, defaults_of, lineage, read_conf
 from gan_lightning.utils.conf import conf_dir, format_value
 from gan_lightning.utils.errors import UserError
 from gan_lightning.utils.image_sizes import accepted_sizes, choose_size, describe_sizes, smallest_of
@@ -79,8 +80,8 @@ def variant_and_loss(config: DictConfig) -> Iterator[str]:
     """Yield a sentence where a variant with an adversarial objective of its own would replace that of another loss."""
     choices = config.hydra.runtime.choices
     own, loss = selected_by("variant", choices.get("variant")).get("loss"), choices.loss
-    file = config_parents("variant", choices.get("variant"))[-1:]
-    if own not in (None, loss) and any(OmegaConf.select(part, "loss.objectives.adversarial") for part in file):
+    file = OmegaConf.create(read_conf(f"variant/{choices.get('variant')}.yaml", [conf_dir()]))
+    if own not in (None, loss) and OmegaConf.select(file, "loss.objectives.adversarial"):
         yield (
             f"variant={choices.variant} has the adversarial loss of its paper, {own}, and loss={loss} would be without "
             f"effect: leave loss out, or choose another variant"
@@ -88,20 +89,10 @@ def variant_and_loss(config: DictConfig) -> Iterator[str]:
 
 
 def selected_by(group: str, choice: object) -> dict[str, str]:
-    """Return what a file of conf/ chooses of other groups."""
-    lines = [line for file in config_parents(group, choice) for line in file.get("defaults", [])]
-    pairs = [next(iter(line.items())) for line in lines if isinstance(line, DictConfig)]
-    return {str(key).removeprefix("override ").strip("/").partition("@")[0]: str(answer) for key, answer in pairs}
-
-
-def config_parents(group: str, choice: object) -> list[DictConfig]:
-    """Return the file of a choice, after those of its folder that it builds on; none where there is no such file."""
-    path = Path(conf_dir(), group, f"{choice}.yaml")
-    file = OmegaConf.load(path) if path.is_file() else None
-    if not isinstance(file, DictConfig):
-        return []
-    parents = [line for line in file.get("defaults", []) if isinstance(line, str) and line != "_self_"]
-    return [*(ancestor for parent in parents for ancestor in config_parents(group, parent)), file]
+    """Return what a file of conf/, and those that it builds on, choose of other groups."""
+    folders = (conf_dir(),)
+    lines = [line for name in lineage(group, str(choice), folders) for line in defaults_of(group, name, folders)]
+    return {key: str(answer) for key, answer in lines if not key.startswith(PARENT)}
 
 
 def model_and_data(config: DictConfig) -> Iterator[str]:

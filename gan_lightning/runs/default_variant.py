@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from gan_lightning.runs.data_path import choices_in, config_folders
+from gan_lightning.utils.choices import read_conf
 
 DEFAULT_VARIANT = "variant=self_conditioned"
 """What trains images best without labels: see the table in docs/results.md."""
@@ -62,22 +61,10 @@ def chosen_files(group: str, arguments: Sequence[str]) -> Iterator[dict[str, Any
     folders = config_folders(arguments)
     typed = [argument.partition("=")[2] for argument in arguments if argument.partition("=")[0] == group]
     for choice in choices_in(typed[-1]) if typed else [default_choice(group, folders)]:
-        yield first_file(f"{group}/{choice}.yaml", folders)
+        yield read_conf(f"{group}/{choice}.yaml", folders)
 
 
 def default_choice(group: str, folders: Sequence[Path]) -> str:
     """Return the choice that train.yaml makes for a group; the empty one where it makes none."""
-    lines = first_file("train.yaml", folders).get("defaults", [])
+    lines = read_conf("train.yaml", folders).get("defaults", [])
     return next((str(line[group]) for line in lines if isinstance(line, dict) and group in line), "")
-
-
-def first_file(name: str, folders: Sequence[Path]) -> dict[str, Any]:
-    """Return the content of the file of that name in the first of the folders that has it; empty where none has.
-
-    It is read by the C library, within a millisecond, and not by OmegaConf: every command waits for it.
-    """
-    file = next((folder / name for folder in folders if (folder / name).is_file()), None)
-    if file is None:
-        return {}
-    content = yaml.load(file.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    return content if isinstance(content, dict) else {}

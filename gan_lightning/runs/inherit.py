@@ -153,12 +153,8 @@ def allowed_in(written: Mapping[str, Any]) -> set[str]:
 
 def starts_new_run(config: DictConfig) -> bool:
     """Return whether `ckpt_path` is a file, and the run directory has no checkpoint of its own."""
-    return Path(config.ckpt_path).expanduser().is_file() and not has_checkpoint(Path(config.hydra.run.dir))
-
-
-def has_checkpoint(directory: Path) -> bool:
-    """Return whether a run directory holds a run that has saved."""
-    return (directory / "checkpoints" / "last.ckpt").is_file()
+    saved = Path(config.hydra.run.dir, "checkpoints", "last.ckpt").is_file()
+    return Path(config.ckpt_path).expanduser().is_file() and not saved
 
 
 def is_another_game(settings: Mapping[str, Any], config: DictConfig) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -194,13 +195,10 @@ def forget_rows(trainer: Trainer, after: int) -> None:
 
 def last_metrics(path: Path) -> dict[str, float]:
     """Return the newest value of each metric that ``metrics.csv`` holds."""
-    rows = read_table(path)[1] if path.is_file() else []
-    return {name: number for row in rows for name, text in row.items() if (number := metric(name, text)) is not None}
-
-
-def metric(name: str, text: str | None) -> float | None:
-    """Return the number in a cell of ``metrics.csv``; None where it is that of no metric."""
-    try:
-        return float(text) if text and name.startswith("val/") else None
-    except ValueError:
-        return None
+    found: dict[str, float] = {}
+    for row in read_table(path)[1] if path.is_file() else []:
+        for name, text in row.items():
+            if text and name.startswith("val/"):
+                with suppress(ValueError):
+                    found[name] = float(text)
+    return found

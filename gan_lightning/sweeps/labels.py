@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+from gan_lightning.utils.choices import LOADER
 
 
 def typed_settings(directory: Path) -> dict[str, str]:

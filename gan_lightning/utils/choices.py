@@ -1,8 +1,8 @@
-"""The answers that a job's configuration is composed of, by their groups in conf/. Nothing here imports torch."""
+"""Files of conf/, their lists of defaults, and the answers that a job is composed of. Nothing here imports torch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -57,11 +57,24 @@ def lists_of(group: str, choice: str, folders: tuple[str, ...]) -> Iterator[tupl
 @cache
 def defaults_of(group: str, choice: str, folders: tuple[str, ...]) -> tuple[tuple[str, Answer], ...]:
     """Return a file's list of defaults, as (group, answer); a file that it builds on as (`PARENT` + name, None)."""
-    path = next((path for folder in folders if (path := Path(folder, group, f"{choice}.yaml")).is_file()), None)
-    if path is None:
-        return ()
-    settings = yaml.load(path.read_text(encoding="utf-8"), LOADER) or {}
-    return tuple(line_of(line) for line in settings.get("defaults") or () if line != "_self_")
+    lines = read_conf(Path(group, f"{choice}.yaml"), folders).get("defaults") or ()
+    return tuple(line_of(line) for line in lines if line != "_self_")
+
+
+def lineage(group: str, choice: str, folders: tuple[str, ...]) -> list[str]:
+    """Return the names of the files of a group that a choice builds on, and its own last."""
+    keys = [key for key, _ in defaults_of(group, choice, folders) if key.startswith(PARENT)]
+    return [*(name for key in keys for name in lineage(group, key.removeprefix(PARENT), folders)), choice]
+
+
+def read_conf(name: str | Path, folders: Sequence[str | Path]) -> dict[str, Any]:
+    """Return the content of the file of that name in the first of the folders that has it; empty where none has.
+
+    It is read by the C library, within a millisecond, and not by OmegaConf: every command waits for it.
+    """
+    path = next((path for folder in folders if (path := Path(folder, name)).is_file()), None)
+    content = None if path is None else yaml.load(path.read_bytes(), LOADER)
+    return content if isinstance(content, dict) else {}
 
 
 def line_of(line: Any) -> tuple[str, Answer]:

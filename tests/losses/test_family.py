@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from gan_lightning.game import Latent, Objective, Round, check_objectives, has_critic
 from gan_lightning.losses.energy import EnergyOutput
-from gan_lightning.runs.compatibility import config_parents
+from gan_lightning.utils.choices import lineage, read_conf
 
 CONF = Path(__file__).parents[2] / "conf"
 LOSSES = sorted(path.stem for path in (CONF / "loss").glob("*.yaml"))
@@ -35,7 +35,12 @@ def choose(*overrides: str) -> DictConfig:
 def parts() -> list[Any]:
     """Return each loss's objectives and each regularizer, as parameters (file, name of the objective)."""
     losses = {
-        loss: {n: 0 for file in config_parents("loss", loss) for n in file.get("objectives", {})} for loss in LOSSES
+        loss: dict.fromkeys(
+            objective
+            for name in lineage("loss", loss, (str(CONF),))
+            for objective in read_conf(f"loss/{name}.yaml", [CONF]).get("objectives", {})
+        )
+        for loss in LOSSES
     }
     pairs = [(loss, name) for loss, names in losses.items() for name in names] + [(name, name) for name in REGULARIZERS]
     return [pytest.param(file, name, id=f"{file}-{name}") for file, name in pairs]
