@@ -18,6 +18,10 @@ SHARDED = re.compile(r"\d{5}/img\d{8}\.\w+")
 """How StyleGAN's dataset_tool names images: its folders are no classes."""
 
 
+MOST_CLASSES = 10_000
+"""More, and more than there are images, are a mistake in ``dataset.json``: each class has a name and weights."""
+
+
 class Layout(NamedTuple):
     """Which images of a listing are of which split and class.
 
@@ -44,7 +48,7 @@ def layout_of(listing: Listing) -> Layout:
     folder that holds all. Images beside folders have no classes.
 
     Raises:
-        ValueError: ``dataset.json`` is broken or has other labels than numbers.
+        ValueError: ``dataset.json`` has other labels than numbers from 0, or far larger ones than there are images.
     """
     names = listing.names
     rows = list(range(len(names)))
@@ -106,6 +110,12 @@ def _labels_of_dataset_json(listing: Listing) -> list[int] | None:
         raise ValueError(
             f"{shown(root)}: dataset.json has no whole number as the label of {shown(wrong[0])}: "
             "give each image one, or none to all (labels: null)"
+        )
+    largest = max(labels[name] for name in listing.names)
+    if largest >= max(MOST_CLASSES, len(listing.names)):
+        raise ValueError(
+            f"{shown(root)}: dataset.json has the label {largest} for {len(listing.names)} images: "
+            "number classes from 0"
         )
     return [labels[name] for name in listing.names]
 

@@ -209,6 +209,18 @@ def test_an_image_without_a_label_is_named(tmp_path: Path) -> None:
     assert count_classes(tmp_path) is None
 
 
+def test_a_label_far_beyond_the_number_of_images_is_refused(tmp_path: Path) -> None:
+    put(tmp_path, "a.png", "b.png")
+    for label in (9_999, 10_000):
+        (tmp_path / "dataset.json").write_text(json.dumps({"labels": [["a.png", 0], ["b.png", label]]}))
+        if label < 10_000:
+            assert layout(tmp_path).labels == [0, label]
+            continue
+        with pytest.raises(ValueError, match=r"dataset.json has the label 10000 for 2 images: number classes from 0"):
+            layout(tmp_path)
+        assert count_classes(tmp_path) is None
+
+
 def test_classes_are_counted_anew_when_a_folder_changes(tmp_path: Path) -> None:
     assert count_classes(tmp_path / "absent") is None
     put(tmp_path, "a/1.png", "b/1.png")
