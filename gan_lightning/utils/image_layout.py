@@ -48,7 +48,8 @@ def layout_of(listing: Listing) -> Layout:
     folder that holds all. Images beside folders have no classes.
 
     Raises:
-        ValueError: ``dataset.json`` has other labels than numbers from 0, or far larger ones than there are images.
+        ValueError: ``dataset.json`` is broken, or has other labels than numbers from 0, or far larger ones than there
+            are images.
     """
     names = listing.names
     rows = list(range(len(names)))
@@ -99,9 +100,12 @@ def _labels_of_dataset_json(listing: Listing) -> list[int] | None:
     except (OSError, KeyError):
         return None
     try:
-        labelled = json.loads(text)["labels"]
-        labels = {str(name).replace("\\", "/"): label for name, label in labelled or ()}
-    except (ValueError, KeyError, TypeError, RecursionError):
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{shown(root)}: dataset.json, the labels, is no JSON: repair it or take it away") from error
+    try:
+        labels = {str(name).replace("\\", "/"): label for name, label in content["labels"] or ()}
+    except (ValueError, KeyError, TypeError):
         return None  # not the one that dataset_tool writes
     if not labels:
         return []

@@ -209,6 +209,14 @@ def test_an_image_without_a_label_is_named(tmp_path: Path) -> None:
     assert count_classes(tmp_path) is None
 
 
+@pytest.mark.parametrize("content", [b'{"labels": [["a.png", 0], ["b.p', b"", b"\xff\xfe\x00", b"[" * 100_000])
+def test_labels_that_are_cut_off_are_not_passed_over(tmp_path: Path, content: bytes) -> None:
+    put(tmp_path, "a.png", "b.png")
+    (tmp_path / "dataset.json").write_bytes(content)
+    with pytest.raises(ValueError, match=r"dataset.json, the labels, is no JSON: repair it or take it away"):
+        layout(tmp_path)
+
+
 def test_a_label_far_beyond_the_number_of_images_is_refused(tmp_path: Path) -> None:
     put(tmp_path, "a.png", "b.png")
     for label in (9_999, 10_000):
