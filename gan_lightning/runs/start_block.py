@@ -69,7 +69,7 @@ def start_block(
     if root.type == "cpu" and len(data["shape"]) == 3 and len(work) == 2:
         turns = settings["max_iterations"] - iterations
         seconds = turns * data["batch_size"] * operations(work, gan.discriminator_steps) / GPU_FLOPS
-        limits += [f"about {minutes(seconds)} on a GPU that sustains {in_words(int(GPU_FLOPS))}FLOP/s"]
+        limits += [f"{in_minutes(seconds)} on a GPU that sustains {in_words(int(GPU_FLOPS))}FLOP/s"]
     before = f" of which {iterations} are made" if iterations else ""
     wandb = next((part for part in trainer.loggers if isinstance(part, WandB)), None)
     page = "not used" if wandb is None else str(wandb.url or wandb.offline_dir or "offline")
@@ -123,10 +123,12 @@ def operations(work: Mapping[str, int], discriminator_steps: int) -> int:
     return 2 * (discriminator_steps * (generator + 6 * discriminator) + 3 * (generator + discriminator))
 
 
-def minutes(seconds: float) -> str:
-    """Return a duration in whole minutes, at least one, as in ``1 minute``."""
-    count = max(1, round(seconds / 60))
-    return f"{count} minute{'s' if count > 1 else ''}"
+def in_minutes(seconds: float) -> str:
+    """Return a duration in whole minutes, as in ``about 2 minutes``."""
+    count = round(seconds / 60)
+    if seconds < 60:
+        return "less than a minute"
+    return f"about {count} minute{'s' if count > 1 else ''}"
 
 
 def in_words(number: int) -> str:
