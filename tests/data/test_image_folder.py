@@ -187,6 +187,18 @@ def test_examples_are_a_draw_over_all_classes(folder):
         assert {green for _, green, _ in pixel(examples)} == {0, 100}
 
 
+def test_flips_are_said_by_the_protocol_and_references_are_not_flipped(folder, tmp_path):
+    halves = np.repeat(np.uint8([[0] * 4 + [255] * 4]), 8, axis=0)
+    for path in tmp_path.glob("*/*.*"):
+        Image.fromarray(halves).save(path, "PNG")
+    plain, flipped = folder(), folder(mirror=True)
+    said = [protocol_of({}, source, num_fakes=9, batch_size=4)["reference"] for source in (plain, flipped)]
+    assert said[1] == said[0] | {"training": "mirrored"}
+    assert (next(iter(flipped.reference_batches("cpu")))[:, :, :, 0] == -1).all()
+    trained = torch.cat([real for real, _ in islice(flipped.train_dataloader(), 4)])
+    assert {-1.0, 1.0} == set(trained[:, 0, 0, 0].tolist())
+
+
 def test_classes_are_chosen_by_name(folder):
     source = folder(classes=["blue"])
     assert source.class_names == ("amber", "blue")
