@@ -102,13 +102,19 @@ def shown_all(choice: str, real: Tensor, fake: Tensor) -> SampleMetric:
     return metric
 
 
+@cache
+def numbers(choice: str) -> dict[str, float]:
+    """What a new metric says of samples that it is shown at once."""
+    return shown_all(choice, samples(choice, 0), samples(choice, 1)).compute()
+
+
 @pytest.fixture(params=CHOICES)
 def choice(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 def test_computes_finite_floats_under_its_keys(choice: str):
-    values = shown_all(choice, samples(choice, 0), samples(choice, 1)).compute()
+    values = numbers(choice)
     assert list(values) == list(make(choice).keys)
     assert all(type(value) is float and math.isfinite(value) for value in values.values())
 
@@ -116,11 +122,10 @@ def test_computes_finite_floats_under_its_keys(choice: str):
 def test_batches_and_ranks_add_up(choice: str):
     """Two ranks that saw uneven shares, in batches, say what one rank says that saw all at once."""
     real, fake = samples(choice, 0), samples(choice, 1)
-    whole = shown_all(choice, real, fake).compute()
     one, other = shown_all(choice, real[:7], fake[:23]), shown_all(choice, real[7:20], fake[23:])
     show(choice, other, real[20:], real=True)
     other.merge_state(one)  # what comes in stands first, as lower ranks do
-    assert other.compute() == close(whole)
+    assert other.compute() == close(numbers(choice))
 
 
 def test_reset_forgets_fakes_and_keeps_the_real(choice: str):
@@ -131,7 +136,7 @@ def test_reset_forgets_fakes_and_keeps_the_real(choice: str):
         metric.reset()
         show(choice, metric, fake, real=False)
         values = metric.compute()
-        assert values == shown_all(choice, real, fake).compute()
+        assert values == numbers(choice)
         # Of so few fakes nothing is learned, and the accuracy is chance.
         assert values != first or choice == "classification_accuracy"
 
