@@ -9,6 +9,8 @@ from helpers.folder_images import pixel
 from hydra.utils import instantiate
 from PIL import Image
 
+from gan_lightning.evaluation.protocol import protocol_of
+
 
 def test_labels_number_the_folders_by_name(folder):
     source = folder(num_classes=2)
