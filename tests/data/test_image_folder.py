@@ -190,7 +190,7 @@ def test_examples_are_a_draw_over_all_classes(folder):
 
 
 def test_flips_are_said_by_the_protocol_and_references_are_not_flipped(folder, tmp_path):
-    halves = np.repeat(np.uint8([[0] * 4 + [255] * 4]), 8, axis=0)
+    halves = np.repeat(np.array([[0] * 4 + [255] * 4], np.uint8), 8, axis=0)
     for path in tmp_path.glob("*/*.*"):
         Image.fromarray(halves).save(path, "PNG")
     plain, flipped = folder(), folder(mirror=True)
