@@ -106,12 +106,14 @@ def figure(cells: Sequence[Cell]) -> Figure:
 
 def page(cells: Sequence[Cell], first: int, iterations: int) -> str:
     """Return the table as Markdown."""
+    compared = {cell.method for cell in cells}
+    others = ", ".join(f"{name} `{' '.join(typed)}`" for name, typed in METHODS.items() if typed and name in compared)
     lines = [
         "# The ring and the grid of Gaussians",
         "",
         f"`python -m benchmarks.mixtures`: seeds from {first} on, {iterations} iterations each. `experiment` is "
-        "`experiment=ring` or `grid` as it stands; the others keep its networks, optimizers and schedule and change "
-        "the game: " + ", ".join(f"{name} `{' '.join(typed)}`" for name, typed in METHODS.items() if typed) + ".",
+        "`experiment=ring` or `grid` as it stands"
+        + (f"; the others keep its networks, optimizers and schedule, not its game: {others}." if others else "."),
         "",
         "2 500 samples of the averaged generator. A sample is of high quality within 3 standard deviations of a mode, "
         ".989 of the truth; modes and the reverse KL, in nats, count those samples alone, as the authors of PacGAN do. "

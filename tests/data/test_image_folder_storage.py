@@ -15,17 +15,22 @@ from gan_lightning.data.file_loaders import DiskLoader
 from gan_lightning.data.loader import InMemoryLoader
 
 
+def assert_same_batches(one, other, labelled):
+    """Assert that two sources give the same batches to training, and the same references to each of three ranks."""
+    for (a, x), (b, y) in islice(zip(one.train_dataloader(), other.train_dataloader(), strict=True), 4):
+        assert torch.equal(a, b)
+        assert torch.equal(x, y) if labelled else (x is y is None)
+    for rank in range(3):
+        batches = zip(*(s.reference_batches("cpu", rank, 3, batch_size=3) for s in (one, other)), strict=True)
+        assert all(torch.equal(a, b) for a, b in batches)
+
+
 @pytest.mark.parametrize("num_classes", [None, 2])
 def test_memory_and_disk_give_the_same(folder, num_classes):
     memory, disk = (folder(num_classes=num_classes, in_memory=in_memory) for in_memory in (True, False))
     kinds = [type(source.train_dataloader()) for source in (memory, disk)]
     assert kinds == [InMemoryLoader, DiskLoader]
-    for (a, x), (b, y) in islice(zip(memory.train_dataloader(), disk.train_dataloader(), strict=True), 4):
-        assert torch.equal(a, b)
-        assert (x is y is None) if num_classes is None else torch.equal(x, y)
-    for rank in range(3):
-        batches = zip(*(s.reference_batches("cpu", rank, 3, batch_size=3) for s in (memory, disk)), strict=True)
-        assert all(torch.equal(a, b) for a, b in batches)
+    assert_same_batches(memory, disk, labelled=num_classes is not None)
 
 
 def test_images_are_held_in_memory_where_they_fit(folder, monkeypatch):
@@ -54,12 +59,7 @@ def test_memory_and_cache_give_the_same(folder, num_classes, reference):
     )
     for source in (memory, cache):
         source.setup("fit")
-    for (a, x), (b, y) in islice(zip(memory.train_dataloader(), cache.train_dataloader(), strict=True), 4):
-        assert torch.equal(a, b)
-        assert (x is y is None) if num_classes is None else torch.equal(x, y)
-    for rank in range(3):
-        batches = zip(*(s.reference_batches("cpu", rank, 3, batch_size=3) for s in (memory, cache)), strict=True)
-        assert all(torch.equal(a, b) for a, b in batches)
+    assert_same_batches(memory, cache, labelled=num_classes is not None)
     assert memory.fingerprint() == cache.fingerprint()
     assert torch.equal(memory.examples(5, "cpu"), cache.examples(5, "cpu"))
 
